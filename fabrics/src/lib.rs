@@ -1,0 +1,1 @@
+//! Connect to NVMe over Fabrics subsystems through `/dev/nvme-fabrics`.

@@ -1,0 +1,2 @@
+//! nvmeof-csi.
+fn main() {}

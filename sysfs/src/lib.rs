@@ -1,0 +1,1 @@
+//! NVMe subsystems, controllers and namespaces as Linux shows them in sysfs.
