@@ -1,1 +1,3 @@
-//! Real kernels in QEMU.
+//! Real kernels in QEMU, and captured pieces of them, for tests.
+
+pub mod tree;

@@ -1,2 +1,2 @@
-//! The kernel lab.
+//! The kernel lab's command line.
 fn main() {}
