@@ -1,0 +1,82 @@
+//! Why a scan failed.
+//!
+//! Invariant: every variant names the path below the root; "gone" is never an error.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why sysfs could not be read. An entry that vanished during the scan (`ENOENT`, `ENODEV`) is not among the reasons.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanError {
+    /// There is no sysfs: nothing can be said about what exists.
+    #[error("{} does not exist: sysfs is not mounted there", path.display())]
+    NoSysfs {
+        /// Where sysfs was expected.
+        path: PathBuf,
+    },
+    /// A file or directory cannot be opened.
+    #[error("cannot open {}", path.display())]
+    Open {
+        /// The file or directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A directory cannot be listed.
+    #[error("cannot list {}", path.display())]
+    List {
+        /// The directory.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// An attribute is longer than any that sysfs can hold.
+    #[error("{} is longer than {limit} bytes", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Most bytes that are read.
+        limit: usize,
+    },
+    /// An attribute is not text.
+    #[error("{} is not UTF-8", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An attribute has a value that it cannot have.
+    #[error("{} is {value:?}, expected {rule}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        value: String,
+        /// What it may say.
+        rule: &'static str,
+    },
+}
+
+impl ScanError {
+    /// The file or directory that is at fault.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::NoSysfs { path }
+            | Self::Open { path, .. }
+            | Self::Read { path, .. }
+            | Self::List { path, .. }
+            | Self::TooLong { path, .. }
+            | Self::NotUtf8 { path }
+            | Self::Invalid { path, .. } => path,
+        }
+    }
+}

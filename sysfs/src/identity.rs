@@ -1,0 +1,333 @@
+//! What tells one namespace from another whatever device it appears as: `uuid`, `nguid`, `eui`, `nsid`, `wwid`.
+//!
+//! Invariant: an identifier that is all zero is no identifier (NVMe base specification, Identify Namespace), so none of
+//! these types holds one.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use crate::device::decimal;
+
+/// A UUID (RFC 9562) that is not all zero: of a namespace (`uuid`) or a host (`hostid`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uuid([u8; 16]);
+
+/// Namespace Globally Unique Identifier, 16 bytes that are not all zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nguid([u8; 16]);
+
+/// IEEE Extended Unique Identifier of a namespace, 8 bytes that are not all zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Eui64([u8; 8]);
+
+/// Number of a namespace within its subsystem, attribute `nsid`. It is not the Y of `nvmeXnY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nsid(NonZeroU32);
+
+/// The kernel's own choice among the identifiers, attribute `wwid`: `uuid.…`, `eui.…` or `nvme.…`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wwid(pub String);
+
+/// Every identifier that a namespace has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct NamespaceIdentity {
+    /// Number within the subsystem.
+    pub nsid: Option<Nsid>,
+    /// UUID. Absent too where the attribute only repeats the NGUID, as the kernel does for want of a UUID.
+    pub uuid: Option<Uuid>,
+    /// NGUID.
+    pub nguid: Option<Nguid>,
+    /// EUI-64.
+    pub eui64: Option<Eui64>,
+}
+
+/// Why a text is not an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseIdentityError {
+    /// Not of the identifier's form.
+    #[error("{text:?} is not {form}")]
+    Form {
+        /// The refused text.
+        text: String,
+        /// What was expected.
+        form: &'static str,
+    },
+    /// All zero, which stands for "no identifier".
+    #[error("an identifier of zeros identifies nothing")]
+    Zero,
+}
+
+impl NamespaceIdentity {
+    /// Puts the attributes together; a `uuid` that only repeats the NGUID is left out.
+    #[must_use]
+    pub fn new(
+        nsid: Option<Nsid>,
+        uuid: Option<Uuid>,
+        nguid: Option<Nguid>,
+        eui64: Option<Eui64>,
+    ) -> Self {
+        let repeats = |uuid: &Uuid| nguid.is_some_and(|nguid| nguid.0 == uuid.0);
+        Self {
+            nsid,
+            uuid: uuid.filter(|uuid| !repeats(uuid)),
+            nguid,
+            eui64,
+        }
+    }
+
+    /// Whether there is an identifier that is unique beyond the subsystem: uuid, nguid or eui64.
+    #[must_use]
+    pub fn is_unique(&self) -> bool {
+        self.uuid.is_some() || self.nguid.is_some() || self.eui64.is_some()
+    }
+}
+
+impl Uuid {
+    /// A UUID of these bytes, unless they are all zero.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        (bytes != [0; 16]).then_some(Self(bytes))
+    }
+
+    /// The bytes in the order in which they are written.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl Nsid {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl FromStr for Uuid {
+    type Err = ParseIdentityError;
+
+    /// Reads the form 8-4-4-4-12 in hexadecimal digits of either case.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = parse_uuid_bytes(text)
+            .ok_or_else(|| form(text, "a uuid (8-4-4-4-12 hexadecimal digits)"))?;
+        Self::from_bytes(bytes).ok_or(ParseIdentityError::Zero)
+    }
+}
+
+impl FromStr for Nguid {
+    type Err = ParseIdentityError;
+
+    /// Reads 32 hexadecimal digits, plain or grouped as a UUID, which is how the attribute `nguid` prints them.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = parse_uuid_bytes(text).or_else(|| parse_hex(text));
+        let bytes = bytes.ok_or_else(|| form(text, "an nguid (32 hexadecimal digits)"))?;
+        if bytes == [0; 16] {
+            Err(ParseIdentityError::Zero)
+        } else {
+            Ok(Self(bytes))
+        }
+    }
+}
+
+impl FromStr for Eui64 {
+    type Err = ParseIdentityError;
+
+    /// Reads 16 hexadecimal digits, plain or as byte pairs with spaces between, which is how the attribute `eui` prints them.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = parse_spaced(text).or_else(|| parse_hex(text));
+        let bytes = bytes.ok_or_else(|| form(text, "an eui64 (16 hexadecimal digits)"))?;
+        if bytes == [0; 8] {
+            Err(ParseIdentityError::Zero)
+        } else {
+            Ok(Self(bytes))
+        }
+    }
+}
+
+impl FromStr for Nsid {
+    type Err = ParseIdentityError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number: u32 =
+            decimal(text).ok_or_else(|| form(text, "a namespace id (decimal, 32 bits)"))?;
+        NonZeroU32::new(number)
+            .map(Self)
+            .ok_or(ParseIdentityError::Zero)
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            let dash = if matches!(index, 4 | 6 | 8 | 10) {
+                "-"
+            } else {
+                ""
+            };
+            write!(f, "{dash}{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Nguid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Display for Eui64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Display for Nsid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Wwid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The bytes of a text of the form 8-4-4-4-12, also if they are all zero.
+pub(crate) fn parse_uuid_bytes(text: &str) -> Option<[u8; 16]> {
+    let groups = text.split('-');
+    let lengths = groups.clone().map(str::len);
+    if !lengths.eq([8, 4, 4, 4, 12]) {
+        return None;
+    }
+    parse_hex(&groups.collect::<String>())
+}
+
+fn parse_spaced(text: &str) -> Option<[u8; 8]> {
+    let pairs = text.split(' ');
+    if !pairs.clone().all(|pair| pair.len() == 2) {
+        return None;
+    }
+    parse_hex(&pairs.collect::<String>())
+}
+
+fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() || pairs.len() != N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
+    }
+    Some(bytes)
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+fn form(text: &str, form: &'static str) -> ParseIdentityError {
+    ParseIdentityError::Form {
+        text: text.to_owned(),
+        form,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "0f01fb42-9f7f-4856-b0b3-51e60b8de349";
+
+    #[test]
+    fn a_uuid_is_read_in_either_case_and_written_in_lower_case() {
+        let uuid: Uuid = UUID.parse().expect("a uuid");
+        assert_eq!(uuid.to_string(), UUID);
+        assert_eq!(UUID.to_uppercase().parse(), Ok(uuid));
+        assert_eq!(Uuid::from_bytes(*uuid.as_bytes()), Some(uuid));
+    }
+
+    #[test]
+    fn an_nguid_has_two_spellings() {
+        let nguid: Nguid = UUID.parse().expect("the attribute's form");
+        assert_eq!(nguid.to_string(), UUID.replace('-', ""));
+        assert_eq!(nguid.to_string().parse(), Ok(nguid));
+    }
+
+    #[test]
+    fn an_eui64_has_two_spellings() {
+        let eui: Eui64 = "00 25 38 b1 91 b0 2a 3c"
+            .parse()
+            .expect("the attribute's form");
+        assert_eq!(eui.to_string(), "002538b191b02a3c");
+        assert_eq!(eui.to_string().parse(), Ok(eui));
+    }
+
+    #[test]
+    fn zeros_identify_nothing() {
+        let zeros = "00000000-0000-0000-0000-000000000000";
+        assert_eq!(zeros.parse::<Uuid>(), Err(ParseIdentityError::Zero));
+        assert_eq!(zeros.parse::<Nguid>(), Err(ParseIdentityError::Zero));
+        assert_eq!(
+            "00 00 00 00 00 00 00 00".parse::<Eui64>(),
+            Err(ParseIdentityError::Zero)
+        );
+        assert_eq!("0".parse::<Nsid>(), Err(ParseIdentityError::Zero));
+        assert_eq!(Uuid::from_bytes([0; 16]), None);
+    }
+
+    #[test]
+    fn garbage_is_refused_by_every_identifier() {
+        for text in [
+            "",
+            "x",
+            "0f01fb429f7f4856b0b351e60b8de34",
+            "0f01fb42-9f7f-4856-b0b3-51e60b8de34g",
+            "0f01fb4-29f7f-4856-b0b3-51e60b8de349",
+            "{0f01fb42-9f7f-4856-b0b3-51e60b8de349}",
+            "\u{e9}\u{e9}",
+            "-1",
+            "+1",
+            "01",
+        ] {
+            assert!(
+                matches!(text.parse::<Uuid>(), Err(ParseIdentityError::Form { .. })),
+                "{text}"
+            );
+            assert!(
+                matches!(text.parse::<Nguid>(), Err(ParseIdentityError::Form { .. })),
+                "{text}"
+            );
+            assert!(
+                matches!(text.parse::<Eui64>(), Err(ParseIdentityError::Form { .. })),
+                "{text}"
+            );
+            assert!(
+                matches!(text.parse::<Nsid>(), Err(ParseIdentityError::Form { .. })),
+                "{text}"
+            );
+        }
+        assert_eq!("4294967294".parse::<Nsid>().map(Nsid::get), Ok(0xffff_fffe));
+    }
+
+    #[test]
+    fn a_uuid_that_repeats_the_nguid_is_no_uuid() {
+        let (uuid, nguid) = (UUID.parse().ok(), UUID.parse().ok());
+        let fallback = NamespaceIdentity::new(None, uuid, nguid, None);
+        assert_eq!((fallback.uuid, fallback.nguid), (None, nguid));
+        let other = "11111111-9f7f-4856-b0b3-51e60b8de349".parse().ok();
+        assert_eq!(NamespaceIdentity::new(None, uuid, other, None).uuid, uuid);
+        assert!(fallback.is_unique());
+        assert!(!NamespaceIdentity::new("1".parse().ok(), None, None, None).is_unique());
+    }
+}

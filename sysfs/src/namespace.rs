@@ -1,0 +1,55 @@
+//! Namespaces: disks that the host sees, `nvmeXnY`.
+//!
+//! Invariant: X is the number of the subsystem or of the controller and Y a running number; neither is the NSID. What a
+//! disk holds is told by its identity alone.
+
+use std::time::Duration;
+
+use crate::device::{DevT, Diskseq, Instance};
+use crate::identity::{NamespaceIdentity, Wwid};
+
+/// Whose disk it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NamespaceKind {
+    /// The multipath head of the subsystem: I/O goes through any path.
+    Head,
+    /// The disk of this one controller: `nvme_core.multipath=N`, or a subsystem that allows one controller only.
+    Disk(Instance),
+}
+
+/// One disk as sysfs shows it at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// Name of the disk, `nvme0n1`.
+    pub name: String,
+    /// Whose disk it is.
+    pub kind: NamespaceKind,
+    /// Number of the block device.
+    pub dev: Option<DevT>,
+    /// Sequence number of the disk (since 5.15).
+    pub diskseq: Option<Diskseq>,
+    /// Identifiers.
+    pub identity: NamespaceIdentity,
+    /// The kernel's own choice among the identifiers.
+    pub wwid: Option<Wwid>,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Size of a logical block in bytes.
+    pub logical_block_size: Option<u32>,
+    /// Bytes of metadata per logical block (since 6.8).
+    pub metadata_bytes: Option<u32>,
+    /// Whether the disk refuses writes.
+    pub read_only: Option<bool>,
+    /// How long a head outlives its last path with I/O held (since 6.16); zero: not at all.
+    pub delayed_removal: Option<Duration>,
+    /// Names of the block devices stacked on this one (`dm-0`, `md127`), sorted.
+    pub holders: Vec<String>,
+}
+
+impl Namespace {
+    /// Whether this is a multipath head.
+    #[must_use]
+    pub fn is_head(&self) -> bool {
+        self.kind == NamespaceKind::Head
+    }
+}

@@ -1,0 +1,202 @@
+//! The snapshot that a scan returns, and what is asked of it.
+//!
+//! Invariant: every question is answered from the snapshot alone; nothing here reads sysfs.
+
+use crate::controller::Controller;
+use crate::device::{DevT, Instance};
+use crate::identity::{Eui64, Nguid, Nsid, Uuid};
+use crate::namespace::{Namespace, NamespaceKind};
+use crate::nqn::Nqn;
+use crate::path::NamespacePath;
+use crate::subsystem::Subsystem;
+
+/// Everything NVMe on this host at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// Subsystems by number.
+    pub subsystems: Vec<Subsystem>,
+    /// Controllers that belong to no subsystem yet, by number: being made, or connecting for the first time.
+    pub unattached: Vec<Controller>,
+    /// The module parameter `nvme_core.multipath`; absent where the kernel has no multipath support.
+    pub multipath: Option<bool>,
+}
+
+/// Which namespace of a subsystem is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NamespaceSelector {
+    /// The only one; several are an error.
+    Only,
+    /// By number within the subsystem.
+    Nsid(Nsid),
+    /// By UUID.
+    Uuid(Uuid),
+    /// By NGUID.
+    Nguid(Nguid),
+    /// By EUI-64.
+    Eui64(Eui64),
+}
+
+/// More than one namespace is meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("subsystem {nqn} has several namespaces that match: {}", .candidates.join(", "))]
+pub struct AmbiguousNamespace {
+    /// The subsystem asked for.
+    pub nqn: Nqn,
+    /// Names of the disks.
+    pub candidates: Vec<String>,
+}
+
+impl Tree {
+    /// Every controller, those of subsystems first.
+    pub fn controllers(&self) -> impl Iterator<Item = &Controller> {
+        self.subsystems
+            .iter()
+            .flat_map(|subsystem| &subsystem.controllers)
+            .chain(&self.unattached)
+    }
+
+    /// Every disk.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        self.subsystems
+            .iter()
+            .flat_map(|subsystem| &subsystem.namespaces)
+    }
+
+    /// The controller with this number.
+    #[must_use]
+    pub fn find_controller(&self, instance: Instance) -> Option<&Controller> {
+        self.controllers()
+            .find(|controller| controller.instance == instance)
+    }
+
+    /// The subsystems of this name. Discovery subsystems share one name, others may do so while one of them goes away.
+    pub fn find_subsystems(&self, nqn: &Nqn) -> impl Iterator<Item = &Subsystem> {
+        self.subsystems
+            .iter()
+            .filter(move |subsystem| subsystem.nqn.as_ref() == Some(nqn))
+    }
+
+    /// The disk with this device number.
+    #[must_use]
+    pub fn find_namespace_by_dev(&self, dev: DevT) -> Option<&Namespace> {
+        self.namespaces()
+            .find(|namespace| namespace.dev == Some(dev))
+    }
+
+    /// The disk of the namespace that is meant, `None` if there is none.
+    ///
+    /// A namespace that appears as several disks, one per controller (`nvme_core.multipath=N`), is one candidate; its
+    /// disk through a live controller is preferred.
+    ///
+    /// # Errors
+    /// [`AmbiguousNamespace`] if several namespaces match.
+    pub fn find_namespace(
+        &self,
+        nqn: &Nqn,
+        which: &NamespaceSelector,
+    ) -> Result<Option<&Namespace>, AmbiguousNamespace> {
+        let mut best: Option<(&Subsystem, &Namespace)> = None;
+        let matching = || {
+            self.find_subsystems(nqn)
+                .flat_map(|subsystem| {
+                    subsystem
+                        .namespaces
+                        .iter()
+                        .map(move |namespace| (subsystem, namespace))
+                })
+                .filter(|(_, namespace)| which.selects(namespace))
+        };
+        for (subsystem, namespace) in matching() {
+            match best {
+                Some((_, known)) if !same_volume(known, namespace) => {
+                    let candidates = matching()
+                        .map(|(_, namespace)| namespace.name.clone())
+                        .collect();
+                    return Err(AmbiguousNamespace {
+                        nqn: nqn.clone(),
+                        candidates,
+                    });
+                }
+                Some((owner, known))
+                    if owner.is_reachable(known) || !subsystem.is_reachable(namespace) => {}
+                _ => best = Some((subsystem, namespace)),
+            }
+        }
+        Ok(best.map(|(_, namespace)| namespace))
+    }
+
+    /// The paths of a multipath head with their controllers; none for a controller's own disk.
+    pub fn paths_of<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+    ) -> impl Iterator<Item = (&'a Controller, &'a NamespacePath)> {
+        let controllers = namespace.is_head().then(|| self.controllers());
+        controllers
+            .into_iter()
+            .flatten()
+            .flat_map(move |controller| {
+                let of_head = controller
+                    .paths
+                    .iter()
+                    .filter(move |path| path.head == namespace.name);
+                of_head.map(move |path| (controller, path))
+            })
+    }
+
+    /// Live I/O controllers through which no namespace is reached at all: no path, also no inaccessible one, and no disk.
+    pub fn orphans(&self) -> impl Iterator<Item = &Controller> {
+        self.subsystems.iter().flat_map(Subsystem::orphans)
+    }
+}
+
+impl NamespaceSelector {
+    fn selects(&self, namespace: &Namespace) -> bool {
+        let identity = &namespace.identity;
+        match self {
+            Self::Only => true,
+            Self::Nsid(nsid) => identity.nsid == Some(*nsid),
+            Self::Uuid(uuid) => identity.uuid == Some(*uuid),
+            Self::Nguid(nguid) => identity.nguid == Some(*nguid),
+            Self::Eui64(eui64) => identity.eui64 == Some(*eui64),
+        }
+    }
+}
+
+impl Subsystem {
+    /// Whether a live controller reaches this disk of the subsystem.
+    #[must_use]
+    pub fn is_reachable(&self, namespace: &Namespace) -> bool {
+        self.controllers
+            .iter()
+            .filter(|controller| controller.is_live())
+            .any(|controller| match namespace.kind {
+                NamespaceKind::Disk(owner) => controller.instance == owner,
+                NamespaceKind::Head => controller
+                    .paths
+                    .iter()
+                    .any(|path| path.head == namespace.name && path.is_accessible()),
+            })
+    }
+
+    fn orphans(&self) -> impl Iterator<Item = &Controller> {
+        self.controllers.iter().filter(|controller| {
+            let own_disk = NamespaceKind::Disk(controller.instance);
+            controller.is_live()
+                && controller.serves_io()
+                && controller.paths.is_empty()
+                && self
+                    .namespaces
+                    .iter()
+                    .all(|namespace| namespace.kind != own_disk)
+        })
+    }
+}
+
+/// Two disks of one subsystem name show one volume: the same identity in every part, with the number alone where the
+/// target gives no unique identifier. Two heads are never one volume, because the kernel joins equal namespaces.
+fn same_volume(left: &Namespace, right: &Namespace) -> bool {
+    let heads = left.is_head() && right.is_head();
+    !heads
+        && left.identity == right.identity
+        && (left.identity.is_unique() || left.identity.nsid.is_some())
+}
