@@ -15,6 +15,12 @@ pub enum ScanError {
         /// Where sysfs was expected.
         path: PathBuf,
     },
+    /// An attribute that every entry of its kind has is missing in one that still exists.
+    #[error("{} is missing", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file or directory cannot be opened.
     #[error("cannot open {}", path.display())]
     Open {
@@ -71,6 +77,7 @@ impl ScanError {
     pub fn path(&self) -> &Path {
         match self {
             Self::NoSysfs { path }
+            | Self::Missing { path }
             | Self::Open { path, .. }
             | Self::Read { path, .. }
             | Self::List { path, .. }

@@ -1,8 +1,10 @@
 //! NVMe subsystems, controllers and namespaces as Linux shows them in sysfs.
 
 mod address;
+mod attribute;
 mod controller;
 mod device;
+mod entry;
 mod error;
 mod identity;
 mod list;
@@ -14,6 +16,7 @@ mod socket;
 mod subsystem;
 mod tree;
 mod uevent;
+mod value;
 mod word;
 
 pub use address::{Transport, TransportAddress};

@@ -1,13 +1,19 @@
-//! The short listing: what `nvme list-subsys -o json` prints, and nothing that it does not.
+//! The short listing: what `nvme list-subsys -o json` prints (nvme-cli 2.13), and nothing that it does not.
 //!
-//! Invariant: texts are as the kernel prints them, without the line break.
+//! Invariant: texts are as the kernel prints them, without the line break, so that scripts find what they found before.
+
+use std::collections::HashMap;
+
+use crate::attribute::Directory;
+use crate::entry::Entry;
+use crate::error::ScanError;
 
 /// One host as which this machine is connected, with the subsystems that it sees so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedHost {
-    /// `hostnqn` of the controllers; absent for those that have none (PCIe).
+    /// `hostnqn` of the controllers; absent for those that have none (PCIe). nvme-cli prints the machine's own then.
     pub hostnqn: Option<String>,
-    /// `hostid` of the controllers; absent for those that have none (PCIe).
+    /// `hostid` of the controllers; absent for those that have none (PCIe). nvme-cli prints the machine's own then.
     pub hostid: Option<String>,
     /// Subsystems by number.
     pub subsystems: Vec<ListedSubsystem>,
@@ -31,8 +37,108 @@ pub struct ListedPath {
     pub name: String,
     /// Attribute `transport`.
     pub transport: String,
-    /// Attribute `address`.
+    /// Attribute `address`; empty where the kernel prints none.
     pub address: String,
     /// Attribute `state`.
     pub state: String,
+}
+
+/// `hostnqn` and `hostid` of a controller.
+type HostKey = (Option<String>, Option<String>);
+
+/// Hosts in the order in which they were met.
+#[derive(Default)]
+struct Hosts {
+    listed: Vec<ListedHost>,
+    by_key: HashMap<HostKey, usize>,
+}
+
+/// Lists the controllers of every subsystem.
+pub(crate) fn read(classes: &Directory) -> Result<Vec<ListedHost>, ScanError> {
+    let mut hosts = Hosts::default();
+    let Some(class) = classes.directory("nvme-subsystem")? else {
+        return Ok(hosts.listed);
+    };
+    for entry in class.nvme_entries()? {
+        let Entry::Subsystem(_) = entry else { continue };
+        let name = entry.to_string();
+        let Some(directory) = class.directory(&name)? else {
+            continue;
+        };
+        let controllers = read_controllers(&directory)?;
+        // Read last, as the proof that the subsystem is still there.
+        let Some(nqn) = directory.proof_line("subsysnqn", "a qualified name")? else {
+            continue;
+        };
+        for (key, path) in controllers {
+            hosts.add(key, &name, &nqn, path);
+        }
+    }
+    Ok(hosts.listed)
+}
+
+fn read_controllers(subsystem: &Directory) -> Result<Vec<(HostKey, ListedPath)>, ScanError> {
+    let mut controllers = Vec::new();
+    for entry in subsystem.nvme_entries()? {
+        let Entry::Controller(_) = entry else {
+            continue;
+        };
+        let name = entry.to_string();
+        if let Some(directory) = subsystem.directory(&name)? {
+            controllers.extend(read_controller(&directory, name)?);
+        }
+    }
+    Ok(controllers)
+}
+
+fn read_controller(
+    directory: &Directory,
+    name: String,
+) -> Result<Option<(HostKey, ListedPath)>, ScanError> {
+    let key = (directory.line("hostnqn")?, directory.line("hostid")?);
+    let transport = directory.line("transport")?;
+    let address = directory.line("address")?.unwrap_or_default();
+    // Read last, as the proof that the controller is still there.
+    let Some(state) = directory.proof("state", "a controller state", |state| {
+        Some(state.to_owned())
+    })?
+    else {
+        return Ok(None);
+    };
+    let transport = transport.ok_or_else(|| directory.missing("transport"))?;
+    Ok(Some((
+        key,
+        ListedPath {
+            name,
+            transport,
+            address,
+            state,
+        },
+    )))
+}
+
+impl Hosts {
+    fn add(&mut self, key: HostKey, name: &str, nqn: &str, path: ListedPath) {
+        let index = *self
+            .by_key
+            .entry(key)
+            .or_insert_with_key(|(hostnqn, hostid)| {
+                let host = ListedHost {
+                    hostnqn: hostnqn.clone(),
+                    hostid: hostid.clone(),
+                    subsystems: Vec::new(),
+                };
+                self.listed.push(host);
+                self.listed.len() - 1
+            });
+        let subsystems = &mut self.listed[index].subsystems;
+        match subsystems.last_mut() {
+            Some(last) if last.name == name => last.paths.push(path),
+            _ => subsystems.push(ListedSubsystem {
+                name: name.to_owned(),
+                nqn: nqn.to_owned(),
+                paths: vec![path],
+            }),
+        }
+    }
 }

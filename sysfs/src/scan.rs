@@ -1,15 +1,36 @@
-//! Reading the whole tree.
+//! Reading the whole tree: the classes `nvme-subsystem` and `nvme`.
+//!
+//! Invariant: an entry that vanishes while it is read is left out as a whole, never shown by halves; anything else that
+//! goes wrong ends the scan with an error. A controller that exists all the time is always found.
 
+mod controller;
+mod namespace;
+mod subsystem;
+
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use crate::attribute::Directory;
+use crate::controller::Controller;
+use crate::device::Instance;
+use crate::entry::Entry;
 use crate::error::ScanError;
-use crate::list::ListedHost;
+use crate::list::{self, ListedHost};
 use crate::tree::Tree;
+use crate::value;
 
 /// The sysfs below one root directory.
+///
+/// ```no_run
+/// let tree = nvme_sysfs::Sysfs::at("/").scan()?;
+/// for controller in tree.controllers() {
+///     println!("{} {} {}", controller.instance, controller.state, controller.address);
+/// }
+/// # Ok::<(), nvme_sysfs::ScanError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sysfs {
-    root: PathBuf,
+    mount: PathBuf,
 }
 
 impl Sysfs {
@@ -17,27 +38,73 @@ impl Sysfs {
     #[must_use]
     pub fn at(root: impl AsRef<Path>) -> Self {
         Self {
-            root: root.as_ref().join("sys"),
+            mount: root.as_ref().join("sys"),
         }
     }
 
-    /// Reads everything.
+    /// Reads everything. Without the NVMe driver the tree is empty.
+    ///
+    /// No attribute is read that makes the kernel ask the target (`nuse`) or that may hold a secret.
     ///
     /// # Errors
-    /// [`ScanError`].
+    /// [`ScanError`] if sysfs is not there, an attribute cannot be read, or one has a value that it cannot have. The
+    /// kernel answers only `ENOENT` and `ENODEV` for what goes away, so no other error is taken for "gone".
     pub fn scan(&self) -> Result<Tree, ScanError> {
-        Err(ScanError::NoSysfs {
-            path: self.root.clone(),
+        let classes = self.classes()?;
+        let subsystems = subsystem::read_all(&classes)?;
+        // Listed after the subsystems, so that a controller which is made or attached meanwhile is found once at least.
+        let attached = subsystems
+            .iter()
+            .flat_map(|subsystem| &subsystem.controllers);
+        let attached = attached.map(|controller| controller.instance).collect();
+        let unattached = read_unattached(&classes, &attached)?;
+        Ok(Tree {
+            subsystems,
+            unattached,
+            multipath: self.multipath()?,
         })
     }
 
-    /// Reads only what `list-subsys -o json` prints.
+    /// Reads only what `nvme list-subsys -o json` prints: subsystems with their controllers, by host. Each controller
+    /// costs 17 system calls and each subsystem 7.
     ///
     /// # Errors
-    /// [`ScanError`].
+    /// As [`Sysfs::scan`].
     pub fn list(&self) -> Result<Vec<ListedHost>, ScanError> {
-        Err(ScanError::NoSysfs {
-            path: self.root.clone(),
-        })
+        list::read(&self.classes()?)
     }
+
+    fn classes(&self) -> Result<Directory, ScanError> {
+        let path = self.mount.join("class");
+        Directory::open(path.clone())?.ok_or(ScanError::NoSysfs { path })
+    }
+
+    fn multipath(&self) -> Result<Option<bool>, ScanError> {
+        let Some(module) = Directory::open(self.mount.join("module/nvme_core"))? else {
+            return Ok(None);
+        };
+        module.value("parameters/multipath", "Y or N", value::yes_or_no)
+    }
+}
+
+fn read_unattached(
+    classes: &Directory,
+    attached: &HashSet<Instance>,
+) -> Result<Vec<Controller>, ScanError> {
+    let Some(class) = classes.directory("nvme")? else {
+        return Ok(Vec::new());
+    };
+    let mut unattached = Vec::new();
+    for entry in class.nvme_entries()? {
+        let Entry::Controller(instance) = entry else {
+            continue;
+        };
+        if attached.contains(&instance) {
+            continue;
+        }
+        if let Some(directory) = class.directory(&entry.to_string())? {
+            unattached.extend(controller::read(&directory, instance, Vec::new())?);
+        }
+    }
+    Ok(unattached)
 }

@@ -38,9 +38,9 @@ pub struct Subsystem {
     pub name: String,
     /// Its qualified name; absent when the text is no [`Nqn`].
     pub nqn: Option<Nqn>,
-    /// The qualified name as the kernel prints it. The kernel makes names with blanks in them for PCIe drives that have
-    /// none of their own, so a text that is no [`Nqn`] must not make the other subsystems unreadable.
-    pub nqn_text: Option<String>,
+    /// The qualified name as the kernel prints it, without the line break. The kernel makes names with blanks in them for
+    /// PCIe drives that have none of their own: what is no [`Nqn`] must not make the other subsystems unreadable.
+    pub nqn_text: String,
     /// What it is for (since 5.16).
     pub subsystype: Option<SubsystemType>,
     /// Model number.

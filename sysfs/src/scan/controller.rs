@@ -1,0 +1,68 @@
+//! Reading one controller's own attributes.
+
+use crate::address::TransportAddress;
+use crate::attribute::Directory;
+use crate::controller::{Controller, ControllerType};
+use crate::device::{Instance, decimal};
+use crate::error::ScanError;
+use crate::path::NamespacePath;
+use crate::value;
+
+/// Reads a controller whose paths are read already; `None` if it is gone.
+pub(super) fn read(
+    directory: &Directory,
+    instance: Instance,
+    paths: Vec<NamespacePath>,
+) -> Result<Option<Controller>, ScanError> {
+    let transport = directory.word("transport")?;
+    let address_text = directory.foreign_text("address")?.unwrap_or_default();
+    let subsysnqn_text = directory.foreign_text("subsysnqn")?;
+    let hostnqn_text = directory.foreign_text("hostnqn")?;
+    // Both say something meaningless, 0 and "reserved", until the controller is identified.
+    let is_identified = subsysnqn_text.is_some();
+    let cntlid = directory.value("cntlid", "a controller id (16 bits)", decimal)?;
+    let cntrltype: Option<ControllerType> = directory.word("cntrltype")?;
+    // The fields are read in the order in which they stand here: the state last, as the proof.
+    Ok(Some(Controller {
+        instance,
+        address: TransportAddress::parse_attribute(&address_text),
+        address_text,
+        subsysnqn: subsysnqn_text.as_deref().and_then(value::nqn),
+        subsysnqn_text,
+        hostnqn: hostnqn_text.as_deref().and_then(value::nqn),
+        hostnqn_text,
+        hostid: directory
+            .value("hostid", "a uuid", value::identifier)?
+            .flatten(),
+        cntlid: cntlid.filter(|_| is_identified),
+        cntrltype: cntrltype.filter(|_| is_identified),
+        dctype: directory.word("dctype")?,
+        ctrl_loss_tmo: directory.value(
+            "ctrl_loss_tmo",
+            "seconds or off",
+            value::controller_loss,
+        )?,
+        reconnect_delay: directory.value("reconnect_delay", "seconds", value::reconnect_delay)?,
+        fast_io_fail_tmo: directory.value(
+            "fast_io_fail_tmo",
+            "seconds or off",
+            value::fast_io_fail,
+        )?,
+        kato: directory.value("kato", "seconds", value::keep_alive)?,
+        numa_node: directory
+            .value("numa_node", "a node number or -1", value::numa_node)?
+            .flatten(),
+        queue_count: directory.value("queue_count", "a decimal number", decimal)?,
+        sqsize: directory.value("sqsize", "a decimal number", decimal)?,
+        model: directory.foreign_text("model")?,
+        serial: directory.foreign_text("serial")?,
+        firmware_rev: directory.foreign_text("firmware_rev")?,
+        dev: directory.value("dev", "major:minor", |text| text.parse().ok())?,
+        paths,
+        state: match directory.proof("state", "a controller state", |word| Some(word.into()))? {
+            Some(state) => state,
+            None => return Ok(None),
+        },
+        transport: transport.ok_or_else(|| directory.missing("transport"))?,
+    }))
+}

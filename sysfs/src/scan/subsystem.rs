@@ -1,0 +1,113 @@
+//! Reading subsystems with their controllers and disks.
+
+use crate::attribute::Directory;
+use crate::controller::Controller;
+use crate::device::Instance;
+use crate::entry::Entry;
+use crate::error::ScanError;
+use crate::namespace::{Namespace, NamespaceKind};
+use crate::scan::namespace::PathLinks;
+use crate::scan::{controller, namespace};
+use crate::subsystem::Subsystem;
+use crate::value;
+
+/// Reads every subsystem, by number.
+pub(super) fn read_all(classes: &Directory) -> Result<Vec<Subsystem>, ScanError> {
+    let Some(class) = classes.directory("nvme-subsystem")? else {
+        return Ok(Vec::new());
+    };
+    let mut subsystems = Vec::new();
+    for entry in class.nvme_entries()? {
+        let Entry::Subsystem(_) = entry else { continue };
+        if let Some(directory) = class.directory(&entry.to_string())? {
+            subsystems.extend(read(&directory, entry)?);
+        }
+    }
+    Ok(subsystems)
+}
+
+/// Reads one subsystem; `None` if it is gone.
+fn read(directory: &Directory, entry: Entry) -> Result<Option<Subsystem>, ScanError> {
+    let members = directory.nvme_entries()?;
+    let (mut namespaces, links) = read_heads(directory, &members)?;
+    let mut controllers = Vec::new();
+    for member in members {
+        let Entry::Controller(instance) = member else {
+            continue;
+        };
+        // The link to a controller outlives it while somebody holds its device open.
+        let Some(member) = directory.directory(&member.to_string())? else {
+            continue;
+        };
+        if let Some((controller, disks)) = read_member(&member, instance, &links)? {
+            controllers.push(controller);
+            namespaces.extend(disks);
+        }
+    }
+    let mut subsystem = Subsystem {
+        name: entry.to_string(),
+        nqn: None,
+        nqn_text: String::new(),
+        subsystype: directory.word("subsystype")?,
+        model: directory.foreign_text("model")?,
+        serial: directory.foreign_text("serial")?,
+        firmware_rev: directory.foreign_text("firmware_rev")?,
+        iopolicy: directory.word("iopolicy")?,
+        controllers,
+        namespaces,
+    };
+    // Read last, as the proof.
+    let Some(nqn_text) = directory.proof_line("subsysnqn", "a qualified name")? else {
+        return Ok(None);
+    };
+    subsystem.nqn = value::nqn(&nqn_text);
+    subsystem.nqn_text = nqn_text;
+    Ok(Some(subsystem))
+}
+
+fn read_heads(
+    directory: &Directory,
+    members: &[Entry],
+) -> Result<(Vec<Namespace>, PathLinks), ScanError> {
+    let mut heads = Vec::new();
+    let mut links = PathLinks::new();
+    for &member in members {
+        let Entry::Namespace { .. } = member else {
+            continue;
+        };
+        let Some(disk) = directory.directory(&member.to_string())? else {
+            continue;
+        };
+        namespace::read_path_links(&disk, member, &mut links)?;
+        heads.extend(namespace::read(&disk, member, NamespaceKind::Head)?);
+    }
+    Ok((heads, links))
+}
+
+/// Reads one controller with its paths, and its own disks; `None` if it is gone.
+fn read_member(
+    directory: &Directory,
+    instance: Instance,
+    links: &PathLinks,
+) -> Result<Option<(Controller, Vec<Namespace>)>, ScanError> {
+    let mut paths = Vec::new();
+    let mut disks = Vec::new();
+    for entry in directory.nvme_entries()? {
+        let (Entry::Path { .. } | Entry::Namespace { .. }) = entry else {
+            continue;
+        };
+        let Some(disk) = directory.directory(&entry.to_string())? else {
+            continue;
+        };
+        match links.get(&entry).copied().or(entry.head()) {
+            Some(head) => paths.extend(namespace::read_path(&disk, entry, instance, head)?),
+            None => disks.extend(namespace::read(
+                &disk,
+                entry,
+                NamespaceKind::Disk(instance),
+            )?),
+        }
+    }
+    let controller = controller::read(directory, instance, paths)?;
+    Ok(controller.map(|controller| (controller, disks)))
+}
