@@ -1,3 +1,35 @@
 //! Real kernels in QEMU, and captured pieces of them, for tests.
+//!
+//! - [`suite`], [`kernels`], [`modules`]: which kernels, where they come from, what they load.
+//! - [`cpio`], [`initramfs`], [`programs`]: what the guest finds.
+//! - [`qemu`], [`protocol`]: a boot and the lines it speaks; [`guest`] is the side that runs as PID 1.
+//! - [`available()`]: whether the lab can be had, without changing anything; [`setup`] makes it so.
+//! - [`tree`]: a captured sysfs as one text file.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the lab runs apt, QEMU and the programs under test"
+)]
+
+pub mod apt;
+pub mod availability;
+pub mod command;
+pub mod cpio;
+pub mod guest;
+pub mod initramfs;
+pub mod kernels;
+pub mod modules;
+pub mod place;
+pub mod programs;
+pub mod protocol;
+pub mod qemu;
+pub mod setup;
+pub mod suite;
 pub mod tree;
+
+mod console;
+
+pub use availability::{Unavailable, available};
+pub use kernels::Kernel;
+pub use qemu::{Boot, BootError, GuestExit};
+pub use suite::Suite;

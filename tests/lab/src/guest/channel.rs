@@ -41,6 +41,19 @@ impl Channel {
         self.port.write_all(format!("{text}\n").as_bytes())
     }
 
+    /// Sends a file: its path below `fixtures/`, its bytes in hexadecimal, its end.
+    ///
+    /// # Errors
+    /// When the port is gone.
+    pub fn file(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.line(&format!("lab:file {path}"))?;
+        for piece in bytes.chunks(64) {
+            let digits: String = piece.iter().map(|byte| format!("{byte:02x}")).collect();
+            self.line(&format!("lab:data {digits}"))?;
+        }
+        self.line("lab:end")
+    }
+
     /// Tells the host how the guest ended, and waits until it has left the port.
     ///
     /// # Errors

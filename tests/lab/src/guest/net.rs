@@ -6,10 +6,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::thread;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::net::if_::if_nametoindex;
@@ -37,6 +40,16 @@ impl NetworkNamespace {
         Ok(Self { handle })
     }
 
+    /// Another handle of the same namespace.
+    ///
+    /// # Errors
+    /// When the process has too many open files.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            handle: self.handle.try_clone()?,
+        })
+    }
+
     /// Runs `work` on a thread inside the namespace. Only the network changes: `/sys` and configfs stay visible.
     ///
     /// # Errors
@@ -51,7 +64,8 @@ impl NetworkNamespace {
 
 /// A namespace belongs to a thread: a thread of its own keeps the caller where it is.
 fn on_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Makes a pair of links joined back to back; `peer` goes into `namespace`. Both are down.
@@ -61,8 +75,12 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Resu
 pub fn add_veth(name: &str, peer: &str, namespace: &NetworkNamespace) -> io::Result<()> {
     let mut far = LinkMessage::default();
     far.attributes.push(LinkAttribute::IfName(peer.to_owned()));
-    far.attributes.push(LinkAttribute::NetNsFd(namespace.handle.as_raw_fd()));
-    let info = vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(far)))];
+    far.attributes
+        .push(LinkAttribute::NetNsFd(namespace.handle.as_raw_fd()));
+    let info = vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(far))),
+    ];
     add_link(name, info)
 }
 
@@ -78,7 +96,10 @@ fn add_link(name: &str, info: Vec<LinkInfo>) -> io::Result<()> {
     let mut link = LinkMessage::default();
     link.attributes.push(LinkAttribute::IfName(name.to_owned()));
     link.attributes.push(LinkAttribute::LinkInfo(info));
-    let made = request(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL);
+    let made = request(
+        RouteNetlinkMessage::NewLink(link),
+        NLM_F_CREATE | NLM_F_EXCL,
+    );
     context(made, || format!("add link {name}"))
 }
 
@@ -89,7 +110,9 @@ fn add_link(name: &str, info: Vec<LinkInfo>) -> io::Result<()> {
 pub fn delete_link(name: &str) -> io::Result<()> {
     let mut link = LinkMessage::default();
     link.header.index = index(name)?;
-    context(request(RouteNetlinkMessage::DelLink(link), 0), || format!("delete link {name}"))
+    context(request(RouteNetlinkMessage::DelLink(link), 0), || {
+        format!("delete link {name}")
+    })
 }
 
 /// Brings a link up.
@@ -113,7 +136,9 @@ fn set_flags(name: &str, flags: LinkFlags) -> io::Result<()> {
     link.header.index = index(name)?;
     link.header.flags = flags;
     link.header.change_mask = LinkFlags::Up;
-    context(request(RouteNetlinkMessage::SetLink(link), 0), || format!("set link {name} {flags:?}"))
+    context(request(RouteNetlinkMessage::SetLink(link), 0), || {
+        format!("set link {name} {flags:?}")
+    })
 }
 
 /// Gives a link an address; IPv6 addresses are usable at once (no duplicate detection).
@@ -122,15 +147,24 @@ fn set_flags(name: &str, flags: LinkFlags) -> io::Result<()> {
 /// When there is no such link or it has the address already.
 pub fn add_address(name: &str, address: IpAddr, prefix: u8) -> io::Result<()> {
     let mut message = AddressMessage::default();
-    message.header.family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
     message.header.prefix_len = prefix;
     message.header.index = index(name)?;
     message.attributes.push(AddressAttribute::Local(address));
     message.attributes.push(AddressAttribute::Address(address));
     if address.is_ipv6() {
-        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        message
+            .attributes
+            .push(AddressAttribute::Flags(AddressFlags::Nodad));
     }
-    let made = request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL);
+    let made = request(
+        RouteNetlinkMessage::NewAddress(message),
+        NLM_F_CREATE | NLM_F_EXCL,
+    );
     context(made, || format!("add address {address}/{prefix} to {name}"))
 }
 
@@ -140,7 +174,9 @@ pub fn exists(name: &str) -> bool {
 }
 
 fn index(name: &str) -> io::Result<u32> {
-    context(if_nametoindex(name).map_err(io::Error::from), || format!("link {name}"))
+    context(if_nametoindex(name).map_err(io::Error::from), || {
+        format!("link {name}")
+    })
 }
 
 /// One request, one acknowledgement.
@@ -156,10 +192,13 @@ fn request(message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
     packet.serialize(&mut bytes);
     socket.send(&bytes, 0)?;
     let (answer, _) = socket.recv_from_full()?;
-    let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
+    let answer =
+        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
     match answer.payload {
         NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
         NetlinkPayload::Error(_) => Ok(()),
-        other => Err(io::Error::other(format!("unexpected netlink answer {other:?}"))),
+        other => Err(io::Error::other(format!(
+            "unexpected netlink answer {other:?}"
+        ))),
     }
 }

@@ -31,7 +31,10 @@ impl Subsystem {
         let directory = Path::new(ROOT).join("subsystems").join(nqn);
         make(&directory)?;
         put(&directory.join("attr_allow_any_host"), "1")?;
-        Ok(Self { nqn: nqn.to_owned(), directory })
+        Ok(Self {
+            nqn: nqn.to_owned(),
+            directory,
+        })
     }
 
     /// Adds a namespace on a file, enabled, with a fixed UUID (and the NGUID that the kernel gives it).
@@ -41,7 +44,10 @@ impl Subsystem {
     pub fn add_namespace(&self, nsid: u32, backing: &Path, uuid: &str) -> io::Result<()> {
         let directory = self.namespace(nsid);
         make(&directory)?;
-        put(&directory.join("device_path"), &backing.display().to_string())?;
+        put(
+            &directory.join("device_path"),
+            &backing.display().to_string(),
+        )?;
         put(&directory.join("device_uuid"), uuid)?;
         // The backing files lie on tmpfs, which has no direct I/O.
         put(&directory.join("buffered_io"), "1")?;
@@ -81,12 +87,20 @@ impl Subsystem {
         put(&self.namespace(nsid).join("ana_grpid"), &group.to_string())
     }
 
-    /// Admits this host and no other.
+    /// Admits this host, and no longer any other.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn allow_only(&self, hostnqn: &str) -> io::Result<()> {
         put(&self.directory.join("attr_allow_any_host"), "0")?;
+        self.allow(hostnqn)
+    }
+
+    /// Admits one more host.
+    ///
+    /// # Errors
+    /// When any host is admitted already.
+    pub fn allow(&self, hostnqn: &str) -> io::Result<()> {
         let host = Path::new(ROOT).join("hosts").join(hostnqn);
         if !host.is_dir() {
             make(&host)?;
@@ -150,7 +164,10 @@ impl Port {
     /// # Errors
     /// When the address cannot be bound.
     pub fn export(&self, subsystem: &Subsystem) -> io::Result<()> {
-        link(&subsystem.directory, &self.directory.join("subsystems").join(&subsystem.nqn))
+        link(
+            &subsystem.directory,
+            &self.directory.join("subsystems").join(&subsystem.nqn),
+        )
     }
 
     /// Takes a subsystem away: its controllers on this port end. The last one makes the port deaf.
@@ -159,7 +176,9 @@ impl Port {
     /// When it was not exported here.
     pub fn withdraw(&self, subsystem: &Subsystem) -> io::Result<()> {
         let path = self.directory.join("subsystems").join(&subsystem.nqn);
-        context(fs::remove_file(&path), || format!("unlink {}", path.display()))
+        context(fs::remove_file(&path), || {
+            format!("unlink {}", path.display())
+        })
     }
 
     /// Sets the state of an ANA group on this port, making the group (2 to 128) if need be.
@@ -182,7 +201,10 @@ impl Port {
         let directory = self.directory.join("referrals").join(name);
         make(&directory)?;
         put(&directory.join("addr_trtype"), "tcp")?;
-        put(&directory.join("addr_adrfam"), if address.is_ipv4() { "ipv4" } else { "ipv6" })?;
+        put(
+            &directory.join("addr_adrfam"),
+            if address.is_ipv4() { "ipv4" } else { "ipv6" },
+        )?;
         put(&directory.join("addr_traddr"), &address.to_string())?;
         put(&directory.join("addr_trsvcid"), &service.to_string())?;
         put(&directory.join("enable"), "1")
@@ -223,14 +245,20 @@ pub fn clear() -> io::Result<()> {
 
 fn unlink_all(directory: &Path) -> io::Result<()> {
     for path in entries(directory)? {
-        context(fs::remove_file(&path), || format!("unlink {}", path.display()))?;
+        context(fs::remove_file(&path), || {
+            format!("unlink {}", path.display())
+        })?;
     }
     Ok(())
 }
 
 fn remove_all(directory: &Path, chosen: impl Fn(&str) -> bool) -> io::Result<()> {
     for path in entries(directory)? {
-        if path.file_name().and_then(|name| name.to_str()).is_some_and(&chosen) {
+        if path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(&chosen)
+        {
             remove(&path)?;
         }
     }
@@ -239,8 +267,12 @@ fn remove_all(directory: &Path, chosen: impl Fn(&str) -> bool) -> io::Result<()>
 
 /// The entries of a directory, in order. configfs lists symbolic links and directories alike.
 fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let listing = context(fs::read_dir(directory), || format!("list {}", directory.display()))?;
-    let mut paths = listing.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+    let listing = context(fs::read_dir(directory), || {
+        format!("list {}", directory.display())
+    })?;
+    let mut paths = listing
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)
 }
@@ -258,5 +290,7 @@ fn link(target: &Path, path: &Path) -> io::Result<()> {
 }
 
 fn put(path: &Path, value: &str) -> io::Result<()> {
-    context(fs::write(path, value), || format!("write {value:?} to {}", path.display()))
+    context(fs::write(path, value), || {
+        format!("write {value:?} to {}", path.display())
+    })
 }

@@ -1,12 +1,11 @@
 //! The escapes of the tree format: any bytes as one line of printable ASCII.
 //!
 //! Invariant: `unescape(&escape(bytes))` gives the bytes back, and the escaped text holds neither tab nor line break.
-//! The lab's channel between guest and host ([`crate::protocol`]) sends its file contents in the same form.
 
 use std::fmt::Write as _;
 
 /// Bytes as one line of printable ASCII.
-pub(crate) fn escape(bytes: &[u8]) -> String {
+pub(super) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {
         match byte {
@@ -21,7 +20,7 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
 }
 
 /// The bytes that [`escape`] was given; None for an unknown or incomplete escape.
-pub(crate) fn unescape(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((plain, escaped)) = rest.split_once('\\') {

@@ -1,0 +1,279 @@
+//! Debian kernels: found in `target/lab/kernels` (or `LAB_KERNEL_DIR`), or downloaded into it.
+//!
+//! A ready kernel is a directory `<suite>` with Debian's files where the packages put them, and `modules.dep` of
+//! depmod. Invariant: such a directory appears by one rename, when all of that is in it.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::apt::{Apt, AptError};
+use crate::command::{self, CommandError, find_program};
+use crate::modules;
+use crate::place::{self, Kernels};
+use crate::suite::Suite;
+
+/// The package whose dependencies lead to the suite's current kernel.
+const META_PACKAGE: &str = "linux-image-amd64";
+
+/// A kernel that is ready to boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kernel {
+    /// Its suite.
+    pub suite: Suite,
+    /// What `uname -r` will say, e.g. `6.12.107+deb13-amd64`.
+    pub release: String,
+    /// The compressed kernel.
+    pub image: PathBuf,
+    /// Its directory of modules, with `modules.dep`.
+    pub modules: PathBuf,
+}
+
+impl Kernel {
+    /// Whether the kernel has a module of this name, as a file or built in; `-` and `_` are the same.
+    ///
+    /// # Errors
+    /// The error of reading the kernel's lists of modules.
+    pub fn has_module(&self, name: &str) -> io::Result<bool> {
+        modules::is_known(&self.modules, name)
+    }
+}
+
+/// Why there is no kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The suite's directory does not hold a ready kernel.
+    #[error("{directory} holds no ready kernel: {missing} is missing")]
+    Incomplete {
+        /// The suite's directory.
+        directory: PathBuf,
+        /// What was looked for.
+        missing: &'static str,
+    },
+    /// `LAB_KERNEL_DIR` is set and has no kernel of the suite: nothing is downloaded then.
+    #[error("LAB_KERNEL_DIR has no {suite}")]
+    NotGiven {
+        /// The suite.
+        suite: Suite,
+        /// Why the directory does not count.
+        source: Box<KernelError>,
+    },
+    /// The packages could not be had.
+    #[error("cannot get the kernel of {suite}")]
+    Packages {
+        /// The suite.
+        suite: Suite,
+        /// Why.
+        source: AptError,
+    },
+    /// depmod failed.
+    #[error("cannot list the modules' dependencies")]
+    Depmod(#[source] CommandError),
+    /// depmod is not installed.
+    #[error("depmod is not installed (package kmod): run `cargo lab setup`")]
+    NoDepmod,
+    /// Files of the lab.
+    #[error("cannot read or write {path}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The suite's kernel if it is ready; nothing is downloaded.
+///
+/// # Errors
+/// [`KernelError::Incomplete`] where it is not, [`KernelError::Io`] where its directory cannot be read.
+pub fn find(suite: Suite) -> Result<Kernel, KernelError> {
+    let (Kernels::Own(directory) | Kernels::Given(directory)) = place::kernels();
+    read(suite, &directory.join(suite.as_str()))
+}
+
+/// The suite's kernel, downloaded first where it is not there yet; progress goes to standard error.
+///
+/// Concurrent callers wait for one download.
+///
+/// # Errors
+/// [`KernelError`], naming the step that failed.
+pub fn get(suite: Suite) -> Result<Kernel, KernelError> {
+    let directory = match place::kernels() {
+        Kernels::Own(directory) => directory,
+        Kernels::Given(_) => {
+            return find(suite).map_err(|source| KernelError::NotGiven {
+                suite,
+                source: Box::new(source),
+            });
+        }
+    };
+    fs::create_dir_all(&directory).map_err(at(&directory))?;
+    let lock_path = directory.join(format!("{suite}.lock"));
+    let lock = File::create(&lock_path).map_err(at(&lock_path))?;
+    lock.lock().map_err(at(&lock_path))?;
+    let ready = directory.join(suite.as_str());
+    match read(suite, &ready) {
+        Err(KernelError::Incomplete { .. }) if !ready.exists() => download(suite, &ready),
+        result => result,
+    }
+}
+
+/// Builds the directory under another name and renames it as the last step. The lock is held.
+fn download(suite: Suite, ready: &Path) -> Result<Kernel, KernelError> {
+    let depmod = find_program("depmod").ok_or(KernelError::NoDepmod)?;
+    let parent = ready
+        .parent()
+        .expect("a suite's directory lies in the directory of kernels");
+    let partial = tempfile::Builder::new()
+        .prefix(".partial-")
+        .tempdir_in(parent)
+        .map_err(at(parent))?;
+    unpack(suite, partial.path()).map_err(|source| KernelError::Packages { suite, source })?;
+    let (release, modules) = read_modules(partial.path())?;
+    let base = modules
+        .ancestors()
+        .nth(3)
+        .expect("modules lie in BASE/lib/modules/RELEASE");
+    command::output(Command::new(depmod).arg("-b").arg(base).arg(&release))
+        .map_err(KernelError::Depmod)?;
+    let partial = partial.keep();
+    // Temporary directories are private; the kernels are for every user of this machine.
+    fs::set_permissions(&partial, Permissions::from_mode(0o755)).map_err(at(&partial))?;
+    fs::rename(&partial, ready).map_err(at(ready))?;
+    eprintln!(
+        "lab: {suite}: kernel {release} is ready in {}",
+        ready.display()
+    );
+    read(suite, ready)
+}
+
+fn unpack(suite: Suite, into: &Path) -> Result<(), AptError> {
+    let apt = Apt::update(suite)?;
+    let mut packages = apt.closure(META_PACKAGE, is_part_of_kernel)?;
+    packages.remove(META_PACKAGE);
+    apt.unpack(&packages, into)
+}
+
+/// The packages that hold the kernel and its modules: one of them in bookworm and trixie, two behind an empty
+/// `linux-image-…` in sid.
+fn is_part_of_kernel(package: &str) -> bool {
+    ["linux-image-", "linux-binary-", "linux-modules-"]
+        .iter()
+        .any(|start| package.starts_with(start))
+}
+
+fn read(suite: Suite, directory: &Path) -> Result<Kernel, KernelError> {
+    let (release, modules) = read_modules(directory)?;
+    let missing = |missing| KernelError::Incomplete {
+        directory: directory.to_owned(),
+        missing,
+    };
+    if !modules.join("modules.dep").is_file() {
+        return Err(missing("modules.dep"));
+    }
+    let image = [directory.join("boot"), modules.clone()]
+        .iter()
+        .find_map(|place| entry_starting_with(place, "vmlinuz"))
+        .ok_or_else(|| missing("vmlinuz"))?;
+    Ok(Kernel {
+        suite,
+        release,
+        image,
+        modules,
+    })
+}
+
+/// The release and the directory of modules: `lib/modules/<release>`, below `usr` since trixie.
+fn read_modules(directory: &Path) -> Result<(String, PathBuf), KernelError> {
+    ["lib/modules", "usr/lib/modules"]
+        .iter()
+        .find_map(|place| entry_starting_with(&directory.join(place), ""))
+        .and_then(|modules| Some((modules.file_name()?.to_str()?.to_owned(), modules)))
+        .ok_or_else(|| KernelError::Incomplete {
+            directory: directory.to_owned(),
+            missing: "lib/modules/RELEASE",
+        })
+}
+
+/// The first entry by name; none where the directory is not there.
+fn entry_starting_with(directory: &Path, start: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(directory).ok()?;
+    let named = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(start))
+    };
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(named)
+        .min()
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> KernelError {
+    let path = path.to_owned();
+    move |source| KernelError::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn laid_out(files: &[&str]) -> tempfile::TempDir {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        for file in files {
+            let path = directory.path().join(file);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            fs::write(path, "").expect("a file");
+        }
+        directory
+    }
+
+    #[test]
+    fn both_layouts_of_debian_are_read() {
+        let old = laid_out(&[
+            "boot/vmlinuz-6.1.0-50-amd64",
+            "lib/modules/6.1.0-50-amd64/modules.dep",
+        ]);
+        let new = laid_out(&[
+            "usr/lib/modules/7.2-amd64/vmlinuz",
+            "usr/lib/modules/7.2-amd64/modules.dep",
+        ]);
+        let old_kernel = read(Suite::Bookworm, old.path()).expect("ready");
+        assert_eq!(old_kernel.release, "6.1.0-50-amd64");
+        assert_eq!(
+            old_kernel.image,
+            old.path().join("boot/vmlinuz-6.1.0-50-amd64")
+        );
+        let new_kernel = read(Suite::Sid, new.path()).expect("ready");
+        assert_eq!(
+            new_kernel.image,
+            new.path().join("usr/lib/modules/7.2-amd64/vmlinuz")
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (files, expected) in [
+            (&[][..], "lib/modules/RELEASE"),
+            (
+                &["lib/modules/6/kernel/x.ko", "boot/vmlinuz-6"],
+                "modules.dep",
+            ),
+            (&["lib/modules/6/modules.dep", "boot/config-6"], "vmlinuz"),
+        ] {
+            let error = read(Suite::Trixie, laid_out(files).path()).expect_err(expected);
+            assert!(
+                matches!(&error, KernelError::Incomplete { missing, .. } if *missing == expected),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_kernels_own_packages_are_followed() {
+        assert!(is_part_of_kernel("linux-binary-7.2.13+deb14-amd64"));
+        assert!(!is_part_of_kernel("linux-base") && !is_part_of_kernel("kmod"));
+    }
+}

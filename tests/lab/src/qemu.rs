@@ -1,0 +1,281 @@
+//! Booting a kernel in QEMU and listening to its guest.
+//!
+//! The first serial port is the kernel's console: kept in `target/lab/logs`, shown when something breaks. The second
+//! is the guest's own channel (see [`crate::protocol`]). Invariant: QEMU is gone when [`Boot::run`] returns, and when
+//! our process dies.
+
+mod child;
+mod listen;
+
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::command::find_program;
+use crate::initramfs::{self, GuestFile, InitramfsError};
+use crate::kernels::Kernel;
+use crate::place;
+use crate::protocol;
+
+use child::Child;
+use listen::{Ending, Listener};
+
+/// The emulator's program.
+pub(crate) const QEMU: &str = "qemu-system-x86_64";
+
+/// What to boot. Fields are public: [`Boot::new`] gives the usual values.
+#[derive(Debug, Clone)]
+pub struct Boot {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// A static program, the guest's `/init`.
+    pub init: PathBuf,
+    /// What the guest carries besides.
+    pub files: Vec<GuestFile>,
+    /// Words for the kernel's command line.
+    pub append: Vec<String>,
+    /// Memory of the guest.
+    pub memory_mib: u32,
+    /// Sizes of namespaces on PCIe controllers of their own.
+    pub pcie_namespaces_mib: Vec<u32>,
+    /// The whole boot must end within this time.
+    pub deadline: Duration,
+    /// Where the console goes besides its log.
+    pub console: ConsoleOutput,
+}
+
+/// Where the kernel's console goes besides its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsoleOutput {
+    /// Nowhere.
+    LogOnly,
+    /// To our standard error.
+    Stderr,
+}
+
+/// How the guest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestExit {
+    /// The guest's own exit status.
+    pub status: i32,
+    /// From QEMU's start.
+    pub elapsed: Duration,
+    /// The console's log.
+    pub log: PathBuf,
+}
+
+/// Why a boot gave no exit status.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The initramfs could not be made.
+    #[error("cannot make the initramfs")]
+    Initramfs(#[from] InitramfsError),
+    /// QEMU is not installed.
+    #[error("{QEMU} is not installed: run `cargo lab setup`")]
+    NoQemu,
+    /// QEMU could not be started, or the lab's files not be written.
+    #[error("cannot start QEMU or write {path}")]
+    Io {
+        /// The program or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel panicked or had an oops.
+    #[error("the guest's kernel {release} broke; the end of {log}:\n{tail}")]
+    Panicked {
+        /// The kernel.
+        release: String,
+        /// The console's log.
+        log: PathBuf,
+        /// Its last lines.
+        tail: String,
+    },
+    /// QEMU ended before the guest had given its exit status.
+    #[error("QEMU ended without an exit status of the guest; the end of {log}:\n{tail}")]
+    NoExit {
+        /// The console's log.
+        log: PathBuf,
+        /// Its last lines.
+        tail: String,
+    },
+    /// The deadline passed.
+    #[error("the guest was not done after {deadline:?}; the end of {log}:\n{tail}")]
+    Deadline {
+        /// The time it had.
+        deadline: Duration,
+        /// The console's log.
+        log: PathBuf,
+        /// Its last lines.
+        tail: String,
+    },
+}
+
+impl Boot {
+    /// A boot with 1 GiB of memory and two minutes.
+    #[must_use]
+    pub fn new(kernel: &Kernel, init: impl Into<PathBuf>) -> Self {
+        Self {
+            kernel: kernel.clone(),
+            init: init.into(),
+            files: Vec::new(),
+            append: Vec::new(),
+            memory_mib: 1024,
+            pcie_namespaces_mib: Vec::new(),
+            deadline: Duration::from_secs(120),
+            console: ConsoleOutput::LogOnly,
+        }
+    }
+
+    /// Boots, hands each line of the guest to `line` as it comes, and returns the guest's exit status.
+    ///
+    /// A boot that ends by the emulator's known fault (`Oops: int3`) is repeated once; `line` is told by
+    /// [`protocol::AGAIN`].
+    ///
+    /// # Errors
+    /// [`BootError`]; those of a guest that did run carry the end of its console.
+    pub fn run(&self, line: &mut dyn FnMut(&str)) -> Result<GuestExit, BootError> {
+        let (exit, ending) = self.run_once(line)?;
+        if !matches!(ending, Ending::EmulatorFault(_)) {
+            return self.result(exit, ending);
+        }
+        eprintln!(
+            "lab: `Oops: int3`, a fault of the emulator (see {}): booting again",
+            exit.log.display()
+        );
+        line(protocol::AGAIN);
+        let (exit, ending) = self.run_once(line)?;
+        self.result(exit, ending)
+    }
+
+    fn run_once(&self, line: &mut dyn FnMut(&str)) -> Result<(Ended, Ending), BootError> {
+        let directory = self.prepare()?;
+        let log_path = new_log(&self.kernel)?;
+        let log = File::create(&log_path).map_err(at(&log_path))?;
+        let mut command = self.command(directory.path())?;
+        let start = Instant::now();
+        let mut child = Child::spawn(&mut command).map_err(at(Path::new(QEMU)))?;
+        let listener = Listener {
+            console: self.console,
+            log,
+            end: start + self.deadline,
+        };
+        let ending = listener.listen(&mut child, line).map_err(at(&log_path))?;
+        Ok((
+            Ended {
+                elapsed: start.elapsed(),
+                log: log_path,
+            },
+            ending,
+        ))
+    }
+
+    fn result(&self, ended: Ended, ending: Ending) -> Result<GuestExit, BootError> {
+        let Ended { elapsed, log } = ended;
+        match ending {
+            Ending::Exit(status) => Ok(GuestExit {
+                status,
+                elapsed,
+                log,
+            }),
+            Ending::Panic(tail) | Ending::EmulatorFault(tail) => Err(BootError::Panicked {
+                release: self.kernel.release.clone(),
+                log,
+                tail,
+            }),
+            Ending::Closed(tail) => Err(BootError::NoExit { log, tail }),
+            Ending::Deadline(tail) => Err(BootError::Deadline {
+                deadline: self.deadline,
+                log,
+                tail,
+            }),
+        }
+    }
+
+    /// A directory with all files that QEMU reads.
+    fn prepare(&self) -> Result<TempDir, BootError> {
+        let boots = place::of("boots");
+        fs::create_dir_all(&boots).map_err(at(&boots))?;
+        let directory = TempDir::new_in(&boots).map_err(at(&boots))?;
+        let init = GuestFile::program("/init", &self.init);
+        let files = self.files.iter().cloned().chain([init]).collect::<Vec<_>>();
+        initramfs::write(&self.kernel, &files, &directory.path().join("initramfs"))?;
+        for (index, mib) in self.pcie_namespaces_mib.iter().enumerate() {
+            let path = image(directory.path(), index);
+            let file = File::create(&path).map_err(at(&path))?;
+            file.set_len(u64::from(*mib) << 20).map_err(at(&path))?;
+        }
+        Ok(directory)
+    }
+
+    fn command(&self, directory: &Path) -> Result<Command, BootError> {
+        let mut command = Command::new(find_program(QEMU).ok_or(BootError::NoQemu)?);
+        // KVM only on demand: /dev/kvm may exist and still hang the guest.
+        match env::var("LAB_ACCEL").as_deref() {
+            Ok("kvm") => command.args(["-accel", "kvm", "-cpu", "host"]),
+            _ => command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]),
+        };
+        command.args(["-smp", "2", "-m", &self.memory_mib.to_string()]);
+        command.args([
+            "-nographic",
+            "-no-reboot",
+            "-nic",
+            "none",
+            "-monitor",
+            "none",
+        ]);
+        // The console shares standard error with QEMU's own messages, so that both are in the log.
+        command.args(["-serial", "file:/dev/stderr", "-serial", "stdio"]);
+        for index in 0..self.pcie_namespaces_mib.len() {
+            let file = image(directory, index);
+            command.arg("-drive");
+            command.arg(format!(
+                "file={},format=raw,if=none,id=pcie{index}",
+                file.display()
+            ));
+            command.arg("-device");
+            command.arg(format!("nvme,serial=lab-pcie-{index},drive=pcie{index}"));
+        }
+        command.arg("-kernel").arg(&self.kernel.image);
+        command.arg("-initrd").arg(directory.join("initramfs"));
+        let append = ["console=ttyS0", "quiet", "panic=-1"].map(str::to_owned);
+        command
+            .arg("-append")
+            .arg([&append[..], &self.append[..]].concat().join(" "));
+        Ok(command)
+    }
+}
+
+/// A boot that is over.
+struct Ended {
+    elapsed: Duration,
+    log: PathBuf,
+}
+
+fn image(directory: &Path, index: usize) -> PathBuf {
+    directory.join(format!("pcie{index}.raw"))
+}
+
+/// A log of its own for each boot, also of processes that run at the same time.
+fn new_log(kernel: &Kernel) -> Result<PathBuf, BootError> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let directory = place::of("logs");
+    fs::create_dir_all(&directory).map_err(at(&directory))?;
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Ok(directory.join(format!(
+        "{}-{}-{count}.log",
+        kernel.suite,
+        std::process::id()
+    )))
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> BootError {
+    let path = path.to_owned();
+    move |source| BootError::Io { path, source }
+}
