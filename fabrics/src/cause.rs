@@ -1,0 +1,266 @@
+//! Why a connect failed, told from the kernel's log.
+//!
+//! The kernel answers many failures with a bare `EIO` or `EINVAL` and writes the cause to its
+//! log. Only the messages below are known, as they stand in `fabrics.c`, `tcp.c`, `core.c` and
+//! `auth.c` of 6.1, 6.12 and 7.x. Everything else in the log is ignored and never repeated.
+//!
+//! Invariant: a message that names a subsystem counts only if it is ours, and one that names an
+//! option only if we sent it. Messages without either can come from another connect at the same
+//! moment only if that one failed between our look at the end of the log and our own failure.
+
+use std::fmt;
+
+use crate::options::ConnectOptions;
+use crate::token::TokenSet;
+
+/// A cause that the kernel logs and does not return.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The target knows the subsystem and does not admit this host.
+    #[error("the target does not allow this host: its hostnqn is not among the allowed hosts")]
+    HostNotAllowed,
+    /// The target does not know the subsystem, or does not export it on this port (yet).
+    #[error("the target has no such subsystem on this port")]
+    UnknownSubsystem,
+    /// The target refuses our hostnqn as a name.
+    #[error("the target refuses the hostnqn as invalid")]
+    InvalidHostNqn,
+    /// Another hostid goes with our hostnqn on this host, or the reverse (since 6.5).
+    #[error("the kernel already uses this hostnqn or hostid in another pair")]
+    HostIdConflict,
+    /// The kernel does not know the option, or not with this value.
+    #[error("the kernel does not know the option {0}, or not with this value")]
+    UnknownOption(TokenSet),
+    /// The transport does not take the option.
+    #[error("the transport does not take the option {0}")]
+    NotForTransport(TokenSet),
+    /// The transport wants the option.
+    #[error("the transport wants the option {0}")]
+    MissingOption(TokenSet),
+    /// No driver for the transport is loaded.
+    #[error("no driver for the transport is loaded: its module is missing")]
+    NoTransport,
+    /// The host asked for a digest and the target has it off, or the reverse.
+    #[error("{digest} digest is {host} on this host and {target} on the target")]
+    DigestMismatch {
+        /// Which of the two.
+        digest: Digest,
+        /// Our side.
+        host: Switch,
+        /// The other side.
+        target: Switch,
+    },
+    /// What answers is no NVMe/TCP controller that the kernel understands.
+    #[error("the peer does not answer as an NVMe/TCP controller should")]
+    BadHandshake,
+    /// The target gave a controller id that another controller of the subsystem has.
+    #[error("the target gave a controller id that is in use")]
+    DuplicateCntlid,
+    /// The subsystem admits one controller and has one.
+    #[error("the subsystem does not support several controllers")]
+    SingleController,
+    /// A discovery controller was asked for.
+    #[error("the subsystem is not a discovery subsystem")]
+    NotDiscovery,
+    /// The controller calls itself otherwise.
+    #[error("the controller belongs to another subsystem")]
+    WrongNqn,
+    /// Connect status 0x181.
+    #[error("the controller is busy or not available")]
+    ControllerBusy,
+    /// The target wants authentication and no secret was given.
+    #[error("the target demands authentication")]
+    AuthRequired,
+    /// Authentication failed on either side.
+    #[error("authentication failed")]
+    AuthFailed,
+    /// The kernel is built without TLS.
+    #[error("the kernel is built without TLS for NVMe/TCP")]
+    TlsUnsupported,
+    /// The target answered the Connect command with another status.
+    #[error("the target answered the connect command with status {0:#x}")]
+    ConnectStatus(u16),
+}
+
+/// A checksum of NVMe/TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digest {
+    /// Over the header of each PDU.
+    Header,
+    /// Over the data of each PDU.
+    Data,
+}
+
+/// The kernel's word for a digest's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// In use.
+    Enabled,
+    /// Not in use.
+    Disabled,
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Digest::Header => "header",
+            Digest::Data => "data",
+        })
+    }
+}
+
+impl fmt::Display for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Switch::Enabled => "enabled",
+            Switch::Disabled => "disabled",
+        })
+    }
+}
+
+/// The first known cause in `records` (the texts of kernel log records, oldest first) that
+/// concerns a connect with `options`.
+#[must_use]
+pub fn cause<'a>(
+    records: impl IntoIterator<Item = &'a str>,
+    options: &ConnectOptions,
+) -> Option<Cause> {
+    records.into_iter().find_map(|record| {
+        // "nvme nvme0: text" and "nvme_tcp: text": what stands before is not part of the text.
+        let text = match record.split_once(": ") {
+            Some((origin, text)) if origin.starts_with("nvme") => text,
+            _ => return None,
+        };
+        of_target(text, options)
+            .or_else(|| of_options(text, options))
+            .or_else(|| of_digest(text))
+            .or_else(|| of_controller(text))
+    })
+}
+
+/// Messages that name the subsystem: they must name ours.
+fn of_target(text: &str, options: &ConnectOptions) -> Option<Cause> {
+    let nqn = options.nqn().as_str();
+    let ours = |quoted: &str| quoted == format!("\"{nqn}\"");
+    if let Some(rest) = text.strip_prefix("Connect for subsystem ") {
+        let (subsystem, _) = rest.split_once(" is not allowed, hostnqn: ")?;
+        return (subsystem == nqn).then_some(Cause::HostNotAllowed);
+    }
+    if let Some(quoted) = text.strip_prefix("Connect Invalid Data Parameter, subsysnqn ") {
+        return ours(quoted).then_some(Cause::UnknownSubsystem);
+    }
+    if let Some(quoted) = text.strip_prefix("Connect Invalid Data Parameter, hostnqn ") {
+        let hostnqn = options.hostnqn()?.as_str();
+        return (quoted == format!("\"{hostnqn}\"")).then_some(Cause::InvalidHostNqn);
+    }
+    if let Some(rest) = text.strip_prefix("Subsystem ") {
+        let subsystem = rest.strip_suffix(" is not a discovery controller")?;
+        return (subsystem == nqn).then_some(Cause::NotDiscovery);
+    }
+    if let Some(rest) = text.strip_prefix("Duplicate cntlid ") {
+        // 6.1 and later end in ", subsys <nqn>, rejecting".
+        let other = rest.contains(", subsys ") && !rest.contains(&format!(", subsys {nqn},"));
+        return (!other).then_some(Cause::DuplicateCntlid);
+    }
+    None
+}
+
+/// Messages about the option string: they must name what we sent.
+fn of_options(text: &str, options: &ConnectOptions) -> Option<Cause> {
+    let quoted = |rest: &str| -> Option<TokenSet> {
+        let (piece, _) = rest.strip_prefix('\'')?.split_once('\'')?;
+        TokenSet::from_token(piece.split_once('=').map_or(piece, |(name, _)| name))
+    };
+    if let Some(rest) = text.strip_prefix("unknown parameter or missing value ") {
+        let token = quoted(rest)?;
+        let sent = options.tokens().contains(token);
+        return sent.then_some(Cause::UnknownOption(token));
+    }
+    if let Some(rest) = text.strip_prefix("invalid parameter ") {
+        let token = quoted(rest)?;
+        let sent = options.tokens().contains(token);
+        return sent.then_some(Cause::NotForTransport(token));
+    }
+    if let Some(rest) = text.strip_prefix("missing parameter ") {
+        let token = quoted(rest)?;
+        let sent = options.tokens().contains(token);
+        return (!sent).then_some(Cause::MissingOption(token));
+    }
+    if let Some(rest) = text.strip_prefix("no handler found for transport ") {
+        let ours = rest.strip_suffix('.')? == options.transport().as_str();
+        return ours.then_some(Cause::NoTransport);
+    }
+    let host = [
+        options.hostnqn().map(ToString::to_string),
+        options.hostid().map(ToString::to_string),
+    ];
+    if text.starts_with("found same host") && text.contains(" but different host") {
+        let named = |part: &String| text.split(' ').any(|word| word == part);
+        let ours = host.iter().flatten().any(named);
+        return ours.then_some(Cause::HostIdConflict);
+    }
+    let tls = TokenSet::TLS | TokenSet::TLS_KEY | TokenSet::KEYRING | TokenSet::CONCAT;
+    let wants_tls = options.tokens().intersects(tls);
+    (text == "TLS is not supported" && wants_tls).then_some(Cause::TlsUnsupported)
+}
+
+/// `queue 0: header digest mismatch host: disabled ctrl: enabled`
+fn of_digest(text: &str) -> Option<Cause> {
+    let (_, rest) = text.strip_prefix("queue ")?.split_once(": ")?;
+    let (digest, rest) = match rest.strip_prefix("header digest mismatch host: ") {
+        Some(rest) => (Digest::Header, rest),
+        None => (
+            Digest::Data,
+            rest.strip_prefix("data digest mismatch host: ")?,
+        ),
+    };
+    let (host, target) = rest.split_once(" ctrl: ")?;
+    let switch = |word: &str| match word {
+        "enabled" => Some(Switch::Enabled),
+        "disabled" => Some(Switch::Disabled),
+        _ => None,
+    };
+    Some(Cause::DigestMismatch {
+        digest,
+        host: switch(host)?,
+        target: switch(target)?,
+    })
+}
+
+/// Messages of one controller that name neither subsystem nor option.
+fn of_controller(text: &str) -> Option<Cause> {
+    const BUSY: &str = "Connect command failed: controller is busy or not available";
+    const STATUS: &str = "Connect command failed, error wo/DNR bit: ";
+    match text {
+        BUSY => return Some(Cause::ControllerBusy),
+        "Connect command failed: authentication required" => return Some(Cause::AuthRequired),
+        "Subsystem does not support multiple controllers" => return Some(Cause::SingleController),
+        _ => {}
+    }
+    if let Some(status) = text.strip_prefix(STATUS) {
+        return status.parse().ok().map(Cause::ConnectStatus);
+    }
+    if text.starts_with("controller returned incorrect NQN: ") {
+        return Some(Cause::WrongNqn);
+    }
+    if let Some((_, rest)) = text
+        .strip_prefix("qid ")
+        .and_then(|rest| rest.split_once(": "))
+    {
+        return rest
+            .starts_with("authentication ")
+            .then_some(Cause::AuthFailed);
+    }
+    let (_, rest) = text.strip_prefix("queue ")?.split_once(": ")?;
+    let bad = [
+        "bad type returned ",
+        "bad pdu length returned ",
+        "bad pfv returned ",
+        "unsupported cpda returned ",
+        "invalid maxh2cdata returned ",
+    ];
+    bad.iter()
+        .any(|start| rest.starts_with(start))
+        .then_some(Cause::BadHandshake)
+}

@@ -1,0 +1,338 @@
+//! Controllers that the administrator wants left alone: `/etc/nvme/exclusions.conf` and
+//! `/etc/nvme/exclusions.conf.d/*.conf`, shared with libnvme 3.
+//!
+//! Format: in a section `[exclusions]`, one entry a line, `exclusion = key=value;key=value`, with
+//! the keys transport, traddr, trsvcid, nqn, host-traddr, host-iface, hostnqn, hostid. An entry
+//! matches a connection when every key it has is equal there; addresses compare by value. A
+//! malformed entry matches nothing, as for libnvme, and is listed in [`Exclusions::ignored`].
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use nvme_sysfs::{Nqn, Transport, TransportAddress, Uuid};
+
+/// The keys an entry may have, as nvme-cli spells its options.
+const KEYS: [&str; 8] = [
+    "transport",
+    "traddr",
+    "trsvcid",
+    "nqn",
+    "host-traddr",
+    "host-iface",
+    "hostnqn",
+    "hostid",
+];
+
+/// The exclusions of a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exclusions {
+    entries: Vec<Exclusion>,
+    ignored: Vec<IgnoredLine>,
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exclusion {
+    /// Its file.
+    pub path: PathBuf,
+    /// What stands behind `exclusion =`.
+    pub text: String,
+    fields: Vec<(&'static str, String)>,
+}
+
+/// A line that looks like an entry and is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IgnoredLine {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its number, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// A connection, made or to be made, for comparison with the entries.
+#[derive(Debug, Clone, Copy)]
+pub struct Connection<'a> {
+    /// Its transport.
+    pub transport: &'a Transport,
+    /// Its address.
+    pub address: &'a TransportAddress,
+    /// Its subsystem.
+    pub nqn: Option<&'a Nqn>,
+    /// The host's NQN.
+    pub hostnqn: Option<&'a Nqn>,
+    /// The host's UUID.
+    pub hostid: Option<&'a Uuid>,
+}
+
+/// Why the exclusions could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the exclusions in {}", path.display())]
+pub struct ExclusionsError {
+    /// The file or directory.
+    path: PathBuf,
+    /// What the read answered.
+    source: io::Error,
+}
+
+impl Exclusions {
+    /// Reads all lists below `root`; there being none is normal.
+    ///
+    /// # Errors
+    /// A list exists and cannot be read.
+    pub fn load(root: impl AsRef<Path>) -> Result<Exclusions, ExclusionsError> {
+        let etc = root.as_ref().join("etc/nvme");
+        let mut exclusions = Exclusions::default();
+        let mut files = vec![etc.join("exclusions.conf")];
+        files.extend(drop_ins(&etc.join("exclusions.conf.d"))?);
+        for path in files {
+            match fs::read_to_string(&path) {
+                Ok(text) => exclusions.parse(&path, &text),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(source) => return Err(ExclusionsError { path, source }),
+            }
+        }
+        Ok(exclusions)
+    }
+
+    /// The first entry that matches `connection`.
+    #[must_use]
+    pub fn find(&self, connection: &Connection<'_>) -> Option<&Exclusion> {
+        self.entries.iter().find(|entry| entry.matches(connection))
+    }
+
+    /// Lines that look like entries and match nothing.
+    #[must_use]
+    pub fn ignored(&self) -> &[IgnoredLine] {
+        &self.ignored
+    }
+
+    fn parse(&mut self, path: &Path, text: &str) {
+        let mut inside = false;
+        for (index, line) in text.lines().map(str::trim).enumerate() {
+            if let Some(header) = line.strip_prefix('[') {
+                inside = header.split(']').next().map(str::trim) == Some("exclusions")
+                    && header.contains(']');
+                continue;
+            }
+            let Some(("exclusion", entry)) = key_value(line) else {
+                continue;
+            };
+            let fields = if inside {
+                parse_entry(entry)
+            } else {
+                Err("stands outside of [exclusions]".to_owned())
+            };
+            let path = path.to_owned();
+            match fields {
+                Ok(fields) => self.entries.push(Exclusion {
+                    path,
+                    text: entry.to_owned(),
+                    fields,
+                }),
+                Err(reason) => self.ignored.push(IgnoredLine {
+                    path,
+                    line: index + 1,
+                    reason,
+                }),
+            }
+        }
+    }
+}
+
+impl Exclusion {
+    fn matches(&self, connection: &Connection<'_>) -> bool {
+        self.fields.iter().all(|(key, wanted)| {
+            let address = connection.address;
+            let found = match *key {
+                "transport" => Some(connection.transport.to_string()),
+                "traddr" => address.traddr.clone(),
+                "trsvcid" => address.trsvcid.clone(),
+                "nqn" => connection.nqn.map(ToString::to_string),
+                "host-traddr" => address.host_traddr.clone(),
+                "host-iface" => address.host_iface.clone(),
+                "hostnqn" => connection.hostnqn.map(ToString::to_string),
+                _ => connection.hostid.map(ToString::to_string),
+            };
+            found.is_some_and(|found| same(key, wanted, &found, connection.transport))
+        })
+    }
+}
+
+/// Addresses by value, Fibre Channel names and UUIDs in either case, the rest byte for byte.
+fn same(key: &str, wanted: &str, found: &str, transport: &Transport) -> bool {
+    let is_address = matches!(key, "traddr" | "host-traddr");
+    if wanted == found {
+        return true;
+    }
+    if key == "hostid" || (is_address && *transport == Transport::Fc) {
+        return wanted.eq_ignore_ascii_case(found);
+    }
+    let value = |text: &str| {
+        let (ip, scope) = match text.split_once('%') {
+            Some((ip, scope)) => (ip, Some(scope.to_owned())),
+            None => (text, None),
+        };
+        ip.parse::<IpAddr>().ok().map(|ip| (ip, scope))
+    };
+    is_address && value(wanted).is_some_and(|wanted| value(found) == Some(wanted))
+}
+
+/// The `*.conf` files of `dir` in alphabetical order; none when there is no such directory.
+fn drop_ins(dir: &Path) -> Result<Vec<PathBuf>, ExclusionsError> {
+    let failed = |source| ExclusionsError {
+        path: dir.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "conf")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// `key = value` with blanks trimmed; comments and everything else are `None`.
+fn key_value(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.split_once('=').filter(|_| !line.starts_with('#'))?;
+    Some((key.trim(), value.trim()))
+}
+
+fn parse_entry(text: &str) -> Result<Vec<(&'static str, String)>, String> {
+    let mut fields = Vec::new();
+    for piece in text
+        .split(';')
+        .map(str::trim)
+        .filter(|piece| !piece.is_empty())
+    {
+        let Some((key, value)) = key_value(piece) else {
+            return Err(format!("{piece:?} is not of the form key=value"));
+        };
+        let Some(key) = KEYS.into_iter().find(|known| *known == key) else {
+            return Err(format!("{key:?} is none of {}", KEYS.join(", ")));
+        };
+        if value.is_empty() {
+            return Err(format!("{key} has no value"));
+        }
+        fields.push((key, value.to_owned()));
+    }
+    if fields.is_empty() {
+        return Err("the entry is empty".to_owned());
+    }
+    Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NQN: &str = "nqn.2024-01.com.example:vol1";
+
+    fn parsed(text: &str) -> Exclusions {
+        let mut exclusions = Exclusions::default();
+        exclusions.parse(Path::new("list.conf"), text);
+        exclusions
+    }
+
+    /// Whether `entry` alone excludes vol1 at [2001:db8::1]:4420 over TCP.
+    fn excludes(entry: &str) -> bool {
+        let nqn: Nqn = NQN.parse().expect("a name");
+        let address = TransportAddress {
+            traddr: Some("2001:db8::1".to_owned()),
+            trsvcid: Some("4420".to_owned()),
+            ..TransportAddress::default()
+        };
+        let connection = Connection {
+            transport: &Transport::Tcp,
+            address: &address,
+            nqn: Some(&nqn),
+            hostnqn: None,
+            hostid: None,
+        };
+        let list = parsed(&format!("[exclusions]\nexclusion = {entry}\n"));
+        list.find(&connection).is_some()
+    }
+
+    #[test]
+    fn an_entry_matches_by_the_fields_it_has() {
+        assert!(excludes(&format!("nqn={NQN}")));
+        assert!(excludes("transport=tcp"));
+        assert!(excludes("traddr=2001:DB8:0::1; trsvcid=4420"));
+        assert!(!excludes("traddr=2001:db8::1;trsvcid=8009"));
+        assert!(
+            !excludes("nqn=nqn.2024-01.com.example:vol"),
+            "no substrings"
+        );
+        assert!(!excludes("host-iface=eth0"), "the connection has none");
+    }
+
+    #[test]
+    fn a_malformed_entry_excludes_nothing_and_is_reported() {
+        for (entry, reason) in [
+            ("", "the entry is empty"),
+            (";;", "the entry is empty"),
+            ("transport", "not of the form"),
+            ("transport=", "has no value"),
+            ("subsysnqn=x;transport=tcp", "is none of"),
+        ] {
+            assert!(!excludes(entry), "{entry:?}");
+            let list = parsed(&format!("[exclusions]\nexclusion = {entry}\n"));
+            assert_eq!(list.ignored()[0].line, 2);
+            assert!(list.ignored()[0].reason.contains(reason), "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_section_counts() {
+        let list = parsed(
+            "# comment\nexclusion = transport=tcp\n[future]\nexclusion = transport=tcp\n\
+             [exclusions\nexclusion = transport=tcp\n#exclusion = transport=tcp\n",
+        );
+        assert_eq!(list.entries, []);
+        assert_eq!(list.ignored().len(), 3);
+        let list = parsed("[ exclusions ] \n exclusion=transport=tcp\nother = 1\n[x]\n");
+        assert_eq!(list.entries.len(), 1);
+    }
+
+    #[test]
+    fn the_main_list_and_every_drop_in_are_read() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        assert_eq!(
+            Exclusions::load(root.path()).expect("none"),
+            Exclusions::default()
+        );
+        let etc = root.path().join("etc/nvme");
+        fs::create_dir_all(etc.join("exclusions.conf.d")).expect("a directory");
+        let entry = "[exclusions]\nexclusion = transport=fc\n";
+        fs::write(etc.join("exclusions.conf"), entry).expect("a file");
+        fs::write(etc.join("exclusions.conf.d/a.conf"), entry).expect("a file");
+        fs::write(etc.join("exclusions.conf.d/a.conf.bak"), entry).expect("a file");
+        let list = Exclusions::load(root.path()).expect("two lists");
+        assert_eq!(list.entries.len(), 2);
+    }
+
+    #[test]
+    fn an_unreadable_list_is_an_error_and_not_an_empty_list() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir_all(root.path().join("etc/nvme/exclusions.conf")).expect("a directory");
+        let error = Exclusions::load(root.path()).expect_err("a directory is no list");
+        assert!(
+            error.to_string().ends_with("etc/nvme/exclusions.conf"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! Connects, disconnects and tunes controllers of one host.
+//!
+//! [`Fabrics::connect`] is idempotent: what exists is adopted, whoever made it. Every check that
+//! can be made without the kernel comes before the kernel is asked, because its connects are
+//! serialised for the whole host and its errors are bare numbers.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nvme_sysfs::{Controller, ControllerState, Instance, Nqn, Sysfs};
+
+use crate::device::{connect, open_device};
+use crate::error::ConnectError;
+use crate::exclusions::{Connection, Exclusions, ExclusionsError};
+use crate::existing::{Candidates, check_host_identity, find_existing};
+use crate::held::HeldController;
+use crate::kmsg::{KernelLog, explained};
+use crate::options::ConnectOptions;
+use crate::registry::Registry;
+use crate::supported::{SupportedError, SupportedOptions};
+
+/// The NVMe over Fabrics host below one root.
+#[derive(Debug, Clone)]
+pub struct Fabrics {
+    root: PathBuf,
+}
+
+/// A connected controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connected {
+    /// Which.
+    pub controller: Instance,
+    /// Whether it was there before.
+    pub how: ConnectHow,
+    /// Its state a moment ago. A controller that is `connecting` is not usable yet.
+    pub state: ControllerState,
+}
+
+/// A controller that the kernel has just made, held so that no other is mistaken for it.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) controller: Instance,
+    pub(crate) held: HeldController,
+    nqn: Nqn,
+}
+
+/// How a controller came to be connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectHow {
+    /// By this call.
+    Created,
+    /// It existed.
+    Adopted,
+}
+
+impl Fabrics {
+    /// The host below `root`, which is `/` outside of tests.
+    pub fn at(root: impl AsRef<Path>) -> Fabrics {
+        Fabrics {
+            root: root.as_ref().to_owned(),
+        }
+    }
+
+    /// The root.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What the running kernel understands. Waits while another connect of the host runs.
+    ///
+    /// # Errors
+    /// The device does not exist (module nvme_fabrics is not loaded) or cannot be read.
+    pub fn supported(&self) -> Result<SupportedOptions, SupportedError> {
+        SupportedOptions::read(&mut open_device(&self.root)?)
+    }
+
+    /// The ownership registry of this host.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        Registry::at(&self.root)
+    }
+
+    /// The exclusions of this host, read anew.
+    ///
+    /// # Errors
+    /// A list exists and cannot be read.
+    pub fn exclusions(&self) -> Result<Exclusions, ExclusionsError> {
+        Exclusions::load(&self.root)
+    }
+
+    /// Connects, or finds the controller that is connected already.
+    ///
+    /// In order: the exclusions, the host identity's 1:1 rule, a controller of the same
+    /// subsystem, address and host (adopted unless it is being deleted), the TCP portal dialled
+    /// for at most `dial_timeout`, the options of the running kernel, and only then the kernel.
+    /// A new controller gets this crate's name in the ownership registry.
+    ///
+    /// # Errors
+    /// Each condition has its variant, see [`ConnectError`].
+    pub fn connect(
+        &self,
+        options: &ConnectOptions,
+        dial_timeout: Duration,
+    ) -> Result<Connected, ConnectError> {
+        self.check_excluded(options)?;
+        let tree = Sysfs::at(&self.root).scan()?;
+        check_host_identity(&tree, options)?;
+        let may_adopt = options.hostnqn().is_some() && !options.allows_duplicate();
+        if may_adopt && let Some(existing) = find_existing(&tree, options, Candidates::Identified) {
+            return Ok(adopted(existing));
+        }
+        if let Some(portal) = options.portal() {
+            portal.dial(dial_timeout)?;
+        }
+        match self.create(options) {
+            Ok(created) => self.claimed(&created),
+            Err(ConnectError::AlreadyConnected { nqn }) => {
+                let tree = Sysfs::at(&self.root).scan()?;
+                find_existing(&tree, options, Candidates::All)
+                    .map(adopted)
+                    .ok_or(ConnectError::AlreadyConnected { nqn })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the kernel, and on a bare failure its log.
+    pub(crate) fn create(&self, options: &ConnectOptions) -> Result<Created, ConnectError> {
+        let tokens = self.supported()?.missing(options);
+        if !tokens.is_empty() {
+            return Err(ConnectError::Unsupported { tokens });
+        }
+        let mut device = open_device(&self.root)?;
+        let log = KernelLog::open(&self.root);
+        let reply =
+            connect(&mut device, options).map_err(|error| explained(error, log, options))?;
+        let controller = reply.instance;
+        // The open device keeps the number from being reused: what is held now is the new one.
+        let held = HeldController::open(&self.root, controller).map_err(ConnectError::State)?;
+        let nqn = options.nqn().clone();
+        let held = held.ok_or(ConnectError::Vanished { controller, nqn })?;
+        let nqn = options.nqn().clone();
+        Ok(Created {
+            controller,
+            nqn,
+            held,
+        })
+    }
+
+    /// Records the owner of a new controller and reads its state.
+    fn claimed(&self, created: &Created) -> Result<Connected, ConnectError> {
+        let controller = created.controller;
+        let state = created.held.read("state").map_err(ConnectError::State)?;
+        let state = state.ok_or_else(|| ConnectError::Vanished {
+            controller,
+            nqn: created.nqn.clone(),
+        })?;
+        // A volume that works is worth more than its entry in a registry.
+        if let Err(error) = self.registry().claim(controller) {
+            tracing::warn!(%controller, %error, "cannot record the owner of a controller");
+        }
+        Ok(Connected {
+            controller,
+            how: ConnectHow::Created,
+            state: ControllerState::from(state.as_str()),
+        })
+    }
+
+    pub(crate) fn check_excluded(&self, options: &ConnectOptions) -> Result<(), ConnectError> {
+        let exclusions = self.exclusions()?;
+        let connection = Connection {
+            transport: options.transport(),
+            address: options.address(),
+            nqn: Some(options.nqn()),
+            hostnqn: options.hostnqn(),
+            hostid: options.hostid(),
+        };
+        match exclusions.find(&connection) {
+            Some(entry) => Err(ConnectError::Excluded {
+                nqn: options.nqn().clone(),
+                entry: entry.text.clone(),
+                path: entry.path.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn adopted(controller: &Controller) -> Connected {
+    Connected {
+        controller: controller.instance,
+        how: ConnectHow::Adopted,
+        state: controller.state.clone(),
+    }
+}

@@ -1,0 +1,121 @@
+//! A controller's sysfs directory, held by a descriptor.
+//!
+//! An instance number is free again as soon as its controller is gone, so a path like
+//! `class/nvme/nvme3` may name another controller a moment later. A held directory never does:
+//! once its controller is gone, everything in it answers ENOENT or ENODEV.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use nvme_sysfs::Instance;
+use rustix::fs::{Mode, OFlags, fstat, open, openat};
+use rustix::io::Errno;
+
+/// Longer than any attribute this crate reads.
+const MAX_ATTRIBUTE: u64 = 4096;
+
+/// The directory of one controller.
+#[derive(Debug)]
+pub(crate) struct HeldController {
+    dir: OwnedFd,
+    path: PathBuf,
+}
+
+/// What a controller says about its subsystem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subsystem {
+    /// The controller is gone.
+    Gone,
+    /// It is still identifying itself.
+    Unknown,
+    /// Its NQN as the kernel prints it.
+    Named(String),
+}
+
+impl HeldController {
+    /// Takes hold of `nvmeN`, `None` when there is none.
+    pub(crate) fn open(root: &Path, instance: Instance) -> io::Result<Option<HeldController>> {
+        let path = root.join("sys/class/nvme").join(instance.to_string());
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match open(&path, flags, Mode::empty()) {
+            Ok(dir) => Ok(Some(HeldController { dir, path })),
+            Err(errno) if is_gone(errno) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// The path it was opened by, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads one attribute without its line break, `None` when it or the controller is gone.
+    pub(crate) fn read(&self, attribute: &str) -> io::Result<Option<String>> {
+        let mut text = String::new();
+        let file = match self.attribute(attribute, OFlags::RDONLY)? {
+            Some(file) => file,
+            None => return Ok(None),
+        };
+        match file.take(MAX_ATTRIBUTE).read_to_string(&mut text) {
+            Ok(_) => Ok(Some(text.trim_end_matches('\n').to_owned())),
+            Err(error) if is_gone_error(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes one attribute in one write, `None` when it or the controller is gone.
+    pub(crate) fn write(&self, attribute: &str, value: &str) -> io::Result<Option<()>> {
+        let mut file = match self.attribute(attribute, OFlags::WRONLY)? {
+            Some(file) => file,
+            None => return Ok(None),
+        };
+        match file.write(value.as_bytes()) {
+            Ok(_) => Ok(Some(())),
+            Err(error) if is_gone_error(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The subsystem it says it belongs to.
+    pub(crate) fn subsysnqn(&self) -> io::Result<Subsystem> {
+        Ok(match self.read("subsysnqn")?.as_deref().map(str::trim) {
+            None => Subsystem::Gone,
+            // What the kernel prints before it has identified the controller.
+            Some("(efault)" | "(null)" | "") => Subsystem::Unknown,
+            Some(nqn) => Subsystem::Named(nqn.to_owned()),
+        })
+    }
+
+    /// Whether the controller behind this directory no longer exists.
+    pub(crate) fn is_gone(&self) -> io::Result<bool> {
+        Ok(self.read("state")?.is_none())
+    }
+
+    /// Number of the directory, which the kernel gives to no other until the next boot.
+    pub(crate) fn inode(&self) -> io::Result<u64> {
+        Ok(fstat(&self.dir)?.st_ino)
+    }
+
+    fn attribute(&self, attribute: &str, access: OFlags) -> io::Result<Option<File>> {
+        match openat(
+            &self.dir,
+            attribute,
+            access | OFlags::CLOEXEC,
+            Mode::empty(),
+        ) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(errno) if is_gone(errno) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+fn is_gone(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NODEV)
+}
+
+fn is_gone_error(error: &io::Error) -> bool {
+    Errno::from_io_error(error).is_some_and(is_gone)
+}

@@ -1,0 +1,254 @@
+//! Who this host is to a target: hostnqn and hostid.
+//!
+//! The order of nvme-cli and libnvme: `/etc/nvme/hostnqn` and `/etc/nvme/hostid`, else the
+//! machine's UUID from DMI or the device tree, else a random UUID that is made once and kept in
+//! `/etc/nvme`. Where only one of the two is configured, the other follows from its UUID.
+//!
+//! Invariant: loading writes nothing, and no existing file is ever replaced. Environment
+//! variables are the program's business, not this library's.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use nvme_sysfs::{Nqn, ParseIdentityError, ParseNqnError, Uuid};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::firmware::machine_uuid;
+use crate::replace::{Existing, write_file};
+
+/// What stands before the UUID in the NQN of a host that has no name of its own.
+const UUID_NQN: &str = "nqn.2014-08.org.nvmexpress:uuid:";
+
+/// The pair that names a host. The kernel wants it to be 1:1 on each host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostIdentity {
+    /// Name of the host.
+    pub hostnqn: Nqn,
+    /// UUID of the host.
+    pub hostid: Uuid,
+}
+
+/// An identity and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedIdentity {
+    /// The pair.
+    pub identity: HostIdentity,
+    /// Its source.
+    pub source: IdentitySource,
+}
+
+/// Where a host identity comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// `/etc/nvme/hostnqn`, `/etc/nvme/hostid` or both.
+    Configured,
+    /// `/sys/class/dmi/id/product_uuid`.
+    ProductUuid,
+    /// `/sys/firmware/dmi/entries/1-0/raw`.
+    DmiEntry,
+    /// `/proc/device-tree/ibm,partition-uuid`.
+    DeviceTree,
+    /// Made by this call and stored in `/etc/nvme`.
+    Generated,
+}
+
+/// Why there is no host identity.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Neither configuration nor firmware names the host.
+    #[error("no host identity: neither {} nor the firmware names this host", path.display())]
+    NotFound {
+        /// The file that would name it.
+        path: PathBuf,
+    },
+    /// The configured name contains no UUID that the hostid could follow from.
+    #[error("no hostid: {hostnqn} contains no UUID and {} does not exist", path.display())]
+    NoHostId {
+        /// The configured name.
+        hostnqn: Nqn,
+        /// The file that would hold it.
+        path: PathBuf,
+    },
+    /// The file does not hold an NQN.
+    #[error("{} holds no valid hostnqn", path.display())]
+    HostNqn {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ParseNqnError,
+    },
+    /// The file does not hold a UUID.
+    #[error("{} holds no valid hostid", path.display())]
+    HostId {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ParseIdentityError,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the read answered.
+        source: io::Error,
+    },
+    /// The generated identity could not be stored, so it was not used either.
+    #[error("cannot store the host identity in {}", path.display())]
+    Store {
+        /// The file.
+        path: PathBuf,
+        /// What the write answered, for example that the file system is read-only.
+        source: io::Error,
+    },
+    /// The kernel gave no random bytes.
+    #[error("cannot generate a host identity")]
+    Random(#[source] io::Error),
+}
+
+impl HostIdentity {
+    /// The identity of the host below `root`, without writing anything.
+    ///
+    /// # Errors
+    /// There is none, or a configured one is malformed.
+    pub fn load(root: impl AsRef<Path>) -> Result<LoadedIdentity, IdentityError> {
+        let files = Files::below(root.as_ref());
+        let hostnqn = files.hostnqn()?;
+        let hostid = files.hostid()?;
+        let identity = match (hostnqn, hostid) {
+            (Some(hostnqn), Some(hostid)) => HostIdentity { hostnqn, hostid },
+            (Some(hostnqn), None) => match uuid_of(&hostnqn) {
+                Some(hostid) => HostIdentity { hostnqn, hostid },
+                None => {
+                    let path = files.hostid;
+                    return Err(IdentityError::NoHostId { hostnqn, path });
+                }
+            },
+            (None, Some(hostid)) => HostIdentity::from_uuid(hostid),
+            (None, None) => return from_firmware(root.as_ref(), files.hostnqn),
+        };
+        let source = IdentitySource::Configured;
+        Ok(LoadedIdentity { identity, source })
+    }
+
+    /// The identity of the host; where there is none, one is made and stored for good.
+    ///
+    /// # Errors
+    /// A configured one is malformed, or the new one cannot be stored.
+    pub fn load_or_generate(root: impl AsRef<Path>) -> Result<LoadedIdentity, IdentityError> {
+        let files = Files::below(root.as_ref());
+        let (identity, paths) = match HostIdentity::load(root.as_ref()) {
+            Err(IdentityError::NotFound { .. }) => {
+                let identity = HostIdentity::from_uuid(random_uuid()?);
+                (identity, vec![&files.hostid, &files.hostnqn])
+            }
+            Err(IdentityError::NoHostId { hostnqn, .. }) => {
+                let hostid = random_uuid()?;
+                (HostIdentity { hostnqn, hostid }, vec![&files.hostid])
+            }
+            other => return other,
+        };
+        for path in paths {
+            let text = if *path == files.hostid {
+                identity.hostid.to_string()
+            } else {
+                identity.hostnqn.to_string()
+            };
+            match store(path, &text) {
+                // Another process was faster: its identity is the host's.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    return HostIdentity::load(root.as_ref());
+                }
+                Err(source) => {
+                    let path = path.clone();
+                    return Err(IdentityError::Store { path, source });
+                }
+                Ok(()) => {}
+            }
+        }
+        let source = IdentitySource::Generated;
+        Ok(LoadedIdentity { identity, source })
+    }
+
+    /// The identity of a host that is known by a UUID alone.
+    #[must_use]
+    pub fn from_uuid(hostid: Uuid) -> HostIdentity {
+        let hostnqn = format!("{UUID_NQN}{hostid}")
+            .parse()
+            .expect("the UUID form is a valid NQN");
+        HostIdentity { hostnqn, hostid }
+    }
+}
+
+/// The two files of the convention.
+struct Files {
+    hostnqn: PathBuf,
+    hostid: PathBuf,
+}
+
+impl Files {
+    fn below(root: &Path) -> Files {
+        let etc = root.join("etc/nvme");
+        Files {
+            hostnqn: etc.join("hostnqn"),
+            hostid: etc.join("hostid"),
+        }
+    }
+
+    fn hostnqn(&self) -> Result<Option<Nqn>, IdentityError> {
+        let path = self.hostnqn.clone();
+        read_line(&path)?
+            .map(|line| line.parse())
+            .transpose()
+            .map_err(|source| IdentityError::HostNqn { path, source })
+    }
+
+    fn hostid(&self) -> Result<Option<Uuid>, IdentityError> {
+        let path = self.hostid.clone();
+        read_line(&path)?
+            .map(|line| line.parse())
+            .transpose()
+            .map_err(|source| IdentityError::HostId { path, source })
+    }
+}
+
+/// The trimmed content of a file, `None` when there is no such file.
+fn read_line(path: &Path) -> Result<Option<String>, IdentityError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => {
+            let path = path.to_owned();
+            Err(IdentityError::Read { path, source })
+        }
+    }
+}
+
+/// The UUID at the end of an NQN of the UUID form.
+fn uuid_of(hostnqn: &Nqn) -> Option<Uuid> {
+    hostnqn.as_str().strip_prefix(UUID_NQN)?.parse().ok()
+}
+
+fn from_firmware(root: &Path, missing: PathBuf) -> Result<LoadedIdentity, IdentityError> {
+    let (uuid, source) = machine_uuid(root).ok_or(IdentityError::NotFound { path: missing })?;
+    let identity = HostIdentity::from_uuid(uuid);
+    Ok(LoadedIdentity { identity, source })
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn random_uuid() -> Result<Uuid, IdentityError> {
+    let mut bytes = [0; 16];
+    getrandom(&mut bytes, GetRandomFlags::empty())
+        .map_err(|errno| IdentityError::Random(errno.into()))?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    Ok(Uuid::from_bytes(bytes).expect("the version bits are not zero"))
+}
+
+fn store(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    write_file(path, &format!("{text}\n"), Existing::Keep)
+}

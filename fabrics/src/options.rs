@@ -1,0 +1,389 @@
+//! What one connect asks of the kernel, option by option.
+//!
+//! [`ConnectOptions`] can only be had from [`ConnectOptionsBuilder::build`], which applies every
+//! rule in `rules.rs`: a value of this type is accepted by the kernel's parser, contains no
+//! separator that could inject another option, and has one spelling per address.
+
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+use nvme_sysfs::{ControllerLoss, FastIoFail, Nqn, Transport, TransportAddress, Uuid};
+
+use crate::encode::{EncodedOptions, encode};
+use crate::numeric::NumericAddress;
+use crate::portal::Portal;
+use crate::rules::{OptionsError, checked};
+use crate::secret::Secret;
+use crate::token::TokenSet;
+
+/// Checked options of one connect. Debug shows no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectOptions {
+    pub(crate) transport: Transport,
+    pub(crate) nqn: Nqn,
+    pub(crate) address: TransportAddress,
+    pub(crate) queue_size: Option<u32>,
+    pub(crate) nr_io_queues: Option<u32>,
+    pub(crate) nr_write_queues: Option<u32>,
+    pub(crate) nr_poll_queues: Option<u32>,
+    pub(crate) reconnect_delay: Option<Duration>,
+    pub(crate) ctrl_loss_tmo: Option<ControllerLoss>,
+    pub(crate) keep_alive_tmo: Option<Duration>,
+    pub(crate) fast_io_fail_tmo: Option<FastIoFail>,
+    pub(crate) tos: Option<u8>,
+    pub(crate) hostnqn: Option<Nqn>,
+    pub(crate) hostid: Option<Uuid>,
+    pub(crate) keyring: Option<KeySerial>,
+    pub(crate) tls_key: Option<KeySerial>,
+    pub(crate) dhchap_secret: Option<Secret>,
+    pub(crate) dhchap_ctrl_secret: Option<Secret>,
+    pub(crate) flags: TokenSet,
+}
+
+/// Collects options; nothing is checked before [`build`](ConnectOptionsBuilder::build).
+///
+/// Each setter is named as the kernel's token. An option that is not set is not sent, so the
+/// kernel's default holds; the one exception is `trsvcid`, see [`build`](Self::build).
+#[derive(Debug, Clone)]
+pub struct ConnectOptionsBuilder {
+    draft: ConnectOptions,
+}
+
+/// Serial number of a key or keyring, as `keyctl(1)` shows it. Always positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeySerial(NonZeroU32);
+
+/// The text is no key serial number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("key serial {value:?} must be a number from 1 to 2147483647, decimal or 0x hexadecimal")]
+pub struct ParseKeySerialError {
+    /// What was given.
+    value: String,
+}
+
+impl FromStr for KeySerial {
+    type Err = ParseKeySerialError;
+
+    fn from_str(text: &str) -> Result<KeySerial, ParseKeySerialError> {
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = match text.strip_prefix("0x") {
+            Some(hex) if digits(hex) => i32::from_str_radix(hex, 16).ok(),
+            None if digits(text) => text.parse::<i32>().ok(),
+            _ => None,
+        };
+        number
+            .and_then(|number| u32::try_from(number).ok())
+            .and_then(NonZeroU32::new)
+            .map(KeySerial)
+            .ok_or_else(|| ParseKeySerialError {
+                value: text.to_owned(),
+            })
+    }
+}
+
+impl KeySerial {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl ConnectOptions {
+    /// Starts with what every connect needs.
+    #[must_use]
+    pub fn builder(transport: Transport, nqn: Nqn) -> ConnectOptionsBuilder {
+        ConnectOptionsBuilder {
+            draft: ConnectOptions {
+                transport,
+                nqn,
+                address: TransportAddress::default(),
+                queue_size: None,
+                nr_io_queues: None,
+                nr_write_queues: None,
+                nr_poll_queues: None,
+                reconnect_delay: None,
+                ctrl_loss_tmo: None,
+                keep_alive_tmo: None,
+                fast_io_fail_tmo: None,
+                tos: None,
+                hostnqn: None,
+                hostid: None,
+                keyring: None,
+                tls_key: None,
+                dhchap_secret: None,
+                dhchap_ctrl_secret: None,
+                flags: TokenSet::empty(),
+            },
+        }
+    }
+
+    /// The transport.
+    #[must_use]
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// NQN of the subsystem.
+    #[must_use]
+    pub fn nqn(&self) -> &Nqn {
+        &self.nqn
+    }
+
+    /// Where to and from, in canonical spelling.
+    #[must_use]
+    pub fn address(&self) -> &TransportAddress {
+        &self.address
+    }
+
+    /// NQN of this host, when given.
+    #[must_use]
+    pub fn hostnqn(&self) -> Option<&Nqn> {
+        self.hostnqn.as_ref()
+    }
+
+    /// UUID of this host, when given.
+    #[must_use]
+    pub fn hostid(&self) -> Option<&Uuid> {
+        self.hostid.as_ref()
+    }
+
+    /// Whether the kernel makes a discovery controller of it.
+    #[must_use]
+    pub fn is_discovery(&self) -> bool {
+        self.nqn.is_discovery() || self.flags.contains(TokenSet::DISCOVERY)
+    }
+
+    /// Whether the kernel is asked to connect although the same controller exists.
+    pub(crate) fn allows_duplicate(&self) -> bool {
+        self.flags.contains(TokenSet::DUPLICATE_CONNECT)
+    }
+
+    /// Every token that [`encode`](Self::encode) writes.
+    #[must_use]
+    pub fn tokens(&self) -> TokenSet {
+        let given = [
+            (self.address.traddr.is_some(), TokenSet::TRADDR),
+            (self.address.trsvcid.is_some(), TokenSet::TRSVCID),
+            (self.address.host_traddr.is_some(), TokenSet::HOST_TRADDR),
+            (self.address.host_iface.is_some(), TokenSet::HOST_IFACE),
+            (self.queue_size.is_some(), TokenSet::QUEUE_SIZE),
+            (self.nr_io_queues.is_some(), TokenSet::NR_IO_QUEUES),
+            (self.nr_write_queues.is_some(), TokenSet::NR_WRITE_QUEUES),
+            (self.nr_poll_queues.is_some(), TokenSet::NR_POLL_QUEUES),
+            (self.reconnect_delay.is_some(), TokenSet::RECONNECT_DELAY),
+            (self.ctrl_loss_tmo.is_some(), TokenSet::CTRL_LOSS_TMO),
+            (self.keep_alive_tmo.is_some(), TokenSet::KEEP_ALIVE_TMO),
+            (self.fast_io_fail_tmo.is_some(), TokenSet::FAST_IO_FAIL_TMO),
+            (self.tos.is_some(), TokenSet::TOS),
+            (self.hostnqn.is_some(), TokenSet::HOSTNQN),
+            (self.hostid.is_some(), TokenSet::HOSTID),
+            (self.keyring.is_some(), TokenSet::KEYRING),
+            (self.tls_key.is_some(), TokenSet::TLS_KEY),
+            (self.dhchap_secret.is_some(), TokenSet::DHCHAP_SECRET),
+            (
+                self.dhchap_ctrl_secret.is_some(),
+                TokenSet::DHCHAP_CTRL_SECRET,
+            ),
+        ];
+        given
+            .into_iter()
+            .filter(|(given, _)| *given)
+            .map(|(_, token)| token)
+            .fold(
+                self.flags | TokenSet::TRANSPORT | TokenSet::NQN,
+                |all, token| all | token,
+            )
+    }
+
+    /// The text for one write to `/dev/nvme-fabrics`, secrets included.
+    #[must_use]
+    pub fn encode(&self) -> EncodedOptions {
+        encode(self)
+    }
+
+    /// The TCP portal behind these options, `None` for any other transport.
+    #[must_use]
+    pub fn portal(&self) -> Option<Portal> {
+        if self.transport != Transport::Tcp {
+            return None;
+        }
+        let numeric = |text: &Option<String>| -> Option<NumericAddress> {
+            text.as_ref().and_then(|text| text.parse().ok())
+        };
+        Some(Portal {
+            traddr: numeric(&self.address.traddr)?,
+            port: self.address.trsvcid.as_ref()?.parse().ok()?,
+            host_traddr: numeric(&self.address.host_traddr),
+            host_iface: self.address.host_iface.clone(),
+        })
+    }
+}
+
+impl ConnectOptionsBuilder {
+    /// Address of the subsystem's port: IP address, FC WWNs, or any name for `loop`.
+    pub fn traddr(&mut self, value: impl Into<String>) -> &mut Self {
+        self.draft.address.traddr = Some(value.into());
+        self
+    }
+
+    /// TCP or RDMA port, 1 to 65535.
+    pub fn trsvcid(&mut self, value: impl Into<String>) -> &mut Self {
+        self.draft.address.trsvcid = Some(value.into());
+        self
+    }
+
+    /// Source address, of the same family as `traddr`.
+    pub fn host_traddr(&mut self, value: impl Into<String>) -> &mut Self {
+        self.draft.address.host_traddr = Some(value.into());
+        self
+    }
+
+    /// Source interface.
+    pub fn host_iface(&mut self, value: impl Into<String>) -> &mut Self {
+        self.draft.address.host_iface = Some(value.into());
+        self
+    }
+
+    /// Entries of each I/O queue, 16 to 1024. Kernel default 128.
+    pub fn queue_size(&mut self, entries: u32) -> &mut Self {
+        self.draft.queue_size = Some(entries);
+        self
+    }
+
+    /// Number of I/O queues, 1 to 65535; the kernel takes at most one per CPU. Default: that.
+    pub fn nr_io_queues(&mut self, queues: u32) -> &mut Self {
+        self.draft.nr_io_queues = Some(queues);
+        self
+    }
+
+    /// Number of additional queues for writes, 1 to 65535. Default none.
+    pub fn nr_write_queues(&mut self, queues: u32) -> &mut Self {
+        self.draft.nr_write_queues = Some(queues);
+        self
+    }
+
+    /// Number of additional polled queues, 1 to 65535. Default none.
+    pub fn nr_poll_queues(&mut self, queues: u32) -> &mut Self {
+        self.draft.nr_poll_queues = Some(queues);
+        self
+    }
+
+    /// Time between two reconnect attempts, 1 to 65535 whole seconds. Kernel default 10 s.
+    pub fn reconnect_delay(&mut self, delay: Duration) -> &mut Self {
+        self.draft.reconnect_delay = Some(delay);
+        self
+    }
+
+    /// When the kernel gives a lost controller up, in whole seconds. Kernel default 600 s.
+    pub fn ctrl_loss_tmo(&mut self, limit: ControllerLoss) -> &mut Self {
+        self.draft.ctrl_loss_tmo = Some(limit);
+        self
+    }
+
+    /// Keep-alive interval, 1 to 65535 whole seconds. Kernel default 5 s.
+    pub fn keep_alive_tmo(&mut self, interval: Duration) -> &mut Self {
+        self.draft.keep_alive_tmo = Some(interval);
+        self
+    }
+
+    /// When I/O of a lost path fails, in whole seconds. Kernel default off.
+    pub fn fast_io_fail_tmo(&mut self, limit: FastIoFail) -> &mut Self {
+        self.draft.fast_io_fail_tmo = Some(limit);
+        self
+    }
+
+    /// IP type of service. Default: the transport's own.
+    pub fn tos(&mut self, tos: u8) -> &mut Self {
+        self.draft.tos = Some(tos);
+        self
+    }
+
+    /// NQN of this host; goes together with `hostid`.
+    pub fn hostnqn(&mut self, nqn: Nqn) -> &mut Self {
+        self.draft.hostnqn = Some(nqn);
+        self
+    }
+
+    /// UUID of this host; goes together with `hostnqn`.
+    pub fn hostid(&mut self, uuid: Uuid) -> &mut Self {
+        self.draft.hostid = Some(uuid);
+        self
+    }
+
+    /// DH-HMAC-CHAP key of this host.
+    pub fn dhchap_secret(&mut self, secret: Secret) -> &mut Self {
+        self.draft.dhchap_secret = Some(secret);
+        self
+    }
+
+    /// DH-HMAC-CHAP key that the controller must prove; needs `dhchap_secret`.
+    pub fn dhchap_ctrl_secret(&mut self, secret: Secret) -> &mut Self {
+        self.draft.dhchap_ctrl_secret = Some(secret);
+        self
+    }
+
+    /// Keyring to look TLS keys up in; needs `tls` or `concat`. Default `.nvme`.
+    pub fn keyring(&mut self, serial: KeySerial) -> &mut Self {
+        self.draft.keyring = Some(serial);
+        self
+    }
+
+    /// The TLS key to use; needs `tls`. Default: looked up by the NQNs.
+    pub fn tls_key(&mut self, serial: KeySerial) -> &mut Self {
+        self.draft.tls_key = Some(serial);
+        self
+    }
+
+    /// Connects although the same controller exists.
+    pub fn duplicate_connect(&mut self) -> &mut Self {
+        self.flag(TokenSet::DUPLICATE_CONNECT)
+    }
+
+    /// Turns submission queue flow control off.
+    pub fn disable_sqflow(&mut self) -> &mut Self {
+        self.flag(TokenSet::DISABLE_SQFLOW)
+    }
+
+    /// CRC over PDU headers.
+    pub fn hdr_digest(&mut self) -> &mut Self {
+        self.flag(TokenSet::HDR_DIGEST)
+    }
+
+    /// CRC over PDU data.
+    pub fn data_digest(&mut self) -> &mut Self {
+        self.flag(TokenSet::DATA_DIGEST)
+    }
+
+    /// The NQN names a discovery controller although it is not the well-known one.
+    pub fn discovery(&mut self) -> &mut Self {
+        self.flag(TokenSet::DISCOVERY)
+    }
+
+    /// TLS on every queue.
+    pub fn tls(&mut self) -> &mut Self {
+        self.flag(TokenSet::TLS)
+    }
+
+    /// TLS from the keys of authentication; needs `dhchap_secret`, excludes `tls`.
+    pub fn concat(&mut self) -> &mut Self {
+        self.flag(TokenSet::CONCAT)
+    }
+
+    fn flag(&mut self, token: TokenSet) -> &mut Self {
+        self.draft.flags |= token;
+        self
+    }
+
+    /// Checks everything and brings the addresses into canonical spelling.
+    ///
+    /// Without `trsvcid`, TCP and RDMA get 4420, and a TCP discovery controller 8009: the
+    /// kernel's own default for TCP is 8009 even for a subsystem with namespaces.
+    ///
+    /// # Errors
+    /// All problems at once, each naming the option, its value (never a secret) and the rule.
+    pub fn build(&self) -> Result<ConnectOptions, OptionsError> {
+        checked(self.draft.clone())
+    }
+}

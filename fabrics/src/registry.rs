@@ -1,0 +1,283 @@
+//! Who owns a controller: `/run/nvme/registry/nvmeN/owner`, shared with libnvme 3 and nvme-stas.
+//!
+//! The layout is libnvme's: one directory per controller, one plain-text file per attribute,
+//! `owner` and `seqnum` (the kernel's `uevent_seqnum` at connect, by which libnvme's udev rule
+//! tells a stale removal event from a current one). It appears whole, by a rename.
+//!
+//! A number is reused as soon as its controller is gone, and without udev nobody removes the
+//! entry. So we add an attribute of our own, `inode`: the number of the controller's sysfs
+//! directory, which the kernel gives to no other directory until the next boot, and `/run` does
+//! not survive a boot. An entry with another inode is of a dead controller and counts as none.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use nvme_sysfs::Instance;
+
+use crate::held::HeldController;
+use crate::replace::{Existing, write_file};
+
+/// The name under which this crate owns controllers.
+pub const OWNER: &str = "nvmeof-csi";
+
+/// The ownership registry below one root.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    root: PathBuf,
+}
+
+/// Why the registry could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The controller does not exist.
+    #[error("{controller} does not exist, so nobody can own it")]
+    NoController {
+        /// Which.
+        controller: Instance,
+    },
+    /// A file could not be read, written or removed.
+    #[error("cannot access {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+}
+
+impl Registry {
+    /// The registry below `root`.
+    pub fn at(root: impl AsRef<Path>) -> Registry {
+        Registry {
+            root: root.as_ref().to_owned(),
+        }
+    }
+
+    /// The owner of an existing controller, `None` when nobody owns it.
+    ///
+    /// # Errors
+    /// The entry or the controller cannot be read.
+    pub fn owner(&self, controller: Instance) -> Result<Option<String>, RegistryError> {
+        let Some(inode) = self.inode(controller)? else {
+            return Ok(None);
+        };
+        // An entry without an inode was written by somebody else, who keeps it current.
+        let stale = self
+            .attribute(controller, "inode")?
+            .is_some_and(|recorded| recorded != inode);
+        if stale {
+            return Ok(None);
+        }
+        self.attribute(controller, "owner")
+    }
+
+    /// Whether this crate connected this very controller.
+    ///
+    /// # Errors
+    /// As [`owner`](Self::owner).
+    pub fn is_ours(&self, controller: Instance) -> Result<bool, RegistryError> {
+        Ok(self.owner(controller)?.as_deref() == Some(OWNER))
+    }
+
+    /// Records that this crate owns a controller, replacing whatever a dead one left.
+    ///
+    /// # Errors
+    /// The controller does not exist, or the entry cannot be written.
+    pub fn claim(&self, controller: Instance) -> Result<(), RegistryError> {
+        let Some(inode) = self.inode(controller)? else {
+            return Err(RegistryError::NoController { controller });
+        };
+        let new = self.dir().join(format!(".{controller}.{OWNER}.tmp"));
+        self.remove_dir(&new)?;
+        fs::create_dir_all(&new).map_err(|source| failed(&new, source))?;
+        let seqnum = self.root.join("sys/kernel/uevent_seqnum");
+        let attributes = [
+            ("owner", Some(format!("{OWNER}\n"))),
+            ("inode", Some(format!("{inode}\n"))),
+            // Missing, it only makes libnvme's udev rule look at the device node alone.
+            ("seqnum", fs::read_to_string(&seqnum).ok()),
+        ];
+        for (name, value) in attributes {
+            if let Some(value) = value {
+                let path = new.join(name);
+                write_file(&path, &value, Existing::Replace)
+                    .map_err(|source| failed(&path, source))?;
+            }
+        }
+        // A rename replaces an empty directory only.
+        self.remove(controller)?;
+        let path = self.entry(controller);
+        fs::rename(&new, &path).map_err(|source| failed(&path, source))
+    }
+
+    /// Removes the entry of `nvmeN` unless it belongs to a controller that exists.
+    ///
+    /// # Errors
+    /// The entry cannot be read or removed.
+    pub fn remove_dead(&self, controller: Instance) -> Result<(), RegistryError> {
+        match (
+            self.inode(controller)?,
+            self.attribute(controller, "inode")?,
+        ) {
+            (Some(current), Some(recorded)) if current != recorded => self.remove(controller),
+            // Somebody else's entry, who may have written it for the controller that exists.
+            (Some(_), _) => Ok(()),
+            (None, _) => self.remove(controller),
+        }
+    }
+
+    fn remove(&self, controller: Instance) -> Result<(), RegistryError> {
+        let path = self.entry(controller);
+        let trash = self.dir().join(format!(".{controller}.{OWNER}.trash"));
+        self.remove_dir(&trash)?;
+        // Nobody sees half an entry: it leaves its name before it is emptied.
+        match fs::rename(&path, &trash) {
+            Ok(()) => self.remove_dir(&trash),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(failed(&path, source)),
+        }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.root.join("run/nvme/registry")
+    }
+
+    fn entry(&self, controller: Instance) -> PathBuf {
+        self.dir().join(controller.to_string())
+    }
+
+    /// Number of the controller's directory as text, `None` when there is no such controller.
+    fn inode(&self, controller: Instance) -> Result<Option<String>, RegistryError> {
+        let path = self
+            .root
+            .join("sys/class/nvme")
+            .join(controller.to_string());
+        let held =
+            HeldController::open(&self.root, controller).map_err(|source| failed(&path, source))?;
+        held.map(|held| held.inode())
+            .transpose()
+            .map(|inode| inode.map(|inode| inode.to_string()))
+            .map_err(|source| failed(&path, source))
+    }
+
+    /// One attribute without its line break; an empty one counts as none, as for libnvme.
+    fn attribute(&self, controller: Instance, name: &str) -> Result<Option<String>, RegistryError> {
+        let path = self.entry(controller).join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed(&path, source)),
+        }
+    }
+
+    /// Removes a flat directory of files; anything else in it is an error.
+    fn remove_dir(&self, dir: &Path) -> Result<(), RegistryError> {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(failed(dir, source)),
+        };
+        for entry in entries {
+            let path = entry.map_err(|source| failed(dir, source))?.path();
+            fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+        }
+        fs::remove_dir(dir).map_err(|source| failed(dir, source))
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> RegistryError {
+    let path = path.to_owned();
+    RegistryError::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NVME3: Instance = Instance(3);
+
+    /// A root with the controller nvme3.
+    fn root() -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let kernel = root.path().join("sys/kernel");
+        fs::create_dir_all(&kernel).expect("a directory");
+        fs::write(kernel.join("uevent_seqnum"), "4711\n").expect("a file");
+        make_controller(root.path());
+        root
+    }
+
+    fn make_controller(root: &Path) {
+        fs::create_dir_all(root.join("sys/class/nvme/nvme3")).expect("a directory");
+    }
+
+    fn entry(root: &Path, attribute: &str) -> PathBuf {
+        root.join("run/nvme/registry/nvme3").join(attribute)
+    }
+
+    #[test]
+    fn a_claim_is_written_as_libnvme_reads_it() {
+        let root = root();
+        let registry = Registry::at(root.path());
+        assert_eq!(registry.owner(NVME3).expect("readable"), None);
+        registry.claim(NVME3).expect("writable");
+        let read = |name| fs::read_to_string(entry(root.path(), name)).expect("an attribute");
+        assert_eq!(read("owner"), "nvmeof-csi\n");
+        assert_eq!(read("seqnum"), "4711\n");
+        assert!(registry.is_ours(NVME3).expect("readable"));
+        let names = fs::read_dir(root.path().join("run/nvme/registry")).expect("a directory");
+        assert_eq!(names.count(), 1, "nothing temporary is left");
+    }
+
+    #[test]
+    fn the_entry_of_a_dead_controller_does_not_mislead() {
+        let root = root();
+        let registry = Registry::at(root.path());
+        registry.claim(NVME3).expect("writable");
+        // The kernel never gives an inode twice; a plain file system may, so it is changed here.
+        fs::write(entry(root.path(), "inode"), "1\n").expect("a file");
+        assert_eq!(registry.owner(NVME3).expect("readable"), None);
+        registry.claim(NVME3).expect("writable");
+        assert!(registry.is_ours(NVME3).expect("readable"));
+    }
+
+    #[test]
+    fn another_owner_is_respected_and_replaced_only_by_a_claim() {
+        let root = root();
+        let registry = Registry::at(root.path());
+        fs::create_dir_all(root.path().join("run/nvme/registry/nvme3")).expect("a directory");
+        fs::write(entry(root.path(), "owner"), "stas\n").expect("a file");
+        assert_eq!(
+            registry.owner(NVME3).expect("readable").as_deref(),
+            Some("stas")
+        );
+        assert!(!registry.is_ours(NVME3).expect("readable"));
+        registry.claim(NVME3).expect("writable");
+        assert!(registry.is_ours(NVME3).expect("readable"));
+    }
+
+    #[test]
+    fn a_controller_that_does_not_exist_has_no_owner_and_cannot_be_claimed() {
+        let root = root();
+        let registry = Registry::at(root.path());
+        assert_eq!(registry.owner(Instance(9)).expect("readable"), None);
+        let error = registry.claim(Instance(9)).expect_err("no controller");
+        assert!(
+            error.to_string().starts_with("nvme9 does not exist"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn only_the_entry_of_a_dead_controller_is_removed() {
+        let root = root();
+        let registry = Registry::at(root.path());
+        registry.claim(NVME3).expect("writable");
+        registry.remove_dead(NVME3).expect("nothing to remove");
+        assert!(registry.is_ours(NVME3).expect("readable"));
+        fs::remove_dir(root.path().join("sys/class/nvme/nvme3")).expect("a directory");
+        registry.remove_dead(NVME3).expect("removable");
+        registry.remove_dead(NVME3).expect("nothing to remove");
+        assert!(!root.path().join("run/nvme/registry/nvme3").exists());
+    }
+}

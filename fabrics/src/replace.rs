@@ -1,0 +1,49 @@
+//! Files that appear at once and whole: temporary file, fsync, then rename or link, fsync.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// What a file appearing under a name that is taken does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// It stays, and the new file fails with `AlreadyExists`.
+    Keep,
+    /// It is replaced.
+    Replace,
+}
+
+/// Writes `text` to `path` with mode 0644, visible only when complete and on the disk.
+pub(crate) fn write_file(path: &Path, text: &str, existing: Existing) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let temporary = temporary_name(path);
+    let written = write_temporary(&temporary, text).and_then(|()| match existing {
+        Existing::Keep => fs::hard_link(&temporary, path),
+        Existing::Replace => fs::rename(&temporary, path),
+    });
+    if existing == Existing::Keep || written.is_err() {
+        // Its content, if any, is under its final name; a leftover would only be litter.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    File::open(dir)?.sync_all()
+}
+
+fn write_temporary(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o644)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// A hidden name beside `path` that no other process uses.
+fn temporary_name(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let own = std::process::id();
+    path.with_file_name(format!(".{name}.{own}.tmp"))
+}

@@ -1,0 +1,269 @@
+//! DH-HMAC-CHAP secrets in their interchange form, `DHHC-1:hh:base64(key || crc32):`.
+//!
+//! A malformed secret must never reach the kernel: it answers `EINVAL` and prints the secret to
+//! its log. So the form, the length and the checksum are proved here, as `nvme_auth_parse_key`
+//! in the kernel's `auth.c` will prove them again (NVMe Base 2.0, 8.13.5.8).
+//!
+//! Invariant: no message of this module contains any part of a secret.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use base64ct::{Base64, Encoding};
+use zeroize::Zeroizing;
+
+/// Length of the CRC-32 behind the key.
+const CRC_LEN: usize = 4;
+
+/// Larger than any secret: a file beyond it is not one.
+const MAX_FILE: u64 = 4096;
+
+/// A proved DH-HMAC-CHAP secret. Debug prints `***`; the text is zeroed on drop.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+/// Why a text is not a DH-HMAC-CHAP secret. Never shows the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ParseSecretError {
+    /// It does not have the form `DHHC-1:hh:base64:`.
+    #[error("secret is not of the form DHHC-1:hh:base64:")]
+    Form,
+    /// The hash field is none of 00, 01, 02, 03.
+    #[error("secret names an unknown hash: hh must be 00 (none), 01, 02 or 03")]
+    Hash,
+    /// What should be base64 is not.
+    #[error("secret's key is not base64")]
+    Base64,
+    /// The key is not 32, 48 or 64 bytes long.
+    #[error("secret's key is {found} bytes long: 32, 48 or 64 are allowed")]
+    Length {
+        /// Bytes without the checksum.
+        found: usize,
+    },
+    /// The hash wants another length than the key has. Kernels before 6.7 refuse such a secret
+    /// with `EINVAL`, nvme-cli refuses it too; later kernels would take it.
+    #[error("secret's key is {found} bytes long, its hash wants {expected}")]
+    HashLength {
+        /// Bytes without the checksum.
+        found: usize,
+        /// 32 for hash 01, 48 for 02, 64 for 03.
+        expected: usize,
+    },
+    /// The CRC-32 behind the key is not the key's: a typing error.
+    #[error("secret's checksum does not match its key")]
+    Checksum,
+}
+
+/// Why no secret could be had from a file.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadSecretError {
+    /// The file could not be read.
+    #[error("cannot read the secret file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the read answered.
+        source: io::Error,
+    },
+    /// The file is far larger than a secret.
+    #[error("secret file {} is {len} bytes long: at most {MAX_FILE} are allowed", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        len: u64,
+    },
+    /// The file holds something else.
+    #[error("secret file {} holds no valid secret", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ParseSecretError,
+    },
+}
+
+impl Secret {
+    /// Reads a secret from a file; one line break at its end is allowed.
+    ///
+    /// # Errors
+    /// The file cannot be read, is too long, or holds no valid secret; each names the file.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Secret, ReadSecretError> {
+        let path = path.as_ref();
+        let failed = |source| ReadSecretError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let len = fs::metadata(path).map_err(failed)?.len();
+        if len > MAX_FILE {
+            let path = path.to_owned();
+            return Err(ReadSecretError::TooLong { path, len });
+        }
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        line.parse().map_err(|source| ReadSecretError::Invalid {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// The text as the kernel wants it. For the option string only.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = ParseSecretError;
+
+    fn from_str(text: &str) -> Result<Secret, ParseSecretError> {
+        let body = text
+            .strip_prefix("DHHC-1:")
+            .and_then(|rest| rest.strip_suffix(':'))
+            .ok_or(ParseSecretError::Form)?;
+        let (hash, base64) = body.split_once(':').ok_or(ParseSecretError::Form)?;
+        let wanted = key_length(hash)?;
+        let decoded =
+            Zeroizing::new(Base64::decode_vec(base64).map_err(|_| ParseSecretError::Base64)?);
+        check_key(&decoded, wanted)?;
+        Ok(Secret(Zeroizing::new(text.to_owned())))
+    }
+}
+
+/// Key length that the hash field wants, `None` when any will do.
+fn key_length(hash: &str) -> Result<Option<usize>, ParseSecretError> {
+    match hash {
+        "00" => Ok(None),
+        "01" => Ok(Some(32)),
+        "02" => Ok(Some(48)),
+        "03" => Ok(Some(64)),
+        _ => Err(ParseSecretError::Hash),
+    }
+}
+
+/// Checks length and checksum of `key || crc32_le(key)`.
+fn check_key(decoded: &[u8], wanted: Option<usize>) -> Result<(), ParseSecretError> {
+    let found = decoded.len().saturating_sub(CRC_LEN);
+    if ![32, 48, 64].contains(&found) {
+        return Err(ParseSecretError::Length { found });
+    }
+    if let Some(expected) = wanted.filter(|&expected| expected != found) {
+        return Err(ParseSecretError::HashLength { found, expected });
+    }
+    let (key, crc) = decoded.split_at(found);
+    if crc != crc32fast::hash(key).to_le_bytes() {
+        return Err(ParseSecretError::Checksum);
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A secret over `len` bytes of 0x5a with a right checksum.
+    fn secret(hash: &str, len: usize) -> String {
+        let mut key = vec![0x5a; len];
+        key.extend(crc32fast::hash(&key).to_le_bytes());
+        format!("DHHC-1:{hash}:{}:", Base64::encode_string(&key))
+    }
+
+    #[test]
+    fn every_hash_takes_its_own_length_and_none_takes_all() {
+        for (hash, len) in [("00", 32), ("00", 48), ("00", 64), ("01", 32), ("02", 48)] {
+            secret(hash, len).parse::<Secret>().expect(hash);
+        }
+        assert_eq!(
+            secret("03", 32).parse::<Secret>(),
+            Err(ParseSecretError::HashLength {
+                found: 32,
+                expected: 64
+            })
+        );
+    }
+
+    #[test]
+    fn the_example_of_the_specification_is_accepted() {
+        // NVMe Base 2.0, 8.13.5.8, and nvmexpress.org's Redfish key example.
+        let text = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
+        text.parse::<Secret>().expect("a valid secret");
+    }
+
+    #[test]
+    fn a_malformed_secret_is_refused_by_its_own_rule() {
+        let good = secret("00", 32);
+        let cases = [
+            ("", ParseSecretError::Form),
+            ("DHHC-1:00", ParseSecretError::Form),
+            ("DHHC-1:", ParseSecretError::Form),
+            ("DHHC-2:00:AAAA:", ParseSecretError::Form),
+            (good.trim_end_matches(':'), ParseSecretError::Form),
+            ("DHHC-1:04:AAAA:", ParseSecretError::Hash),
+            ("DHHC-1:1:AAAA:", ParseSecretError::Hash),
+            ("DHHC-1:00:A,AA:", ParseSecretError::Base64),
+            ("DHHC-1:00:AA\nA:", ParseSecretError::Base64),
+            ("DHHC-1:00::", ParseSecretError::Length { found: 0 }),
+            ("DHHC-1:00:AAAA:", ParseSecretError::Length { found: 0 }),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse::<Secret>(), Err(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn one_wrong_character_fails_the_checksum() {
+        let good = secret("00", 32);
+        let bad = good.replacen("Wlpa", "WlpZ", 1);
+        assert_ne!(good, bad);
+        assert_eq!(bad.parse::<Secret>(), Err(ParseSecretError::Checksum));
+    }
+
+    #[test]
+    fn nothing_prints_a_secret() {
+        let parsed: Secret = secret("00", 32).parse().expect("a valid secret");
+        assert_eq!(format!("{parsed} {parsed:?}"), "*** ***");
+    }
+
+    #[test]
+    fn a_file_may_end_in_one_line_break() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("key");
+        for end in ["", "\n", "\r\n"] {
+            fs::write(&path, secret("00", 32) + end).expect("a file");
+            assert_eq!(
+                Secret::from_file(&path).expect("a valid secret").expose(),
+                secret("00", 32)
+            );
+        }
+        fs::write(&path, secret("00", 32) + "\n\n").expect("a file");
+        let error = Secret::from_file(&path).expect_err("two line breaks");
+        assert!(error.to_string().contains("key holds no valid secret"));
+    }
+
+    #[test]
+    fn a_missing_or_huge_file_is_named() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("key");
+        let error = Secret::from_file(&path).expect_err("no file");
+        assert!(error.to_string().ends_with("/key"), "{error}");
+        fs::write(&path, vec![b'A'; 5000]).expect("a file");
+        let error = Secret::from_file(&path).expect_err("too long");
+        assert!(error.to_string().contains("5000 bytes"), "{error}");
+    }
+}
