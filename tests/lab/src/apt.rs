@@ -144,6 +144,7 @@ impl Apt {
             "Dir::Etc::sourceparts=/dev/null",
             "APT::Sandbox::User=root",
             "Acquire::Languages=none",
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
         ] {
             command.arg("-o").arg(option);
         }

@@ -3,13 +3,12 @@
 //! The guest finds `/lab/modules/<name>.ko` and `/lab/modules.order`, one name per line in load order. The base
 //! is kept in `target/lab/initramfs` under a hash of all that goes into it, so that it can never be out of date.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use tempfile::NamedTempFile;
 
 use crate::command::{self, CommandError};
 use crate::cpio::{Archive, DeviceNumber, TooLarge};
@@ -121,7 +120,10 @@ fn base(kernel: &Kernel) -> Result<PathBuf, InitramfsError> {
         return Ok(path);
     }
     fs::create_dir_all(&directory).map_err(at(&directory))?;
-    let mut file = NamedTempFile::new_in(&directory).map_err(at(&directory))?;
+    let mut file = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(&directory)
+        .map_err(at(&directory))?;
     file.write_all(&pack_base(&selection)?).map_err(at(&path))?;
     // Two processes may do this at once: each renames the same content over the other's.
     file.persist(&path).map_err(|error| InitramfsError::Io {

@@ -1,11 +1,10 @@
 //! Debian kernels: found in `target/lab/kernels` (or `LAB_KERNEL_DIR`), or downloaded into it.
 //!
 //! A ready kernel is a directory `<suite>` with Debian's files where the packages put them, and `modules.dep` of
-//! depmod. Invariant: such a directory appears by one rename, when all of that is in it.
+//! depmod. What is there is used without asking the network; to get a newer kernel, delete it.
 
-use std::fs::{self, File, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +12,7 @@ use crate::apt::{Apt, AptError};
 use crate::command::{self, CommandError, find_program};
 use crate::modules;
 use crate::place::{self, Kernels};
+use crate::store::{self, StoreError};
 use crate::suite::Suite;
 
 /// The package whose dependencies lead to the suite's current kernel.
@@ -75,19 +75,14 @@ pub enum KernelError {
     #[error("depmod is not installed (package kmod): run `cargo lab setup`")]
     NoDepmod,
     /// Files of the lab.
-    #[error("cannot read or write {path}")]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("cannot keep the kernel")]
+    Store(#[from] StoreError),
 }
 
 /// The suite's kernel if it is ready; nothing is downloaded.
 ///
 /// # Errors
-/// [`KernelError::Incomplete`] where it is not, [`KernelError::Io`] where its directory cannot be read.
+/// [`KernelError::Incomplete`] where it is not.
 pub fn find(suite: Suite) -> Result<Kernel, KernelError> {
     let (Kernels::Own(directory) | Kernels::Given(directory)) = place::kernels();
     read(suite, &directory.join(suite.as_str()))
@@ -100,53 +95,28 @@ pub fn find(suite: Suite) -> Result<Kernel, KernelError> {
 /// # Errors
 /// [`KernelError`], naming the step that failed.
 pub fn get(suite: Suite) -> Result<Kernel, KernelError> {
-    let directory = match place::kernels() {
-        Kernels::Own(directory) => directory,
-        Kernels::Given(_) => {
-            return find(suite).map_err(|source| KernelError::NotGiven {
-                suite,
-                source: Box::new(source),
-            });
-        }
+    let Kernels::Own(directory) = place::kernels() else {
+        return find(suite).map_err(|source| KernelError::NotGiven {
+            suite,
+            source: Box::new(source),
+        });
     };
-    fs::create_dir_all(&directory).map_err(at(&directory))?;
-    let lock_path = directory.join(format!("{suite}.lock"));
-    let lock = File::create(&lock_path).map_err(at(&lock_path))?;
-    lock.lock().map_err(at(&lock_path))?;
     let ready = directory.join(suite.as_str());
-    match read(suite, &ready) {
-        Err(KernelError::Incomplete { .. }) if !ready.exists() => download(suite, &ready),
-        result => result,
-    }
+    store::build_once(&ready, |partial| download(suite, partial))?;
+    read(suite, &ready)
 }
 
-/// Builds the directory under another name and renames it as the last step. The lock is held.
-fn download(suite: Suite, ready: &Path) -> Result<Kernel, KernelError> {
+fn download(suite: Suite, into: &Path) -> Result<(), KernelError> {
     let depmod = find_program("depmod").ok_or(KernelError::NoDepmod)?;
-    let parent = ready
-        .parent()
-        .expect("a suite's directory lies in the directory of kernels");
-    let partial = tempfile::Builder::new()
-        .prefix(".partial-")
-        .tempdir_in(parent)
-        .map_err(at(parent))?;
-    unpack(suite, partial.path()).map_err(|source| KernelError::Packages { suite, source })?;
-    let (release, modules) = read_modules(partial.path())?;
+    unpack(suite, into).map_err(|source| KernelError::Packages { suite, source })?;
+    let (release, modules) = read_modules(into)?;
     let base = modules
         .ancestors()
         .nth(3)
         .expect("modules lie in BASE/lib/modules/RELEASE");
     command::output(Command::new(depmod).arg("-b").arg(base).arg(&release))
         .map_err(KernelError::Depmod)?;
-    let partial = partial.keep();
-    // Temporary directories are private; the kernels are for every user of this machine.
-    fs::set_permissions(&partial, Permissions::from_mode(0o755)).map_err(at(&partial))?;
-    fs::rename(&partial, ready).map_err(at(ready))?;
-    eprintln!(
-        "lab: {suite}: kernel {release} is ready in {}",
-        ready.display()
-    );
-    read(suite, ready)
+    Ok(())
 }
 
 fn unpack(suite: Suite, into: &Path) -> Result<(), AptError> {
@@ -209,11 +179,6 @@ fn entry_starting_with(directory: &Path, start: &str) -> Option<PathBuf> {
         .map(|entry| entry.path())
         .filter(named)
         .min()
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> KernelError {
-    let path = path.to_owned();
-    move |source| KernelError::Io { path, source }
 }
 
 #[cfg(test)]

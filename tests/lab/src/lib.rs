@@ -1,7 +1,7 @@
 //! Real kernels in QEMU, and captured pieces of them, for tests.
 //!
 //! - [`suite`], [`kernels`], [`modules`]: which kernels, where they come from, what they load.
-//! - [`cpio`], [`initramfs`], [`programs`]: what the guest finds.
+//! - [`cpio`], [`initramfs`], [`programs`], [`peers`]: what the guest finds.
 //! - [`qemu`], [`protocol`]: a boot and the lines it speaks; [`guest`] is the side that runs as PID 1.
 //! - [`available()`]: whether the lab can be had, without changing anything; [`setup`] makes it so.
 //! - [`tree`]: a captured sysfs as one text file.
@@ -19,11 +19,13 @@ pub mod guest;
 pub mod initramfs;
 pub mod kernels;
 pub mod modules;
+pub mod peers;
 pub mod place;
 pub mod programs;
 pub mod protocol;
 pub mod qemu;
 pub mod setup;
+pub mod store;
 pub mod suite;
 pub mod tree;
 

@@ -1,5 +1,7 @@
 //! The kernel lab's command line; as PID 1, the guest.
 
+#![expect(clippy::disallowed_methods, reason = "the lab runs cargo")]
+
 mod verb;
 
 use std::process::ExitCode;
@@ -19,6 +21,9 @@ enum Verb {
     Setup(verb::setup::Arguments),
     Kernels(verb::kernels::Arguments),
     Run(verb::run::Arguments),
+    Capture(verb::capture::Arguments),
+    Test(verb::test::Arguments),
+    Demo(verb::demo::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -29,6 +34,9 @@ fn main() -> ExitCode {
         Verb::Setup(arguments) => verb::setup::run(&arguments),
         Verb::Kernels(arguments) => verb::kernels::run(&arguments),
         Verb::Run(arguments) => verb::run::run(&arguments),
+        Verb::Capture(arguments) => verb::capture::run(&arguments),
+        Verb::Test(arguments) => verb::test::run(&arguments),
+        Verb::Demo(arguments) => verb::demo::run(&arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("lab: {}", verb::chain(error.as_ref()));

@@ -1,6 +1,6 @@
 //! A program of the host for the guest, with its ELF interpreter and the libraries it needs.
 //!
-//! `ldd` names them; every file keeps its path, so that the interpreter finds them without configuration.
+//! `ldd` names them; they keep their paths, so that the interpreter finds them without configuration.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,11 +35,11 @@ pub enum ProgramError {
     },
 }
 
-/// The installed program `name`, at its own path in the guest, with all that it needs.
+/// The installed program `name`, at `guest_path` in the guest, with all that it needs.
 ///
 /// # Errors
 /// [`ProgramError`]: not installed, or its libraries are not.
-pub fn program(name: &str) -> Result<Vec<GuestFile>, ProgramError> {
+pub fn program(name: &str, guest_path: &str) -> Result<Vec<GuestFile>, ProgramError> {
     let path = find_program(name).ok_or_else(|| ProgramError::Missing {
         name: name.to_owned(),
     })?;
@@ -57,16 +57,12 @@ pub fn program(name: &str) -> Result<Vec<GuestFile>, ProgramError> {
             });
         }
     };
-    Ok(libraries
+    let libraries = libraries
         .iter()
-        .chain([&path])
-        .map(|file| copy(file))
+        .map(|file| GuestFile::program(file.to_string_lossy(), file));
+    Ok(libraries
+        .chain([GuestFile::program(guest_path, &path)])
         .collect())
-}
-
-/// A file of the host under the same path.
-fn copy(path: &Path) -> GuestFile {
-    GuestFile::program(path.to_string_lossy(), path)
 }
 
 /// `libc.so.6 => /lib/…/libc.so.6 (0x…)` and `/lib64/ld-linux-x86-64.so.2 (0x…)`; the vdso has no file.

@@ -12,7 +12,7 @@ const NEEDED: [(&str, &str); 4] = [
     (QEMU, "qemu-system-x86"),
     ("depmod", "kmod"),
     ("xz", "xz-utils"),
-    ("mkfs.ext4", "e2fsprogs"),
+    ("mke2fs", "e2fsprogs"),
 ];
 
 /// Why the machine is not ready.

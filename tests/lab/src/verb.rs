@@ -1,14 +1,32 @@
 //! One file per verb of the command line.
 
+pub(crate) mod capture;
+pub(crate) mod demo;
 pub(crate) mod kernels;
 pub(crate) mod run;
 pub(crate) mod setup;
+pub(crate) mod test;
 
+use std::env;
 use std::error::Error;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+
+use kernel_lab::GuestExit;
 
 /// What a verb returns: its exit code, or an error that is printed with all its causes.
 pub(crate) type Outcome = Result<ExitCode, Box<dyn Error>>;
+
+/// The cargo that started us, in the workspace's directory.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(kernel_lab::place::workspace());
+    cargo
+}
+
+/// A guest's exit status as ours.
+pub(crate) fn exit_code(exit: &GuestExit) -> ExitCode {
+    ExitCode::from(u8::try_from(exit.status).unwrap_or(1))
+}
 
 /// An error with its causes.
 pub(crate) fn chain(error: &dyn Error) -> String {

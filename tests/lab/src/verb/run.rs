@@ -3,13 +3,12 @@
 use std::env;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use kernel_lab::qemu::ConsoleOutput;
 use kernel_lab::{Boot, Suite, available};
 
-use super::Outcome;
+use super::{Outcome, exit_code};
 
 /// Boot a kernel with a static program as PID 1 and show what it says on ttyS1
 #[derive(Debug, clap::Args)]
@@ -56,5 +55,5 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         exit.elapsed.as_secs_f64(),
         exit.log.display()
     );
-    Ok(ExitCode::from(u8::try_from(exit.status).unwrap_or(1)))
+    Ok(exit_code(&exit))
 }

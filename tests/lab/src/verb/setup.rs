@@ -1,8 +1,10 @@
 //! `cargo lab setup`: packages and kernels.
 
+use std::error::Error;
 use std::process::ExitCode;
 
-use kernel_lab::{Suite, kernels, setup};
+use kernel_lab::suite::UnknownSuite;
+use kernel_lab::{Suite, kernels, peers, setup};
 
 use super::Outcome;
 
@@ -12,26 +14,31 @@ pub(crate) struct Arguments {
     /// bookworm, trixie, sid, with commas between them, or all; LAB_KERNELS or trixie when not given
     #[arg(long)]
     kernels: Option<String>,
+    /// Get nvme-cli too, which the benchmarks compare with
+    #[arg(long)]
+    peers: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let suites = suites(arguments.kernels.as_deref())?;
-    setup::install_packages()?;
-    for suite in suites {
-        let kernel = kernels::get(suite)?;
-        eprintln!(
-            "lab: {suite}: {} in {}",
-            kernel.release,
-            kernel.image.display()
-        );
+    prepare(&suites(arguments.kernels.as_deref())?)?;
+    if arguments.peers {
+        peers::get_nvme_cli()?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Installs the packages and gets the kernels.
+pub(crate) fn prepare(suites: &[Suite]) -> Result<(), Box<dyn Error>> {
+    setup::install_packages()?;
+    for suite in suites {
+        let kernel = kernels::get(*suite)?;
+        eprintln!("lab: {suite}: Linux {} is ready", kernel.release);
+    }
+    Ok(())
+}
+
 /// The suites of a `--kernels` argument.
-pub(crate) fn suites(
-    argument: Option<&str>,
-) -> Result<Vec<Suite>, kernel_lab::suite::UnknownSuite> {
+pub(crate) fn suites(argument: Option<&str>) -> Result<Vec<Suite>, UnknownSuite> {
     match argument {
         Some(list) => Suite::parse_list(list),
         None => Suite::chosen(),
