@@ -136,6 +136,8 @@ fn split_scope(text: &str) -> (&str, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn endpoint(text: &str) -> TransportAddress {
@@ -220,6 +222,22 @@ mod tests {
                 !endpoint(left).same_endpoint(&endpoint(right)),
                 "{left} {right}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic_and_its_own_form_is_read_back(text in ".{0,80}|[a-z_=,0-9.:]{0,80}") {
+            let address = endpoint(&text);
+            prop_assert_eq!(endpoint(&address.to_string()), address);
+        }
+
+        #[test]
+        fn an_ip_address_is_the_same_endpoint_however_it_is_spelt(bits in any::<u128>()) {
+            let ip = std::net::Ipv6Addr::from(bits);
+            let long = ip.segments().map(|segment| format!("{segment:04X}")).join(":");
+            let (short, long) = (format!("traddr={ip}"), format!("traddr={long}"));
+            prop_assert!(endpoint(&short).same_endpoint(&endpoint(&long)));
         }
     }
 }

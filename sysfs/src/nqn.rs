@@ -174,6 +174,8 @@ fn after_date(rest: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -263,6 +265,23 @@ mod tests {
                 text.parse::<Nqn>(),
                 Err(ParseNqnError::Uuid { text: text.clone() })
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic_and_what_it_takes_is_safe_in_an_option(text in "\\PC{0,40}|.{0,240}") {
+            if let Ok(nqn) = text.parse::<Nqn>() {
+                prop_assert_eq!(nqn.to_string(), text.clone());
+                prop_assert!(text.len() <= Nqn::MAX_LEN);
+                prop_assert!(!text.contains([',', '\n', '/', ' ', '\0']));
+            }
+        }
+
+        #[test]
+        fn a_well_formed_name_is_taken(month in 1..=12, year in 1970..2100, name in "[a-z][a-z0-9.:-]{0,60}") {
+            let text = format!("nqn.{year}-{month:02}.com.{name}");
+            prop_assert_eq!(text.parse::<Nqn>().map(|nqn| nqn.to_string()), Ok(text));
         }
     }
 }

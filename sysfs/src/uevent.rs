@@ -162,3 +162,130 @@ fn parse_seqnum(value: &str) -> Result<u64, ParseUeventError> {
         value: value.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CONNECTED: &[u8] = b"change@/devices/virtual/nvme-fabrics/ctl/nvme0\0ACTION=change\0\
+        DEVPATH=/devices/virtual/nvme-fabrics/ctl/nvme0\0SUBSYSTEM=nvme\0NVME_EVENT=connected\0NVME_TRTYPE=tcp\0\
+        NVME_TRADDR=192.168.5.1\0NVME_TRSVCID=4420\0NVME_HOST_TRADDR=none\0NVME_HOST_IFACE=none\0MAJOR=243\0MINOR=0\0\
+        DEVNAME=nvme0\0SEQNUM=1387\0";
+
+    #[test]
+    fn a_controller_that_is_connected_says_so() {
+        let event = Uevent::parse(CONNECTED).expect("an event");
+        assert_eq!(event.action, Action::Change);
+        assert_eq!(event.devpath, "/devices/virtual/nvme-fabrics/ctl/nvme0");
+        assert_eq!(event.subsystem.as_deref(), Some("nvme"));
+        assert_eq!(event.nvme_event(), Some("connected"));
+        assert_eq!(event.devname(), Some("nvme0"));
+        assert_eq!(
+            event.dev(),
+            Some(DevT {
+                major: 243,
+                minor: 0
+            })
+        );
+        assert_eq!(event.seqnum, Some(1387));
+        assert_eq!(event.properties["NVME_TRADDR"], "192.168.5.1");
+    }
+
+    #[test]
+    fn an_event_without_properties_and_an_unknown_action_are_events() {
+        let event = Uevent::parse(b"split@/devices/x\0").expect("an event");
+        assert_eq!(event.action, Action::Other("split".to_owned()));
+        assert_eq!(
+            (event.subsystem.as_deref(), event.seqnum, event.dev()),
+            (None, None, None)
+        );
+        assert!(event.properties.is_empty());
+    }
+
+    #[test]
+    fn an_empty_value_and_a_value_with_equal_signs_are_kept() {
+        let event = Uevent::parse(b"add@/x\0EMPTY=\0NVME_AEN=a=b\0").expect("an event");
+        assert_eq!(event.properties["EMPTY"], "");
+        assert_eq!(event.properties["NVME_AEN"], "a=b");
+    }
+
+    #[test]
+    fn a_datagram_of_udev_is_recognised() {
+        let header = b"libudev\0\xfe\xed\xca\xfe\x28\0\0\0";
+        assert_eq!(Uevent::parse(header), Err(ParseUeventError::Libudev));
+    }
+
+    #[test]
+    fn what_is_malformed_is_named() {
+        let text = |text: &str| text.to_owned();
+        let cases: [(&[u8], ParseUeventError); 9] = [
+            (b"", ParseUeventError::Unterminated),
+            (b"add@/x", ParseUeventError::Unterminated),
+            (b"\0", ParseUeventError::Header { text: text("") }),
+            (b"add\0", ParseUeventError::Header { text: text("add") }),
+            (b"@/x\0", ParseUeventError::Header { text: text("@/x") }),
+            (
+                b"add@x\0",
+                ParseUeventError::Header {
+                    text: text("add@x"),
+                },
+            ),
+            (b"add@/x\0\xff=1\0", ParseUeventError::NotUtf8 { offset: 7 }),
+            (
+                b"add@/x\0=1\0",
+                ParseUeventError::Property { text: text("=1") },
+            ),
+            (
+                b"add@/x\0SEQNUM=-1\0",
+                ParseUeventError::Seqnum { value: text("-1") },
+            ),
+        ];
+        for (datagram, error) in cases {
+            assert_eq!(
+                Uevent::parse(datagram),
+                Err(error),
+                "{}",
+                datagram.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn a_datagram_cut_anywhere_is_an_error_or_a_shorter_event() {
+        for length in 0..CONNECTED.len() {
+            match Uevent::parse(&CONNECTED[..length]) {
+                Ok(event) => assert!(event.properties.len() < 13),
+                Err(error) => assert_eq!(error, ParseUeventError::Unterminated),
+            }
+        }
+    }
+
+    fn write(event: &Uevent) -> Vec<u8> {
+        let mut datagram = format!("{}@{}\0", event.action, event.devpath);
+        for (key, value) in &event.properties {
+            datagram += &format!("{key}={value}\0");
+        }
+        datagram.into_bytes()
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(datagram in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Uevent::parse(&datagram);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(
+            action in "[a-z]{1,8}",
+            devpath in "/[a-z0-9/:.-]{0,40}",
+            properties in prop::collection::btree_map("[A-Z_]{1,9}", "[ -~]{0,20}", 0..6),
+        ) {
+            prop_assume!(!properties.contains_key("SEQNUM"));
+            let subsystem = properties.get("SUBSYSTEM").cloned();
+            let event = Uevent { action: Action::from(action.as_str()), devpath, subsystem, seqnum: None, properties };
+            prop_assert_eq!(Uevent::parse(&write(&event)), Ok(event));
+        }
+    }
+}
