@@ -1,0 +1,119 @@
+//! The short listing of trees laid out as the kernel lays them out.
+
+use nvme_sysfs::{ListedHost, ListedPath, ListedSubsystem};
+
+use crate::fake::{Fake, HOSTID, HOSTNQN, NQN};
+
+fn path(name: &str, address: &str) -> ListedPath {
+    let [name, transport, address, state] = [name, "tcp", address, "live"].map(str::to_owned);
+    ListedPath {
+        name,
+        transport,
+        address,
+        state,
+    }
+}
+
+#[test]
+fn controllers_are_listed_by_host_and_subsystem() {
+    let fake = Fake::new();
+    fake.subsystem(0, NQN);
+    fake.live(0, 0, NQN);
+    fake.live(1, 0, NQN);
+    let listed = fake.sysfs().list().expect("no error");
+    let paths = vec![
+        path("nvme0", "traddr=192.168.5.1,trsvcid=4420"),
+        path("nvme1", "traddr=192.168.5.2,trsvcid=4420"),
+    ];
+    let subsystem = ListedSubsystem {
+        name: "nvme-subsys0".to_owned(),
+        nqn: NQN.to_owned(),
+        paths,
+    };
+    let (hostnqn, hostid) = (Some(HOSTNQN.to_owned()), Some(HOSTID.to_owned()));
+    assert_eq!(
+        listed,
+        [ListedHost {
+            hostnqn,
+            hostid,
+            subsystems: vec![subsystem]
+        }]
+    );
+}
+
+#[test]
+fn another_host_name_is_another_host_in_the_same_subsystem() {
+    let fake = Fake::new();
+    fake.subsystem(0, NQN);
+    fake.live(0, 0, NQN);
+    let other = fake.live(1, 0, NQN);
+    fake.live(2, 0, NQN);
+    fake.file(
+        &format!("{other}/hostnqn"),
+        "nqn.2024-01.com.example:boot\n",
+    );
+    let listed = fake.sysfs().list().expect("no error");
+    let names = listed.iter().map(|host| {
+        host.subsystems[0]
+            .paths
+            .iter()
+            .map(|path| path.name.as_str())
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        [vec!["nvme0", "nvme2"], vec!["nvme1"]]
+    );
+}
+
+#[test]
+fn a_drive_has_no_host_and_its_name_keeps_its_blanks() {
+    let made = "nqn.2014.08.org.nvmexpress:1b361af4SERIAL      QEMU  ";
+    let fake = Fake::new();
+    fake.subsystem(0, made);
+    fake.pcie(0, 0, made);
+    let listed = fake.sysfs().list().expect("no error");
+    assert_eq!((&listed[0].hostnqn, &listed[0].hostid), (&None, &None));
+    assert_eq!(listed[0].subsystems[0].nqn, made);
+    assert_eq!(listed[0].subsystems[0].paths[0].address, "0000:00:04.0");
+}
+
+#[test]
+fn a_loop_controller_has_an_empty_address() {
+    let fake = Fake::new();
+    fake.subsystem(0, NQN);
+    let controller = fake.live(0, 0, NQN);
+    fake.file(&format!("{controller}/address"), "\n");
+    fake.file(&format!("{controller}/transport"), "loop\n");
+    let listed = fake.sysfs().list().expect("no error");
+    let path = &listed[0].subsystems[0].paths[0];
+    assert_eq!(
+        (path.transport.as_str(), path.address.as_str()),
+        ("loop", "")
+    );
+}
+
+#[test]
+fn empty_subsystems_unattached_controllers_and_gone_ones_are_not_listed() {
+    let fake = Fake::new();
+    let subsystem = fake.subsystem(0, NQN);
+    fake.connecting(5);
+    fake.link(
+        &format!("{subsystem}/nvme7"),
+        "../../nvme-fabrics/ctl/nvme7",
+    );
+    let gone = fake.live(1, 0, NQN);
+    fake.remove(&format!("{gone}/state"));
+    assert_eq!(fake.sysfs().list().expect("no error"), []);
+}
+
+#[test]
+fn a_listing_opens_no_attribute_that_it_does_not_print() {
+    let fake = Fake::new();
+    fake.subsystem(0, NQN);
+    let controller = fake.live(0, 0, NQN);
+    for name in ["model", "cntlid", "serial"] {
+        fake.file(&format!("{controller}/{name}"), "x".repeat(1 << 20));
+    }
+    assert_eq!(fake.sysfs().list().expect("no error").len(), 1);
+}
