@@ -139,3 +139,68 @@ fn read_lines(port: impl Read, to: &Sender<Heard>, kind: fn(String) -> Heard) {
     }
     let _ = to.send(Heard::Closed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// A shell script in QEMU's place: its standard output is the guest's port, its standard error the console.
+    fn listen_to(script: &str, time: Duration) -> (Ending, Vec<String>) {
+        let mut child = Child::spawn(Command::new("sh").args(["-c", script])).expect("sh starts");
+        let log = tempfile::tempfile().expect("a file");
+        let end = Instant::now() + time;
+        let listener = Listener {
+            console: ConsoleOutput::LogOnly,
+            log,
+            end,
+        };
+        let mut lines = Vec::new();
+        let ending = listener.listen(&mut child, &mut |line| lines.push(line.to_owned()));
+        (ending.expect("the log takes it"), lines)
+    }
+
+    const AMPLE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn lines_come_in_order_and_the_exit_line_ends_the_boot() {
+        let (ending, lines) = listen_to(
+            "printf 'one\\r\\ntwo\\n'; echo lab:exit 3; exec sleep 600",
+            AMPLE,
+        );
+        assert!(matches!(ending, Ending::Exit(3)), "{ending:?}");
+        assert_eq!(lines, ["one", "two"]);
+    }
+
+    #[test]
+    fn a_guest_that_never_says_a_byte_ends_at_the_deadline() {
+        let (ending, lines) = listen_to("exec sleep 600", Duration::from_millis(50));
+        assert!(matches!(ending, Ending::Deadline(_)), "{ending:?}");
+        assert!(lines.is_empty());
+    }
+
+    #[test]
+    fn an_oops_ends_the_boot_with_its_trace() {
+        let script = "echo 'Oops: 0000 [#1]' >&2; echo ' nvme_queue_rq' >&2; echo '---[ end trace 0 ]---' >&2; exec sleep 600";
+        let (ending, _) = listen_to(script, AMPLE);
+        assert!(
+            matches!(&ending, Ending::Panic(tail) if tail.contains("nvme_queue_rq")),
+            "{ending:?}"
+        );
+    }
+
+    #[test]
+    fn the_emulators_fault_is_an_ending_of_its_own() {
+        let (ending, _) = listen_to("echo 'Oops: int3: 0000 [#1]' >&2", AMPLE);
+        assert!(matches!(ending, Ending::EmulatorFault(_)), "{ending:?}");
+    }
+
+    #[test]
+    fn an_emulator_that_ends_by_itself_leaves_its_last_words() {
+        let (ending, _) = listen_to("echo 'qemu: no such machine' >&2; exit 1", AMPLE);
+        assert!(
+            matches!(&ending, Ending::Closed(tail) if tail.contains("no such machine")),
+            "{ending:?}"
+        );
+    }
+}

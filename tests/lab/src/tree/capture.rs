@@ -1,6 +1,6 @@
 //! Reading a live sysfs into a [`Tree`].
 //!
-//! Invariant: symbolic links are recorded and never followed, and the attributes in [`NEVER_READ`] are never opened.
+//! Invariant: symbolic links are recorded and never followed, and the attributes in `NEVER_READ` are never opened.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -12,6 +12,10 @@ use super::{Entry, Tree};
 /// Attributes that must not be read: `nuse` sends a command to the target and can block for a minute; the others are
 /// secrets (drivers/nvme/host/sysfs.c).
 const NEVER_READ: [&str; 3] = ["nuse", "dhchap_secret", "dhchap_ctrl_secret"];
+
+/// Runtime power management, the same for every device: its attributes mostly answer EIO (drivers/base/power/sysfs.c)
+/// and say nothing of NVMe. The directory itself stays, since a reader of the parent meets it.
+const NOT_ENTERED: &str = "power";
 
 /// ENODEV: what a sysfs attribute answers when its device went away after the open.
 const ENODEV: i32 = 19;
@@ -35,7 +39,8 @@ pub enum CaptureError {
     },
 }
 
-/// Captures `paths` (relative to `root`): a file or link as it is, a directory with all that it holds.
+/// Captures `paths` (relative to `root`): a file or link as it is, a directory with all that it holds, except that
+/// `power` directories stay empty.
 ///
 /// What vanishes meanwhile is left out. A file that exists and answers its read with an error is named in the header
 /// (`unreadable PATH: why`) instead, since no file in a directory could stand for it.
@@ -66,7 +71,7 @@ fn add(tree: &mut Tree, root: &Path, path: &str) -> Result<(), CaptureError> {
             .insert(path.to_owned(), Entry::Link(text(&target)?));
     } else if metadata.is_dir() {
         add_directory(tree, root, path)?;
-    } else if !is_never_read(path) {
+    } else if !NEVER_READ.contains(&last_name(path)) {
         add_file(tree, path, &full, &metadata)?;
     }
     Ok(())
@@ -78,6 +83,9 @@ fn add_directory(tree: &mut Tree, root: &Path, path: &str) -> Result<(), Capture
         return Ok(());
     };
     tree.entries.insert(path.to_owned(), Entry::Directory);
+    if last_name(path) == NOT_ENTERED {
+        return Ok(());
+    }
     for entry in entries {
         let Some(entry) = present(&full, entry)? else {
             return Ok(());
@@ -126,10 +134,8 @@ fn is_gone(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(ENODEV)
 }
 
-fn is_never_read(path: &str) -> bool {
-    path.rsplit('/')
-        .next()
-        .is_some_and(|name| NEVER_READ.contains(&name))
+fn last_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn text(path: &Path) -> Result<String, CaptureError> {
@@ -151,6 +157,7 @@ mod tests {
         let root = TempDir::new().expect("a directory");
         fs::create_dir_all(root.path().join("sys/d/power")).expect("a directory");
         fs::write(root.path().join("sys/d/state"), "live\n").expect("a file");
+        fs::write(root.path().join("sys/d/power/control"), "auto\n").expect("a file");
         fs::write(root.path().join("sys/d/nuse"), "7\n").expect("a file");
         fs::write(root.path().join("sys/d/dhchap_secret"), "DHHC-1:00:x:\n").expect("a file");
         fs::write(root.path().join("sys/outside"), "x\n").expect("a file");
@@ -174,6 +181,7 @@ mod tests {
             Some(&Entry::Link("../outside".to_owned()))
         );
         assert_eq!(first.entries.get("sys/d/power"), Some(&Entry::Directory));
+        assert!(!first.entries.contains_key("sys/d/power/control"));
     }
 
     #[test]
