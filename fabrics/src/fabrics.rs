@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nvme_sysfs::{Controller, ControllerState, Instance, Nqn, Sysfs};
+use nvme_sysfs::{Controller, ControllerState, Instance, Nqn, Sysfs, Tree};
 
 use crate::device::{connect, open_device};
 use crate::error::ConnectError;
@@ -102,9 +102,8 @@ impl Fabrics {
         options: &ConnectOptions,
         dial_timeout: Duration,
     ) -> Result<Connected, ConnectError> {
-        self.check_excluded(options)?;
-        let tree = Sysfs::at(&self.root).scan()?;
-        check_host_identity(&tree, options)?;
+        let tree = self.check_host(options)?;
+        // Without an identity it cannot be told whose controller it is; the kernel can.
         let may_adopt = options.hostnqn().is_some() && !options.allows_duplicate();
         if may_adopt && let Some(existing) = find_existing(&tree, options, Candidates::Identified) {
             return Ok(adopted(existing));
@@ -122,6 +121,14 @@ impl Fabrics {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What can be checked without network and kernel. Returns the controllers that exist.
+    pub(crate) fn check_host(&self, options: &ConnectOptions) -> Result<Tree, ConnectError> {
+        self.check_excluded(options)?;
+        let tree = Sysfs::at(&self.root).scan()?;
+        check_host_identity(&tree, options)?;
+        Ok(tree)
     }
 
     /// Asks the kernel, and on a bare failure its log.
@@ -166,7 +173,7 @@ impl Fabrics {
         })
     }
 
-    pub(crate) fn check_excluded(&self, options: &ConnectOptions) -> Result<(), ConnectError> {
+    fn check_excluded(&self, options: &ConnectOptions) -> Result<(), ConnectError> {
         let exclusions = self.exclusions()?;
         let connection = Connection {
             transport: options.transport(),

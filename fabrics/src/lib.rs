@@ -3,6 +3,7 @@
 mod cause;
 mod device;
 mod disconnect;
+mod discovery;
 mod encode;
 mod error;
 mod exclusions;
@@ -27,6 +28,11 @@ mod tune;
 pub use cause::{Cause, Digest, Switch, cause};
 pub use device::{OpenDeviceError, connect};
 pub use disconnect::{DisconnectError, Disconnected};
+pub use discovery::{
+    AddressFamily, ControllerId, DiscoverError, Discovery, DiscoveryEntry, DiscoveryHeader,
+    EntryFlags, HeaderError, MalformedEntry, ReadLogError, ReferralFailure, SecureChannel, Subtype,
+    TcpSecurity,
+};
 pub use encode::{EncodedOptions, MAX_ENCODED};
 pub use error::{ConnectError, Explanation, RetryClass};
 pub use exclusions::{Connection, Exclusion, Exclusions, ExclusionsError, IgnoredLine};

@@ -1,0 +1,359 @@
+//! The discovery log page (LID 70h) as bytes: a header of 1024, then 1024 for each entry.
+//!
+//! Source: NVMe Base 2.0, 5.16.1.23. Everything here comes from the network: numbers are
+//! bounded, strings end at their field, and an entry that makes no sense is reported beside the
+//! others instead of hiding them.
+
+use std::fmt;
+
+use nvme_sysfs::{Nqn, Transport};
+
+use crate::options::{ConnectOptions, ConnectOptionsBuilder};
+
+/// Bytes of the header that mean something: genctr, numrec and recfmt.
+pub(crate) const HEADER_LEN: usize = 20;
+
+/// Bytes of one entry, and of the header as it stands before the first.
+pub(crate) const ENTRY_LEN: usize = 1024;
+
+/// The header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiscoveryHeader {
+    /// Changes whenever the log does.
+    pub genctr: u64,
+    /// Number of entries.
+    pub numrec: u64,
+}
+
+/// Why the header cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderError {
+    /// Fewer bytes than the header has.
+    #[error("discovery log header has {len} bytes: {HEADER_LEN} are wanted")]
+    Truncated {
+        /// How many.
+        len: usize,
+    },
+    /// Another format than 0, the only one defined.
+    #[error("discovery log has the record format {recfmt}: only 0 is known")]
+    Format {
+        /// What the header says.
+        recfmt: u16,
+    },
+}
+
+/// One entry: a port through which a subsystem can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DiscoveryEntry {
+    /// Transport (trtype); `Other` holds the number.
+    pub transport: Transport,
+    /// Kind of address (adrfam).
+    pub address_family: AddressFamily,
+    /// What is there (subtype).
+    pub subtype: Subtype,
+    /// Whether TLS is needed (treq, bits 1:0).
+    pub secure_channel: SecureChannel,
+    /// The target can do without submission queue flow control (treq, bit 2).
+    pub disable_sqflow: bool,
+    /// The target's number of the port.
+    pub portid: u16,
+    /// Which controller id a connect gets.
+    pub cntlid: ControllerId,
+    /// Largest admin queue.
+    pub asqsz: u16,
+    /// Entry flags.
+    pub eflags: EntryFlags,
+    /// The subsystem.
+    pub subnqn: Nqn,
+    /// Its address, `:` instead of `,` between the names of Fibre Channel.
+    pub traddr: String,
+    /// Its service; empty where the transport has none.
+    pub trsvcid: String,
+    /// Security of TCP (sectype), `None` for other transports.
+    pub sectype: Option<TcpSecurity>,
+}
+
+/// Kind of address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AddressFamily {
+    /// PCI Express.
+    Pci,
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+    /// InfiniBand.
+    InfiniBand,
+    /// Fibre Channel.
+    FibreChannel,
+    /// Inside the host.
+    Loop,
+    /// A number that is not defined.
+    Other(u8),
+}
+
+/// What stands behind an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subtype {
+    /// Another discovery controller.
+    Referral,
+    /// A subsystem with namespaces.
+    Nvm,
+    /// The discovery subsystem that was asked (TP8013).
+    CurrentDiscovery,
+    /// A number that is not defined.
+    Other(u8),
+}
+
+/// Whether TLS is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SecureChannel {
+    /// Not said.
+    NotSpecified,
+    /// Needed.
+    Required,
+    /// Possible.
+    NotRequired,
+    /// A number that is not defined.
+    Reserved,
+}
+
+/// Which controller id a connect gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ControllerId {
+    /// Any (ffffh).
+    Dynamic,
+    /// Any, and the same after a reconnect (fffeh).
+    Static,
+    /// This one.
+    Fixed(u16),
+}
+
+/// Security of an NVMe/TCP port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TcpSecurity {
+    /// In the clear.
+    None,
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+    /// A number that is not defined.
+    Other(u8),
+}
+
+bitflags::bitflags! {
+    /// Flags of an entry.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub struct EntryFlags: u16 {
+        /// The other ports of this discovery subsystem return the same.
+        const DUPRETINFO = 1 << 0;
+        /// The discovery controller takes connections that stay.
+        const EPCSD = 1 << 1;
+        /// The discovery controller has lost its central one.
+        const NCC = 1 << 2;
+        const _ = !0;
+    }
+}
+
+/// An entry that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("entry {index} of the discovery log: {reason}")]
+pub struct MalformedEntry {
+    /// Its position, from 0.
+    pub index: usize,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl DiscoveryHeader {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// It is cut short, or of another format.
+    pub fn decode(bytes: &[u8]) -> Result<DiscoveryHeader, HeaderError> {
+        let truncated = || HeaderError::Truncated { len: bytes.len() };
+        let genctr = u64::from_le_bytes(array(bytes, 0).ok_or_else(truncated)?);
+        let numrec = u64::from_le_bytes(array(bytes, 8).ok_or_else(truncated)?);
+        let recfmt = u16::from_le_bytes(array(bytes, 16).ok_or_else(truncated)?);
+        if recfmt != 0 {
+            return Err(HeaderError::Format { recfmt });
+        }
+        Ok(DiscoveryHeader { genctr, numrec })
+    }
+}
+
+impl DiscoveryEntry {
+    /// Reads one entry. `index` is for the error alone.
+    ///
+    /// # Errors
+    /// It is cut short, has no valid NQN, or an address with unprintable characters.
+    pub fn decode(index: usize, bytes: &[u8]) -> Result<DiscoveryEntry, MalformedEntry> {
+        let malformed = |reason: String| MalformedEntry { index, reason };
+        let Some(bytes) = bytes.first_chunk::<ENTRY_LEN>() else {
+            return Err(malformed(format!("has {} bytes", bytes.len())));
+        };
+        let text = |name: &str, start: usize, len: usize| {
+            printable(&bytes[start..start + len])
+                .ok_or_else(|| malformed(format!("{name} is not printable ASCII")))
+        };
+        let subnqn = text("subnqn", 256, 256)?;
+        let subnqn = subnqn
+            .parse()
+            .map_err(|error| malformed(format!("subnqn: {error}")))?;
+        let transport = transport(bytes[0]);
+        let mut traddr = text("traddr", 512, 256)?;
+        if transport == Transport::Fc {
+            traddr = traddr.replace(',', ":");
+        }
+        let number = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        Ok(DiscoveryEntry {
+            address_family: address_family(bytes[1]),
+            subtype: subtype(bytes[2]),
+            secure_channel: secure_channel(bytes[3]),
+            disable_sqflow: bytes[3] & 0b100 != 0,
+            portid: number(4),
+            cntlid: controller_id(number(6)),
+            asqsz: number(8),
+            eflags: EntryFlags::from_bits_retain(number(10)),
+            subnqn,
+            traddr,
+            trsvcid: text("trsvcid", 32, 32)?,
+            sectype: (transport == Transport::Tcp).then(|| tcp_security(bytes[768])),
+            transport,
+        })
+    }
+
+    /// Options that connect this entry from the host of `base`, the connect that found it.
+    ///
+    /// The host identity, and where the transport takes them the source address and interface,
+    /// are those of `base`. Flow control is turned off and TLS on as the entry wants it.
+    #[must_use]
+    pub fn builder(&self, base: &ConnectOptions) -> ConnectOptionsBuilder {
+        let mut builder = ConnectOptions::builder(self.transport.clone(), self.subnqn.clone());
+        if !self.traddr.is_empty() {
+            builder.traddr(&self.traddr);
+        }
+        if !self.trsvcid.is_empty() && matches!(self.transport, Transport::Tcp | Transport::Rdma) {
+            builder.trsvcid(&self.trsvcid);
+        }
+        if let (Some(hostnqn), Some(hostid)) = (base.hostnqn(), base.hostid()) {
+            builder.hostnqn(hostnqn.clone()).hostid(*hostid);
+        }
+        if self.transport == *base.transport() {
+            if let Some(host_traddr) = &base.address().host_traddr {
+                builder.host_traddr(host_traddr);
+            }
+            if let Some(host_iface) = &base.address().host_iface {
+                builder.host_iface(host_iface);
+            }
+        }
+        if self.subtype != Subtype::Nvm && !self.subnqn.is_discovery() {
+            builder.discovery();
+        }
+        if self.disable_sqflow {
+            builder.disable_sqflow();
+        }
+        if self.secure_channel == SecureChannel::Required && self.sectype.is_some() {
+            builder.tls();
+        }
+        builder
+    }
+}
+
+/// The `N` bytes at `start`.
+fn array<const N: usize>(bytes: &[u8], start: usize) -> Option<[u8; N]> {
+    bytes.get(start..start + N)?.try_into().ok()
+}
+
+/// Text that ends at the first NUL or at the end of its field, without the blanks that pad it.
+fn printable(field: &[u8]) -> Option<String> {
+    let text = field.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text = text.trim_ascii();
+    let is_plain = text.iter().all(u8::is_ascii_graphic);
+    is_plain.then(|| text.iter().copied().map(char::from).collect())
+}
+
+fn transport(trtype: u8) -> Transport {
+    match trtype {
+        1 => Transport::Rdma,
+        2 => Transport::Fc,
+        3 => Transport::Tcp,
+        254 => Transport::Loop,
+        other => Transport::Other(other.to_string()),
+    }
+}
+
+fn address_family(adrfam: u8) -> AddressFamily {
+    match adrfam {
+        0 => AddressFamily::Pci,
+        1 => AddressFamily::Ipv4,
+        2 => AddressFamily::Ipv6,
+        3 => AddressFamily::InfiniBand,
+        4 => AddressFamily::FibreChannel,
+        254 => AddressFamily::Loop,
+        other => AddressFamily::Other(other),
+    }
+}
+
+fn subtype(subtype: u8) -> Subtype {
+    match subtype {
+        1 => Subtype::Referral,
+        2 => Subtype::Nvm,
+        3 => Subtype::CurrentDiscovery,
+        other => Subtype::Other(other),
+    }
+}
+
+fn secure_channel(treq: u8) -> SecureChannel {
+    match treq & 0b11 {
+        0 => SecureChannel::NotSpecified,
+        1 => SecureChannel::Required,
+        2 => SecureChannel::NotRequired,
+        _ => SecureChannel::Reserved,
+    }
+}
+
+fn controller_id(cntlid: u16) -> ControllerId {
+    match cntlid {
+        0xffff => ControllerId::Dynamic,
+        0xfffe => ControllerId::Static,
+        other => ControllerId::Fixed(other),
+    }
+}
+
+fn tcp_security(sectype: u8) -> TcpSecurity {
+    match sectype {
+        0 => TcpSecurity::None,
+        1 => TcpSecurity::Tls12,
+        2 => TcpSecurity::Tls13,
+        other => TcpSecurity::Other(other),
+    }
+}
+
+/// nvme-cli's words.
+impl fmt::Display for AddressFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AddressFamily::Pci => f.write_str("pci"),
+            AddressFamily::Ipv4 => f.write_str("ipv4"),
+            AddressFamily::Ipv6 => f.write_str("ipv6"),
+            AddressFamily::InfiniBand => f.write_str("infiniband"),
+            AddressFamily::FibreChannel => f.write_str("fibre-channel"),
+            AddressFamily::Loop => f.write_str("loop"),
+            AddressFamily::Other(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+/// nvme-cli's words.
+impl fmt::Display for Subtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subtype::Referral => f.write_str("discovery subsystem referral"),
+            Subtype::Nvm => f.write_str("nvme subsystem"),
+            Subtype::CurrentDiscovery => f.write_str("current discovery subsystem"),
+            Subtype::Other(number) => write!(f, "{number}"),
+        }
+    }
+}
