@@ -106,3 +106,156 @@ pub(crate) fn fast_io_fail(limit: &FastIoFail) -> String {
         FastIoFail::Off => "-1".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use nvme_sysfs::{Nqn, Transport};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::options::ConnectOptionsBuilder;
+
+    /// The example key of the specification, as the secret of host or controller.
+    const SECRET: &str = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
+
+    fn builder(transport: Transport) -> ConnectOptionsBuilder {
+        let nqn: Nqn = "nqn.2024-01.com.example:vol1".parse().expect("a name");
+        ConnectOptions::builder(transport, nqn)
+    }
+
+    fn with_host(mut builder: ConnectOptionsBuilder) -> ConnectOptionsBuilder {
+        let hostid = "8fc0f2d2-7e1f-4d0c-9f4e-0c7a4f1d2b3a";
+        let hostnqn = format!("nqn.2014-08.org.nvmexpress:uuid:{hostid}");
+        builder.hostnqn(hostnqn.parse().expect("a name"));
+        builder.hostid(hostid.parse().expect("a UUID"));
+        builder
+    }
+
+    fn tcp_with_everything_but_concat() -> ConnectOptionsBuilder {
+        let seconds = Duration::from_secs;
+        let mut tcp = with_host(builder(Transport::Tcp));
+        tcp.traddr("2001:DB8:0::1").trsvcid("4421");
+        tcp.host_traddr("2001:db8::0:2").host_iface("eth0.7");
+        tcp.queue_size(1024)
+            .nr_io_queues(8)
+            .nr_write_queues(2)
+            .nr_poll_queues(1);
+        tcp.reconnect_delay(seconds(5)).keep_alive_tmo(seconds(30));
+        tcp.ctrl_loss_tmo(ControllerLoss::After(seconds(0)));
+        tcp.fast_io_fail_tmo(FastIoFail::After(seconds(15)))
+            .tos(184);
+        tcp.keyring("0x1f".parse().expect("a serial"));
+        tcp.tls_key("42".parse().expect("a serial"));
+        tcp.dhchap_secret(SECRET.parse().expect("a secret"));
+        tcp.dhchap_ctrl_secret(SECRET.parse().expect("a secret"));
+        tcp.duplicate_connect().disable_sqflow().hdr_digest();
+        tcp.data_digest().discovery().tls();
+        tcp
+    }
+
+    fn cases() -> Vec<(&'static str, ConnectOptionsBuilder)> {
+        let mut minimal = builder(Transport::Tcp);
+        minimal.traddr("192.0.2.1");
+        let mut off = builder(Transport::Tcp);
+        off.traddr("fe80:0::1%eth0");
+        off.ctrl_loss_tmo(ControllerLoss::Never)
+            .fast_io_fail_tmo(FastIoFail::Off);
+        let mut concat = with_host(builder(Transport::Tcp));
+        concat.traddr("192.0.2.1").concat();
+        concat.dhchap_secret(SECRET.parse().expect("a secret"));
+        let mut rdma = with_host(builder(Transport::Rdma));
+        rdma.traddr("::ffff:192.0.2.1").tos(0).nr_poll_queues(4);
+        let mut fc = with_host(builder(Transport::Fc));
+        fc.traddr("nn-0x20000090FAE06325:pn-0x20000090FAE06326");
+        fc.host_traddr("nn-0x10000090fae06325:pn-0x10000090fae06326");
+        let mut discovery = with_host(ConnectOptions::builder(Transport::Tcp, Nqn::discovery()));
+        discovery
+            .traddr("192.0.2.1")
+            .keep_alive_tmo(Duration::from_secs(30));
+        vec![
+            ("tcp-minimal", minimal),
+            (
+                "tcp-everything-but-concat",
+                tcp_with_everything_but_concat(),
+            ),
+            ("tcp-link-local-and-off", off),
+            ("tcp-concat", concat),
+            ("tcp-discovery", discovery),
+            ("rdma", rdma),
+            ("fc", fc),
+            ("loop", builder(Transport::Loop)),
+        ]
+    }
+
+    fn golden_dir() -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/connect")
+    }
+
+    #[test]
+    fn every_case_encodes_byte_for_byte_as_its_golden_file() {
+        for (name, builder) in cases() {
+            let path = golden_dir().join(format!("{name}.txt"));
+            let golden = fs::read_to_string(&path).expect(name);
+            let encoded = builder.build().expect(name).encode();
+            assert_eq!(encoded.as_str(), golden, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_golden_file_has_its_case() {
+        let names: BTreeSet<String> = fs::read_dir(golden_dir())
+            .expect("the directory of golden files")
+            .map(|entry| entry.expect("an entry").file_name().display().to_string())
+            .collect();
+        let cases = cases().into_iter().map(|(name, _)| format!("{name}.txt"));
+        assert_eq!(names, cases.collect());
+    }
+
+    #[test]
+    fn together_the_cases_write_every_token() {
+        let written = cases()
+            .into_iter()
+            .map(|(name, builder)| builder.build().expect(name).tokens())
+            .collect::<TokenSet>();
+        assert_eq!(written, TokenSet::all());
+    }
+
+    #[test]
+    fn nothing_but_the_text_itself_shows_a_secret() {
+        let options = tcp_with_everything_but_concat()
+            .build()
+            .expect("valid options");
+        let shown = format!("{options:?} {:?}", options.encode());
+        assert!(!shown.contains("ia6z"), "{shown}");
+        assert!(options.encode().as_str().contains("ia6z"));
+    }
+
+    proptest! {
+        /// Whatever the texts are: either they are refused, or the encoded text splits at the
+        /// kernel's separators into exactly the options that were set.
+        #[test]
+        fn no_value_can_inject_an_option(
+            traddr in "(\\PC|[,\n\0=%]|192.0.2.1|::1|fe80::1%e0){0,4}",
+            trsvcid in "[0-9,\n=a-z-]{0,6}",
+            host_iface in "(\\PC|[,\n\0=]){0,16}",
+            loop_traddr in "(\\PC|[,\n\0= ]){0,12}",
+        ) {
+            let mut tcp = builder(Transport::Tcp);
+            tcp.traddr(traddr).trsvcid(trsvcid).host_iface(host_iface);
+            let mut loop_back = builder(Transport::Loop);
+            loop_back.traddr(loop_traddr);
+            for options in [tcp.build(), loop_back.build()].into_iter().flatten() {
+                let encoded = options.encode();
+                let split: Vec<&str> = encoded.as_str().split([',', '\n']).collect();
+                let names = split.iter().map(|piece| piece.split('=').next().unwrap_or_default());
+                prop_assert!(names.eq(options.tokens().tokens()));
+                prop_assert!(!encoded.as_bytes().contains(&0));
+            }
+        }
+    }
+}

@@ -357,3 +357,236 @@ fn check_loop(draft: &ConnectOptions, problems: &mut Vec<OptionProblem>) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nvme_sysfs::Uuid;
+
+    use super::*;
+    use crate::options::ConnectOptionsBuilder;
+
+    fn nqn() -> Nqn {
+        "nqn.2024-01.com.example:vol1".parse().expect("a name")
+    }
+
+    fn tcp() -> ConnectOptionsBuilder {
+        let mut builder = ConnectOptions::builder(Transport::Tcp, nqn());
+        builder.traddr("192.0.2.1");
+        builder
+    }
+
+    /// What `build` says.
+    fn refusal(builder: &ConnectOptionsBuilder) -> String {
+        builder.build().expect_err("a broken rule").to_string()
+    }
+
+    #[test]
+    fn no_value_can_carry_a_separator_or_control_character() {
+        for bad in ["a,discovery", "a\nb", "a\0b", "a\rb", "a\tb", "", " ", "é"] {
+            assert!(tcp().traddr(bad).build().is_err(), "traddr {bad:?}");
+            assert!(tcp().trsvcid(bad).build().is_err(), "trsvcid {bad:?}");
+            assert!(
+                tcp().host_traddr(bad).build().is_err(),
+                "host_traddr {bad:?}"
+            );
+            assert!(tcp().host_iface(bad).build().is_err(), "host_iface {bad:?}");
+            let mut loop_back = ConnectOptions::builder(Transport::Loop, nqn());
+            assert!(
+                loop_back.traddr(bad).build().is_err(),
+                "loop traddr {bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_port_is_plain_decimal_from_1_to_65535() {
+        for bad in [
+            "0", "00", "04420", "0x1144", "65536", "-1", "+1", "4420 ", "http",
+        ] {
+            let text = refusal(tcp().trsvcid(bad));
+            let start = format!("trsvcid {bad:?} must be a port from 1 to 65535");
+            assert!(text.starts_with(&start), "{text}");
+        }
+        tcp().trsvcid("1").build().expect("the least");
+        tcp().trsvcid("65535").build().expect("the most");
+    }
+
+    #[test]
+    fn numbers_keep_their_bounds() {
+        let text = refusal(tcp().queue_size(15));
+        assert_eq!(text, "queue_size \"15\" must be from 16 to 1024");
+        assert!(tcp().queue_size(1025).build().is_err());
+        assert!(tcp().nr_io_queues(0).build().is_err());
+        assert!(tcp().nr_write_queues(0).build().is_err());
+        assert!(tcp().nr_poll_queues(65536).build().is_err());
+        tcp()
+            .queue_size(16)
+            .nr_io_queues(65535)
+            .build()
+            .expect("bounds");
+    }
+
+    #[test]
+    fn times_are_whole_seconds_within_their_bounds() {
+        let seconds = Duration::from_secs;
+        let text = refusal(tcp().keep_alive_tmo(Duration::from_millis(1500)));
+        assert_eq!(
+            text,
+            "keep_alive_tmo \"1.5s\" must be whole seconds from 1 to 65535"
+        );
+        assert!(tcp().keep_alive_tmo(seconds(0)).build().is_err());
+        assert!(tcp().reconnect_delay(seconds(0)).build().is_err());
+        assert!(tcp().reconnect_delay(seconds(65536)).build().is_err());
+        let loss = |time| ControllerLoss::After(seconds(time));
+        assert!(tcp().ctrl_loss_tmo(loss(2_147_483_648)).build().is_err());
+        tcp()
+            .ctrl_loss_tmo(loss(2_147_483_647))
+            .build()
+            .expect("the most");
+        tcp()
+            .ctrl_loss_tmo(loss(0))
+            .build()
+            .expect("at the first loss");
+        let fail = FastIoFail::After(Duration::from_millis(1));
+        assert!(tcp().fast_io_fail_tmo(fail).build().is_err());
+    }
+
+    #[test]
+    fn a_name_of_223_bytes_is_valid_and_cannot_be_connected() {
+        let name = |len: usize| -> Nqn {
+            let start = "nqn.2024-01.com.example:";
+            format!("{start}{}", "x".repeat(len - start.len()))
+                .parse()
+                .expect("a name")
+        };
+        let build = |nqn| {
+            let mut builder = ConnectOptions::builder(Transport::Tcp, nqn);
+            builder.traddr("192.0.2.1").build()
+        };
+        build(name(222)).expect("the longest");
+        let text = build(name(223)).expect_err("too long").to_string();
+        assert!(
+            text.ends_with("must be at most 222 bytes long to be connected"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_a_transport_wants_and_refuses_is_named() {
+        let bare = ConnectOptions::builder(Transport::Tcp, nqn());
+        assert_eq!(refusal(&bare), "traddr is required for transport tcp");
+        let mut loop_back = ConnectOptions::builder(Transport::Loop, nqn());
+        loop_back.tos(1).ctrl_loss_tmo(ControllerLoss::Never);
+        assert_eq!(
+            refusal(&loop_back),
+            "ctrl_loss_tmo is not allowed for transport loop; tos is not allowed for transport loop"
+        );
+        let mut rdma = ConnectOptions::builder(Transport::Rdma, nqn());
+        rdma.traddr("192.0.2.1").hdr_digest();
+        assert_eq!(
+            refusal(&rdma),
+            "hdr_digest is not allowed for transport rdma"
+        );
+        let pcie = ConnectOptions::builder(Transport::Pcie, nqn());
+        assert!(refusal(&pcie).starts_with("transport pcie cannot be connected"));
+    }
+
+    #[test]
+    fn options_that_need_or_exclude_each_other_say_so() {
+        let secret = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
+        let secret = || secret.parse().expect("a secret");
+        let hostid: Uuid = "8fc0f2d2-7e1f-4d0c-9f4e-0c7a4f1d2b3a"
+            .parse()
+            .expect("a UUID");
+        let serial = || "12".parse().expect("a serial");
+        assert_eq!(refusal(tcp().hostnqn(nqn())), "hostnqn needs hostid");
+        assert_eq!(refusal(tcp().hostid(hostid)), "hostid needs hostnqn");
+        let text = refusal(tcp().dhchap_ctrl_secret(secret()));
+        assert_eq!(text, "dhchap_ctrl_secret needs dhchap_secret");
+        assert_eq!(refusal(tcp().concat()), "concat needs dhchap_secret");
+        let text = refusal(tcp().concat().tls().dhchap_secret(secret()));
+        assert_eq!(text, "concat and tls exclude each other");
+        assert_eq!(refusal(tcp().tls_key(serial())), "tls_key needs tls");
+        assert_eq!(refusal(tcp().keyring(serial())), "keyring needs tls");
+        let mut concat = tcp();
+        concat.concat().keyring(serial()).dhchap_secret(secret());
+        concat.build().expect("concatenation looks keys up as well");
+    }
+
+    #[test]
+    fn addresses_of_different_families_and_wildcards_are_refused() {
+        let text = refusal(tcp().host_traddr("2001:db8::1"));
+        assert!(
+            text.ends_with("of the same address family as traddr 192.0.2.1"),
+            "{text}"
+        );
+        assert!(refusal(tcp().traddr("0.0.0.0")).ends_with("must not be the wildcard address"));
+        assert!(refusal(tcp().traddr("0::0")).ends_with("must not be the wildcard address"));
+        assert!(refusal(tcp().traddr("fe80::1")).contains("must name its interface"));
+        tcp().traddr("fe80::1%eth0").build().expect("scoped");
+        tcp()
+            .traddr("fe80::1")
+            .host_iface("eth0")
+            .build()
+            .expect("bound");
+    }
+
+    #[test]
+    fn fibre_channel_names_have_one_form_and_one_spelling() {
+        let fc = |traddr: &str| {
+            let mut builder = ConnectOptions::builder(Transport::Fc, nqn());
+            builder
+                .traddr(traddr)
+                .host_traddr("nn-0x1000000000000001:pn-0x1000000000000002");
+            builder.build()
+        };
+        let options = fc("nn-0x20000090FAE06325:pn-0x20000090FAE06326").expect("a port");
+        let traddr = options.address().traddr.as_deref();
+        assert_eq!(traddr, Some("nn-0x20000090fae06325:pn-0x20000090fae06326"));
+        for bad in [
+            "nn-0x20000090fae06325,pn-0x20000090fae06326",
+            "nn-20000090fae06325:pn-20000090fae06326",
+            "nn-0x20000090fae0632:pn-0x20000090fae06326",
+            "nn-0x20000090fae06325:pn-0x20000090fae0632g",
+            "192.0.2.1",
+        ] {
+            assert!(fc(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_service_defaults_to_the_port_of_what_is_connected() {
+        let service = |builder: &ConnectOptionsBuilder| {
+            let options = builder.build().expect("valid options");
+            options.address().trsvcid.clone()
+        };
+        assert_eq!(service(&tcp()).as_deref(), Some("4420"));
+        assert_eq!(service(tcp().discovery()).as_deref(), Some("8009"));
+        let mut discovery = ConnectOptions::builder(Transport::Tcp, Nqn::discovery());
+        assert_eq!(service(discovery.traddr("::1")).as_deref(), Some("8009"));
+        let mut rdma = ConnectOptions::builder(Transport::Rdma, Nqn::discovery());
+        assert_eq!(service(rdma.traddr("::1")).as_deref(), Some("4420"));
+        let loop_back = ConnectOptions::builder(Transport::Loop, nqn());
+        assert_eq!(service(&loop_back), None);
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let mut builder = tcp();
+        builder.traddr("localhost").trsvcid("0").queue_size(1);
+        let error = builder.build().expect_err("three problems");
+        let options: TokenSet = error
+            .problems()
+            .iter()
+            .filter_map(OptionProblem::option)
+            .collect();
+        assert_eq!(options.to_string(), "traddr, trsvcid, queue_size");
+    }
+
+    #[test]
+    fn more_than_a_page_is_refused() {
+        let mut builder = ConnectOptions::builder(Transport::Loop, nqn());
+        builder.traddr("x".repeat(5000));
+        assert!(refusal(&builder).ends_with("the kernel takes at most 4095"));
+    }
+}
