@@ -1,1 +1,29 @@
-//! nvmeof-csi.
+//! NVMe over Fabrics volumes that stay accessible, from the command line.
+//!
+//! Two crates do the talking to the kernel and know nothing of this program: [`nvme_sysfs`] reads what exists (subsystems, controllers,
+//! namespaces, paths; uevents), [`nvme_fabrics`] changes it (connect, disconnect, discover, tune).
+//!
+//! # Flow of one command
+//!
+//! ```text
+//! arguments → config → cli::VERB: options → run → print
+//!                                            │
+//!               ┌────────────────────────────┼───────────────────┐
+//!          nvme_fabrics                 nvme_sysfs              host
+//!       /dev/nvme-fabrics            /sys, uevents       /proc, block devices
+//! ```
+//!
+//! All paths are taken below one root, so the whole program also runs on a captured tree. Errors rise as types and are told once, in
+//! [`cli::exit`], which also maps them to exit codes.
+//!
+//! # Map
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`config`] | the command line and the settings that every verb shares |
+//! | [`cli`] | the verbs, their output and exit codes |
+//! | [`host`] | this machine: mounts, block devices, who uses a disk |
+
+pub mod cli;
+pub mod config;
+pub mod host;

@@ -1,0 +1,98 @@
+//! The command line's verbs, one file each.
+//!
+//! Every verb has the same three steps: options (the arguments, checked), run (talk to the machine), print (the report). Nothing is printed on
+//! standard output but the report, and nothing touches the machine before all options are known to be good.
+
+pub mod connect;
+pub mod device;
+pub mod disconnect;
+
+pub mod doctor;
+pub mod exit;
+mod interrupt;
+pub mod list_subsys;
+mod number;
+pub mod output;
+pub mod resolve;
+mod signals;
+
+use std::io;
+
+use crate::config::{CommandLine, Config, LogFormat, Verb};
+use exit::{Exit, Failure};
+use output::{Format, Report};
+
+/// A verb: three steps.
+trait Command {
+    /// Its arguments, checked.
+    type Options;
+    /// What it found or did.
+    type Report: Report;
+    /// Why it could not.
+    type Failure: Failure;
+
+    /// The form in which to print the report.
+    fn format(&self) -> Format;
+
+    /// Step one: checks the arguments without touching the machine.
+    fn options(self) -> Result<Self::Options, Self::Failure>;
+
+    /// Step two: does it.
+    fn run(config: &Config, options: Self::Options) -> Result<Self::Report, Self::Failure>;
+}
+
+/// Does what the command line says, prints the result, and says how it went.
+#[must_use]
+pub fn run(command_line: CommandLine) -> Exit {
+    let config = match Config::try_from(command_line.global) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, LogFormat::Text),
+    };
+    start_log(&config);
+    match command_line.verb {
+        Verb::Connect(arguments) => execute(&config, *arguments),
+        Verb::Disconnect(arguments) => execute(&config, arguments),
+        Verb::ListSubsys(arguments) => execute(&config, arguments),
+        Verb::Resolve(arguments) => execute(&config, arguments),
+        Verb::Doctor(arguments) => execute(&config, arguments),
+    }
+}
+
+fn execute<C: Command>(config: &Config, command: C) -> Exit {
+    let format = command.format();
+    let result = command
+        .options()
+        .and_then(|options| C::run(config, options));
+    match result {
+        Ok(report) => print(&report, format),
+        Err(error) => fail(&error, config.log_format),
+    }
+}
+
+fn print(report: &impl Report, format: Format) -> Exit {
+    match report.write(format, &mut io::stdout().lock()) {
+        Ok(()) => report.exit(),
+        // Whoever read the output has gone (`… | head`): nobody is left to tell.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => report.exit(),
+        Err(error) => {
+            tracing::error!(%error, "the result cannot be written");
+            Exit::Failed
+        }
+    }
+}
+
+fn fail(failure: &dyn Failure, format: LogFormat) -> Exit {
+    exit::report(failure, format);
+    failure.exit()
+}
+
+fn start_log(config: &Config) {
+    let log = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_max_level(config.log_level)
+        .with_ansi(false);
+    match config.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

@@ -1,0 +1,314 @@
+//! `connect`: makes a controller, or finds the one that is there, and says which devices it brings.
+//!
+//! Invariant: idempotent. Nothing is written to the kernel before every option is known to be good.
+
+mod arguments;
+mod wait;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nvme_fabrics::{
+    ConnectError, ConnectHow, ConnectOptions, ConnectOptionsBuilder, Connected, DialError, Fabrics,
+    HostIdentity, IdentityError, OpenDeviceError, OptionsError, ReadSecretError,
+};
+use nvme_sysfs::{NamespaceSelector, ScanError, Sysfs, Tree, UeventSocket, UeventSocketError};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::Command;
+use super::device::{Device, DeviceError, human_size};
+use super::exit::{Exit, Failure, chain};
+use super::interrupt::{self, Ended, InterruptError, Stop};
+use super::output::{Format, Report, write_json};
+use crate::config::Config;
+
+pub use arguments::Arguments;
+pub use wait::WaitError;
+
+/// What to connect and what to wait for.
+#[derive(Debug)]
+pub struct Options {
+    /// Complete but for the identity of this host, which is read from the machine.
+    builder: ConnectOptionsBuilder,
+    /// What the builder builds: proof that it does.
+    connect: ConnectOptions,
+    dial_timeout: Duration,
+    wait: Option<Wait>,
+}
+
+/// What to wait for after the connect.
+#[derive(Debug)]
+struct Wait {
+    which: NamespaceSelector,
+    timeout: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+pub struct Connection {
+    controller: String,
+    /// `created`, or `adopted` when it was there before.
+    result: &'static str,
+    state: String,
+    nqn: String,
+    address: String,
+    devices: Vec<Device>,
+}
+
+/// Why it did not work.
+#[derive(Debug, Error)]
+pub enum ConnectFailure {
+    /// The options break a rule of the kernel.
+    #[error("wrong options")]
+    Options(#[from] OptionsError),
+    /// A secret cannot be had from its file.
+    #[error("wrong options")]
+    Secret(#[from] ReadSecretError),
+    /// `--wait` for a discovery controller.
+    #[error("--wait: a discovery controller has no namespace to wait for")]
+    NothingToWaitFor,
+    /// `--uuid` or `--nsid` without `--wait`.
+    #[error("--uuid and --nsid say which namespace to wait for: they need --wait")]
+    WhichWithoutWait,
+    /// This host has no identity and none can be made.
+    #[error("cannot tell who this host is")]
+    Identity(#[from] IdentityError),
+    /// The connect failed.
+    #[error("cannot connect")]
+    Connect(#[from] ConnectError),
+    /// Connected, but no namespace became usable.
+    #[error("connected, but not usable")]
+    Wait(#[from] WaitError),
+    /// The events cannot be listened to; nothing was tried.
+    #[error("cannot listen to the kernel's events")]
+    Events(#[from] UeventSocketError),
+    /// Connected, but sysfs cannot be read.
+    #[error("connected, but the NVMe devices cannot be read")]
+    Scan(#[from] ScanError),
+    /// Connected, but a device node is wrong.
+    #[error("connected, but a device node is wrong")]
+    Device(#[from] DeviceError),
+    /// A signal came, and the kernel gave up.
+    #[error("interrupted by {0}: nothing was connected")]
+    Interrupted(Signal),
+    /// A signal came too late.
+    #[error(
+        "interrupted by {0}, but the kernel had connected {1} by then: it stays, and the next connect adopts it"
+    )]
+    InterruptedAfterConnect(Signal, String),
+    /// A signal came, and something else went wrong besides.
+    #[error("interrupted by {0}: {1}")]
+    InterruptedOtherwise(Signal, String),
+    /// Signals cannot be handled, or a second one came.
+    #[error(transparent)]
+    Signals(#[from] InterruptError),
+}
+
+impl Failure for ConnectFailure {
+    fn exit(&self) -> Exit {
+        match self {
+            ConnectFailure::Options(_)
+            | ConnectFailure::Secret(_)
+            | ConnectFailure::NothingToWaitFor
+            | ConnectFailure::WhichWithoutWait => Exit::WrongUse,
+            ConnectFailure::Connect(error) => exit_of(error),
+            ConnectFailure::Wait(WaitError::TimedOut { .. }) => Exit::TimedOut,
+            _ => Exit::Failed,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            ConnectFailure::Connect(error) => remedy_of(error).map(str::to_owned),
+            ConnectFailure::Wait(WaitError::TimedOut { .. }) => Some(
+                "the controller stays connected; check that the target exports the namespace to this host, then connect again".to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// A time-out is one whoever kept the time: we, or the kernel.
+pub(super) fn exit_of(error: &ConnectError) -> Exit {
+    match error {
+        ConnectError::Excluded { .. } => Exit::Refused,
+        ConnectError::Portal(DialError::NoAnswer { .. })
+        | ConnectError::TimedOut { .. }
+        | ConnectError::NeverAnswered { .. } => Exit::TimedOut,
+        _ => Exit::Failed,
+    }
+}
+
+pub(super) fn remedy_of(error: &ConnectError) -> Option<&'static str> {
+    Some(match error {
+        ConnectError::Device(OpenDeviceError::Missing { .. }) => {
+            "load the module now with `modprobe nvme-fabrics`, and add the line `nvme-fabrics` to /etc/modules-load.d/nvmeof-csi.conf"
+        }
+        ConnectError::Device(OpenDeviceError::Open { .. }) => "run as root",
+        ConnectError::Excluded { .. } => "remove the entry if the controller is wanted",
+        ConnectError::HostIdConflict { .. } => {
+            "use one pair for the whole host: /etc/nvme/hostnqn and /etc/nvme/hostid; disconnect what uses another"
+        }
+        ConnectError::Portal(_)
+        | ConnectError::Refused { .. }
+        | ConnectError::Unreachable { .. } => {
+            "check the address, the network, and that the target listens there"
+        }
+        ConnectError::Unsupported { .. } => {
+            "leave the option out, or use a newer kernel; `nvmeof-csi doctor` lists what this one takes"
+        }
+        _ => return None,
+    })
+}
+
+impl Command for Arguments {
+    type Options = Options;
+    type Report = Connection;
+    type Failure = ConnectFailure;
+
+    fn format(&self) -> Format {
+        self.output.format
+    }
+
+    fn options(self) -> Result<Options, ConnectFailure> {
+        self.into_options()
+    }
+
+    fn run(config: &Config, options: Options) -> Result<Connection, ConnectFailure> {
+        let root = config.root.clone();
+        let waits_for = uninterruptible(&options.connect);
+        match interrupt::run(&waits_for, move |stop| connect(root, &options, stop))? {
+            Ended::Finished(result) => result,
+            Ended::Interrupted(signal, result) => Err(interrupted(signal, result)),
+        }
+    }
+}
+
+/// What a person is told who interrupts while the kernel cannot be interrupted.
+fn uninterruptible(options: &ConnectOptions) -> String {
+    format!(
+        "the kernel is connecting {} at {} and cannot be interrupted: waiting for it to finish. A controller that it makes stays, and the next connect adopts it. A second signal ends this program as soon as the kernel lets it.",
+        options.nqn(),
+        options.address()
+    )
+}
+
+fn interrupted(signal: Signal, result: Result<Connection, ConnectFailure>) -> ConnectFailure {
+    match result {
+        Ok(connection) => ConnectFailure::InterruptedAfterConnect(signal, connection.controller),
+        Err(ConnectFailure::Connect(
+            ConnectError::Interrupted { .. } | ConnectError::Portal(DialError::Interrupted { .. }),
+        )) => ConnectFailure::Interrupted(signal),
+        Err(error) => ConnectFailure::InterruptedOtherwise(signal, chain(&error)),
+    }
+}
+
+fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, ConnectFailure> {
+    // Opened first: an event of what follows must not be missed.
+    let wait = match &options.wait {
+        Some(wait) => Some((wait, UeventSocket::open()?)),
+        None => None,
+    };
+    let request = with_identity(&root, options)?;
+    let connected = Fabrics::at(&root).connect(&request, options.dial_timeout)?;
+    let sysfs = Sysfs::at(&root);
+    let tree = match wait {
+        None => sysfs.scan()?,
+        Some((wait, events)) => {
+            let goal = wait::Goal {
+                nqn: request.nqn().clone(),
+                controller: connected.controller,
+                which: wait.which,
+                timeout: wait.timeout,
+            };
+            wait::wait(&sysfs, &events, &goal, stop)?
+        }
+    };
+    describe(&root, &request, &connected, &tree)
+}
+
+/// Adds who this host is, unless the command line says it.
+fn with_identity(root: &Path, options: &Options) -> Result<ConnectOptions, ConnectFailure> {
+    if options.connect.hostnqn().is_some() {
+        return Ok(options.connect.clone());
+    }
+    let identity = HostIdentity::load_or_generate(root)?.identity;
+    let mut builder = options.builder.clone();
+    builder.hostnqn(identity.hostnqn).hostid(identity.hostid);
+    Ok(builder.build()?)
+}
+
+/// The result as it is in `tree`, read after the connect.
+pub(super) fn describe(
+    root: &Path,
+    options: &ConnectOptions,
+    connected: &Connected,
+    tree: &Tree,
+) -> Result<Connection, ConnectFailure> {
+    let Connected {
+        controller,
+        how,
+        state,
+    } = connected;
+    let found = tree.find_controller(*controller);
+    let devices = wait::usable_namespaces(tree, *controller)
+        .into_iter()
+        .map(|namespace| Device::of(root, namespace))
+        .collect::<Result<_, _>>()?;
+    Ok(Connection {
+        controller: controller.to_string(),
+        result: match how {
+            ConnectHow::Created => "created",
+            ConnectHow::Adopted => "adopted",
+        },
+        state: found.map_or(state, |found| &found.state).to_string(),
+        nqn: options.nqn().to_string(),
+        address: found.map_or_else(
+            || options.address().to_string(),
+            |found| found.address_text.clone(),
+        ),
+        devices,
+    })
+}
+
+impl Report for Connection {
+    fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Json => write_json(self, out),
+            Format::Human => self.human(out),
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Connection {
+            controller,
+            result,
+            state,
+            nqn,
+            address,
+            ..
+        } = self;
+        writeln!(out, "{controller} {state} {result} {nqn} {address}")?;
+        for device in &self.devices {
+            write!(
+                out,
+                "{} {}",
+                device.device.display(),
+                human_size(device.size_bytes)
+            )?;
+            if let Some(nsid) = device.nsid {
+                write!(out, " nsid {nsid}")?;
+            }
+            if let Some(uuid) = &device.uuid {
+                write!(out, " uuid {uuid}")?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+}

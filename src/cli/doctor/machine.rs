@@ -1,0 +1,150 @@
+//! What else on this machine has a say: network namespaces and udev.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Check, Status};
+
+/// Whether connections are opened in the network namespace of the host.
+///
+/// The kernel opens the first connection in the namespace of whoever writes the option string, and reconnects from the host's.
+pub(super) fn check_network_namespace(root: &Path) -> Check {
+    const NAME: &str = "network namespace";
+    let read = |process: &str| fs::read_link(root.join("proc").join(process).join("ns/net"));
+    match (read("self"), read("1")) {
+        (Ok(own), Ok(init)) if own == init => Check::ok(NAME, "the same as that of process 1"),
+        (Ok(own), Ok(init)) => Check::bad(
+            NAME,
+            Status::Fail,
+            format!(
+                "{} here, {} in process 1: a connection made here is never made again after a loss",
+                own.display(),
+                init.display()
+            ),
+            "run in the host's network namespace (hostNetwork: true for a pod)",
+        ),
+        (Err(error), _) | (_, Err(error)) => Check::bad(
+            NAME,
+            Status::Unknown,
+            format!("cannot be compared with that of process 1: {error}"),
+            "run as root with the host's /proc (hostPID: true for a pod)",
+        ),
+    }
+}
+
+/// nvme-cli's udev rule; each directory hides files of the same name in the later ones (udev(7)).
+const RULE: &str = "70-nvmf-autoconnect.rules";
+const RULE_DIRECTORIES: [&str; 5] = [
+    "etc/udev/rules.d",
+    "run/udev/rules.d",
+    "usr/local/lib/udev/rules.d",
+    "usr/lib/udev/rules.d",
+    "lib/udev/rules.d",
+];
+
+/// Whether nvme-cli connects by itself when a discovery log changes.
+pub(super) fn check_autoconnect(root: &Path) -> Check {
+    const NAME: &str = "autoconnect";
+    match find_rule(root) {
+        Ok(None) => Check::ok(NAME, "no other program connects on its own by udev"),
+        Ok(Some(path)) => Check::bad(
+            NAME,
+            Status::Warn,
+            format!("nvme-cli connects on its own by {}", path.display()),
+            format!(
+                "nothing, if you want that: both find what the other has connected; otherwise `ln -s /dev/null /etc/udev/rules.d/{RULE}`"
+            ),
+        ),
+        Err((path, error)) => Check::bad(
+            NAME,
+            Status::Unknown,
+            format!("cannot look at {}: {error}", path.display()),
+            "run as root",
+        ),
+    }
+}
+
+/// The rule file that is in force, unless it is empty or a link to `/dev/null`, which both switch it off.
+fn find_rule(root: &Path) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
+    for directory in RULE_DIRECTORIES {
+        let path = root.join(directory).join(RULE);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err((path, error)),
+            Ok(metadata) if metadata.is_file() && metadata.len() == 0 => return Ok(None),
+            Ok(metadata) if metadata.is_symlink() && is_null(&path) => return Ok(None),
+            Ok(_) => return Ok(Some(path)),
+        }
+    }
+    Ok(None)
+}
+
+fn is_null(link: &Path) -> bool {
+    fs::read_link(link).is_ok_and(|target| target == Path::new("/dev/null"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn machine() -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("temporary directory");
+        for process in ["self", "1"] {
+            fs::create_dir_all(root.path().join("proc").join(process).join("ns"))
+                .expect("directory");
+        }
+        fs::create_dir_all(root.path().join("etc/udev/rules.d")).expect("directory");
+        fs::create_dir_all(root.path().join("lib/udev/rules.d")).expect("directory");
+        root
+    }
+
+    fn namespaces(root: &Path, own: &str, init: &str) {
+        symlink(own, root.join("proc/self/ns/net")).expect("link");
+        symlink(init, root.join("proc/1/ns/net")).expect("link");
+    }
+
+    #[test]
+    fn the_hosts_network_namespace_is_good() {
+        let root = machine();
+        namespaces(root.path(), "net:[1]", "net:[1]");
+        assert_eq!(check_network_namespace(root.path()).status, Status::Ok);
+    }
+
+    #[test]
+    fn another_network_namespace_is_a_failure_that_names_both() {
+        let root = machine();
+        namespaces(root.path(), "net:[2]", "net:[1]");
+        let check = check_network_namespace(root.path());
+        assert_eq!(check.status, Status::Fail);
+        assert!(
+            check.finding.contains("net:[2] here, net:[1] in process 1"),
+            "{}",
+            check.finding
+        );
+    }
+
+    #[test]
+    fn an_unreadable_network_namespace_is_unknown() {
+        assert_eq!(
+            check_network_namespace(machine().path()).status,
+            Status::Unknown
+        );
+    }
+
+    #[test]
+    fn a_rule_counts_until_it_is_masked() {
+        let root = machine();
+        assert_eq!(check_autoconnect(root.path()).status, Status::Ok);
+        fs::write(
+            root.path().join("lib/udev/rules.d").join(RULE),
+            "ACTION==\"change\"\n",
+        )
+        .expect("rule");
+        assert_eq!(check_autoconnect(root.path()).status, Status::Warn);
+        symlink("/dev/null", root.path().join("etc/udev/rules.d").join(RULE)).expect("mask");
+        assert_eq!(check_autoconnect(root.path()).status, Status::Ok);
+    }
+}

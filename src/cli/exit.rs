@@ -1,0 +1,95 @@
+//! How the program ends: exit codes, and the one place where an error is told to a person.
+//!
+//! Invariant: a number is never reused for another meaning; scripts decide by it.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use crate::config::LogFormat;
+
+/// What the exit code of the program says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or nothing was left to do.
+    Done,
+    /// It failed, or was interrupted.
+    Failed,
+    /// The command line is wrong; nothing was tried.
+    WrongUse,
+    /// What was asked for does not exist.
+    NotFound,
+    /// It did not happen within the time given.
+    TimedOut,
+    /// Refused because data could be lost.
+    Refused,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::WrongUse => 2,
+            Exit::NotFound => 3,
+            Exit::TimedOut => 4,
+            Exit::Refused => 5,
+        })
+    }
+}
+
+/// The error of a verb, as far as its user is concerned.
+pub trait Failure: Error {
+    /// The exit code it means.
+    fn exit(&self) -> Exit;
+
+    /// What to do about it, where the error itself does not say.
+    fn remedy(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Tells the whole chain of causes once, on standard error, and what to do.
+pub(crate) fn report(failure: &dyn Failure, format: LogFormat) {
+    let chain = chain(failure);
+    let remedy = failure.remedy();
+    match format {
+        LogFormat::Json => tracing::error!(error = chain, remedy, "the command failed"),
+        LogFormat::Text => {
+            eprintln!("error: {chain}");
+            if let Some(remedy) = remedy {
+                eprintln!("  what to do: {remedy}");
+            }
+        }
+    }
+}
+
+/// The error and its causes, joined by colons.
+pub(crate) fn chain<E: Error + ?Sized>(error: &E) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use thiserror::Error;
+
+    use super::*;
+
+    #[derive(Debug, Error)]
+    #[error("cannot read the tree")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_chain_names_each_cause_once() {
+        let error = Outer(io::Error::other("the disk is on fire"));
+        assert_eq!(chain(&error), "cannot read the tree: the disk is on fire");
+    }
+}

@@ -1,0 +1,350 @@
+//! `list-subsys`: subsystems with their controllers and namespaces.
+//!
+//! As JSON it has the shape, the order and the layout of `nvme list-subsys -o json` (nvme-cli 2.13, seen by running it): hosts and subsystems in
+//! the order of their first controller, names compared as text, and controllers without a host (PCIe) under the first host.
+//!
+//! Invariant: the JSON form reads only what it prints.
+
+use std::io::{self, Write};
+
+use nvme_sysfs::{
+    Controller, ListedHost, ListedPath, ListedSubsystem, Namespace, NamespaceKind, ScanError,
+    Subsystem, Sysfs, Tree,
+};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::Command;
+use super::device::human_size;
+use super::exit::{Exit, Failure};
+use super::output::{Format, Output, Report, write_json};
+use crate::config::Config;
+
+/// Arguments of `list-subsys`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What was found, as much as the form needs.
+#[derive(Debug)]
+pub enum Listing {
+    /// For people: everything.
+    Tree(Tree),
+    /// For programs.
+    Hosts(Vec<Host>),
+}
+
+/// One element of nvme-cli's list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Host {
+    #[serde(rename = "HostNQN", skip_serializing_if = "Option::is_none")]
+    hostnqn: Option<String>,
+    #[serde(rename = "HostID", skip_serializing_if = "Option::is_none")]
+    hostid: Option<String>,
+    #[serde(rename = "Subsystems")]
+    subsystems: Vec<HostSubsystem>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct HostSubsystem {
+    #[serde(rename = "Name")]
+    name: String,
+    #[serde(rename = "NQN")]
+    nqn: String,
+    #[serde(rename = "Paths")]
+    paths: Vec<HostPath>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct HostPath {
+    name: String,
+    transport: String,
+    address: String,
+    state: String,
+}
+
+/// Why nothing can be listed.
+#[derive(Debug, Error)]
+pub enum ListError {
+    /// sysfs cannot be read.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
+}
+
+impl Failure for ListError {
+    fn exit(&self) -> Exit {
+        Exit::Failed
+    }
+}
+
+impl Command for Arguments {
+    type Options = Format;
+    type Report = Listing;
+    type Failure = ListError;
+
+    fn format(&self) -> Format {
+        self.output.format
+    }
+
+    fn options(self) -> Result<Format, ListError> {
+        Ok(self.output.format)
+    }
+
+    fn run(config: &Config, format: Format) -> Result<Listing, ListError> {
+        let sysfs = Sysfs::at(&config.root);
+        Ok(match format {
+            Format::Human => Listing::Tree(sysfs.scan()?),
+            Format::Json => Listing::Hosts(arrange(sysfs.list()?)),
+        })
+    }
+}
+
+impl Report for Listing {
+    fn write(&self, _: Format, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Listing::Hosts(hosts) => write_json(hosts, out),
+            Listing::Tree(tree) => write_tree(tree, out),
+        }
+    }
+}
+
+/// Puts the listing into nvme-cli's order.
+fn arrange(listed: Vec<ListedHost>) -> Vec<Host> {
+    let mut hosts: Vec<Host> = listed.into_iter().map(Host::from).collect();
+    hosts.sort_by(|a, b| a.first_path().cmp(&b.first_path()));
+    let (named, unnamed): (Vec<_>, Vec<_>) =
+        hosts.into_iter().partition(|host| host.hostnqn.is_some());
+    let mut hosts = named;
+    for orphaned in unnamed {
+        match hosts.first_mut() {
+            Some(first) => first.adopt(orphaned.subsystems),
+            None => hosts.push(orphaned),
+        }
+    }
+    hosts
+}
+
+impl Host {
+    fn first_path(&self) -> Option<&HostPath> {
+        self.subsystems.first()?.paths.first()
+    }
+
+    fn adopt(&mut self, subsystems: Vec<HostSubsystem>) {
+        self.subsystems.extend(subsystems);
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.subsystems
+            .sort_by(|a, b| a.paths.first().cmp(&b.paths.first()));
+    }
+}
+
+impl From<ListedHost> for Host {
+    fn from(host: ListedHost) -> Host {
+        let subsystems = host.subsystems.into_iter().map(HostSubsystem::from);
+        let mut host = Host {
+            hostnqn: host.hostnqn,
+            hostid: host.hostid,
+            subsystems: subsystems.collect(),
+        };
+        host.sort();
+        host
+    }
+}
+
+impl From<ListedSubsystem> for HostSubsystem {
+    fn from(subsystem: ListedSubsystem) -> HostSubsystem {
+        let mut paths: Vec<_> = subsystem.paths.into_iter().map(HostPath::from).collect();
+        paths.sort_unstable();
+        HostSubsystem {
+            name: subsystem.name,
+            nqn: subsystem.nqn,
+            paths,
+        }
+    }
+}
+
+impl From<ListedPath> for HostPath {
+    fn from(path: ListedPath) -> HostPath {
+        HostPath {
+            name: path.name,
+            transport: path.transport,
+            address: path.address,
+            state: path.state,
+        }
+    }
+}
+
+fn write_tree(tree: &Tree, out: &mut dyn Write) -> io::Result<()> {
+    if tree.subsystems.is_empty() && tree.unattached.is_empty() {
+        return writeln!(out, "no NVMe subsystems");
+    }
+    for subsystem in &tree.subsystems {
+        write_subsystem(subsystem, out)?;
+    }
+    if !tree.unattached.is_empty() {
+        writeln!(out, "controllers that have not identified themselves yet")?;
+    }
+    tree.unattached
+        .iter()
+        .try_for_each(|controller| write_controller(controller, out))
+}
+
+fn write_subsystem(subsystem: &Subsystem, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{} {}", subsystem.name, subsystem.nqn_text)?;
+    for controller in &subsystem.controllers {
+        write_controller(controller, out)?;
+    }
+    for namespace in &subsystem.namespaces {
+        write_namespace(subsystem, namespace, out)?;
+    }
+    Ok(())
+}
+
+fn write_controller(controller: &Controller, out: &mut dyn Write) -> io::Result<()> {
+    let Controller {
+        instance,
+        transport,
+        address_text,
+        state,
+        ..
+    } = controller;
+    let separator = if address_text.is_empty() { "" } else { " " };
+    writeln!(
+        out,
+        "  {instance} {transport}{separator}{address_text} {state}"
+    )
+}
+
+fn write_namespace(
+    subsystem: &Subsystem,
+    namespace: &Namespace,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    write!(
+        out,
+        "  {} {}",
+        namespace.name,
+        human_size(namespace.size_bytes)
+    )?;
+    if let Some(nsid) = namespace.identity.nsid {
+        write!(out, " nsid {}", nsid.get())?;
+    }
+    if let Some(uuid) = namespace.identity.uuid {
+        write!(out, " uuid {uuid}")?;
+    }
+    writeln!(out)?;
+    match namespace.kind {
+        NamespaceKind::Disk(owner) => writeln!(out, "    via {owner}"),
+        NamespaceKind::Head => write_paths(subsystem, namespace, out),
+    }
+}
+
+fn write_paths(
+    subsystem: &Subsystem,
+    namespace: &Namespace,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut paths = subsystem
+        .controllers
+        .iter()
+        .flat_map(|controller| &controller.paths)
+        .filter(|path| path.head == namespace.name)
+        .peekable();
+    if paths.peek().is_none() {
+        return writeln!(out, "    no path");
+    }
+    for path in paths {
+        // Without ANA the target makes no difference between paths.
+        let ana = path.ana_state.as_ref().map_or("-", |state| state.as_str());
+        writeln!(out, "    via {} {ana}", path.controller)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(name: &str) -> ListedPath {
+        ListedPath {
+            name: name.to_owned(),
+            transport: "tcp".to_owned(),
+            address: "traddr=10.0.0.1,trsvcid=4420".to_owned(),
+            state: "live".to_owned(),
+        }
+    }
+
+    fn host(hostnqn: Option<&str>, subsystems: &[(&str, &[&str])]) -> ListedHost {
+        let subsystems = subsystems.iter().map(|(name, paths)| ListedSubsystem {
+            name: (*name).to_owned(),
+            nqn: format!("nqn.2024-01.io.example:{name}"),
+            paths: paths.iter().copied().map(path).collect(),
+        });
+        ListedHost {
+            hostnqn: hostnqn.map(str::to_owned),
+            hostid: hostnqn.map(|_| "id".to_owned()),
+            subsystems: subsystems.collect(),
+        }
+    }
+
+    fn names(hosts: &[Host]) -> Vec<(Option<&str>, Vec<&str>)> {
+        hosts
+            .iter()
+            .map(|host| {
+                let names = host
+                    .subsystems
+                    .iter()
+                    .map(|subsystem| subsystem.name.as_str());
+                (host.hostnqn.as_deref(), names.collect())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn controllers_and_subsystems_are_ordered_as_text() {
+        let hosts = arrange(vec![host(
+            Some("a"),
+            &[
+                ("nvme-subsys3", &["nvme3"]),
+                ("nvme-subsys1", &["nvme11", "nvme10", "nvme2"]),
+            ],
+        )]);
+        assert_eq!(
+            names(&hosts),
+            [(Some("a"), vec!["nvme-subsys1", "nvme-subsys3"])]
+        );
+        let paths: Vec<_> = hosts[0].subsystems[0]
+            .paths
+            .iter()
+            .map(|path| path.name.as_str())
+            .collect();
+        assert_eq!(paths, ["nvme10", "nvme11", "nvme2"]);
+    }
+
+    #[test]
+    fn controllers_without_a_host_are_listed_under_the_first_host() {
+        let hosts = arrange(vec![
+            host(None, &[("nvme-subsys0", &["nvme0"])]),
+            host(Some("b"), &[("nvme-subsys4", &["nvme4"])]),
+            host(Some("a"), &[("nvme-subsys2", &["nvme2"])]),
+        ]);
+        assert_eq!(
+            names(&hosts),
+            [
+                (Some("a"), vec!["nvme-subsys0", "nvme-subsys2"]),
+                (Some("b"), vec!["nvme-subsys4"]),
+            ]
+        );
+    }
+
+    #[test]
+    fn without_any_host_the_identity_is_left_out() {
+        let hosts = arrange(vec![host(None, &[("nvme-subsys0", &["nvme0"])])]);
+        assert_eq!(names(&hosts), [(None, vec!["nvme-subsys0"])]);
+    }
+}

@@ -1,0 +1,186 @@
+//! `resolve`: which device a namespace is, by the NQN of its subsystem and its own identity.
+//!
+//! Invariant: only a disk is printed, never the hidden path form `nvmeXcYnZ`; if several namespaces match, none is.
+
+use std::io::{self, Write};
+
+use nvme_sysfs::{AmbiguousNamespace, NamespaceSelector, Nqn, ScanError, Sysfs, Uuid};
+use thiserror::Error;
+
+use super::Command;
+use super::device::{Device, DeviceError};
+use super::exit::{Exit, Failure};
+use super::number::{NumberError, parse_u32};
+use super::output::{Format, Output, Report, write_json};
+use crate::config::Config;
+use nvme_sysfs::Nsid;
+
+/// Arguments of `resolve`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// NQN of the subsystem
+    #[arg(long)]
+    nqn: Nqn,
+
+    /// Which namespace
+    #[command(flatten)]
+    namespace: Which,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Which namespace of a subsystem is meant.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(multiple = false)]
+pub(crate) struct Which {
+    /// UUID of the namespace; without --uuid and --nsid the subsystem must have only one
+    #[arg(long)]
+    uuid: Option<Uuid>,
+
+    /// Number of the namespace within its subsystem
+    #[arg(long, value_parser = parse_nsid)]
+    nsid: Option<Nsid>,
+}
+
+impl Which {
+    /// Whether the command line says anything about it.
+    pub(crate) fn is_given(self) -> bool {
+        self.uuid.is_some() || self.nsid.is_some()
+    }
+
+    /// The selector that the options stand for.
+    pub(crate) fn selector(self) -> NamespaceSelector {
+        match (self.uuid, self.nsid) {
+            (Some(uuid), _) => NamespaceSelector::Uuid(uuid),
+            (None, Some(nsid)) => NamespaceSelector::Nsid(nsid),
+            (None, None) => NamespaceSelector::Only,
+        }
+    }
+}
+
+/// What is looked for.
+#[derive(Debug)]
+pub struct Options {
+    nqn: Nqn,
+    which: NamespaceSelector,
+}
+
+/// Why there is no device to print.
+#[derive(Debug, Error)]
+pub enum ResolveError {
+    /// Nothing is connected to that subsystem.
+    #[error("this host has no subsystem {nqn}")]
+    NoSubsystem {
+        /// What was asked for.
+        nqn: Nqn,
+    },
+    /// The subsystem has no such namespace.
+    #[error("subsystem {nqn} has no {}", describe(which))]
+    NoNamespace {
+        /// The subsystem.
+        nqn: Nqn,
+        /// Which namespace was asked for.
+        which: NamespaceSelector,
+    },
+    /// More than one namespace matches.
+    #[error(transparent)]
+    Ambiguous(#[from] AmbiguousNamespace),
+    /// The device node is not the namespace's.
+    #[error("the device node is wrong")]
+    Device(#[from] DeviceError),
+    /// sysfs cannot be read.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
+}
+
+impl Failure for ResolveError {
+    fn exit(&self) -> Exit {
+        match self {
+            ResolveError::NoSubsystem { .. } | ResolveError::NoNamespace { .. } => Exit::NotFound,
+            ResolveError::Ambiguous(_) | ResolveError::Device(_) | ResolveError::Scan(_) => {
+                Exit::Failed
+            }
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        let text = match self {
+            ResolveError::NoSubsystem { .. } => {
+                "connect first; `nvmeof-csi list-subsys` shows what is connected"
+            }
+            ResolveError::NoNamespace { .. } => {
+                "`nvmeof-csi list-subsys` shows the namespaces that this host sees"
+            }
+            ResolveError::Ambiguous(_) => "say which one with --uuid or --nsid",
+            ResolveError::Device(_) => "remove the wrong node below /dev, or mount devtmpfs there",
+            ResolveError::Scan(_) => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+impl Command for Arguments {
+    type Options = Options;
+    type Report = Device;
+    type Failure = ResolveError;
+
+    fn format(&self) -> Format {
+        self.output.format
+    }
+
+    fn options(self) -> Result<Options, ResolveError> {
+        Ok(Options {
+            nqn: self.nqn,
+            which: self.namespace.selector(),
+        })
+    }
+
+    fn run(config: &Config, options: Options) -> Result<Device, ResolveError> {
+        let Options { nqn, which } = options;
+        let tree = Sysfs::at(&config.root).scan()?;
+        if let Some(namespace) = tree.find_namespace(&nqn, &which)? {
+            return Ok(Device::of(&config.root, namespace)?);
+        }
+        if tree.find_subsystems(&nqn).next().is_none() {
+            return Err(ResolveError::NoSubsystem { nqn });
+        }
+        Err(ResolveError::NoNamespace { nqn, which })
+    }
+}
+
+impl Report for Device {
+    fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Human => writeln!(out, "{}", self.device.display()),
+            Format::Json => write_json(self, out),
+        }
+    }
+}
+
+/// The namespace that a selector asks for, in words.
+pub(crate) fn describe(which: &NamespaceSelector) -> String {
+    match which {
+        NamespaceSelector::Only => "namespace".to_owned(),
+        NamespaceSelector::Nsid(nsid) => format!("namespace number {}", nsid.get()),
+        NamespaceSelector::Uuid(uuid) => format!("namespace with UUID {uuid}"),
+        NamespaceSelector::Nguid(nguid) => format!("namespace with NGUID {nguid}"),
+        NamespaceSelector::Eui64(eui64) => format!("namespace with EUI-64 {eui64}"),
+    }
+}
+
+/// Why a text is not the number of a namespace.
+#[derive(Debug, Error)]
+pub(crate) enum NsidError {
+    /// Not a plain number.
+    #[error(transparent)]
+    Number(#[from] NumberError),
+    /// Zero.
+    #[error("no namespace has the number 0")]
+    Zero,
+}
+
+fn parse_nsid(text: &str) -> Result<Nsid, NsidError> {
+    parse_u32(text)?;
+    text.parse().map_err(|_| NsidError::Zero)
+}

@@ -1,0 +1,486 @@
+//! Who uses a disk: mounts, swap, devices stacked on it, open files, exclusive owners.
+//!
+//! Sources: `/proc/PID/mountinfo` of every mount namespace that can be seen, `/proc/swaps`, `holders/`, `/proc/PID/fd`, and an exclusive open of
+//! the node, which the kernel refuses with EBUSY while a mount, a holder or swap anywhere owns the device, seen or not.
+//!
+//! Invariant: "nobody" is said only together with what could not be looked at ([`Usage::gaps`]).
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nvme_sysfs::DevT;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use thiserror::Error;
+
+use crate::host::block::{self, BlockDevice, ReadBlockError};
+use crate::host::mountinfo::{MountTable, ParseMountinfoError};
+use crate::host::processes::{self, OpenFile, Process};
+use crate::host::swap;
+
+/// One use of a disk or of one of its partitions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Use {
+    /// It is mounted.
+    Mounted {
+        /// Kernel name of the disk or partition.
+        device: String,
+        /// Where, as `process` sees it.
+        mount_point: PathBuf,
+        /// The first process found in that mount namespace.
+        process: Process,
+    },
+    /// Another block device is built on top of it.
+    Held {
+        /// Kernel name of the disk or partition.
+        device: String,
+        /// Kernel name of the device on top, for example `dm-0`.
+        holder: String,
+    },
+    /// It is swapped to.
+    Swap {
+        /// Kernel name of the disk or partition.
+        device: String,
+    },
+    /// A process has it open.
+    Open {
+        /// Kernel name of the disk or partition.
+        device: String,
+        /// Which process.
+        process: Process,
+    },
+    /// The kernel refuses an exclusive open: somebody owns it whom we cannot see, for example a mount in another container.
+    Owned {
+        /// Kernel name of the disk or partition.
+        device: String,
+    },
+}
+
+impl fmt::Display for Use {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Use::Mounted {
+                device,
+                mount_point,
+                process,
+            } => {
+                let mount_point = mount_point.display();
+                write!(f, "{device} is mounted at {mount_point}, seen by {process}")
+            }
+            Use::Held { device, holder } => write!(f, "{device} is held by {holder}"),
+            Use::Swap { device } => write!(f, "{device} is swap space"),
+            Use::Open { device, process } => write!(f, "{device} is open in {process}"),
+            Use::Owned { device } => write!(
+                f,
+                "{device} cannot be opened exclusively: a mount, a stacked device or a process that is not visible owns it"
+            ),
+        }
+    }
+}
+
+/// Something that could not be looked at, so that a use there would have gone unseen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gap {
+    /// The mount table of a process.
+    Mounts(Process, io::ErrorKind),
+    /// The open files of a process.
+    OpenFiles(Process, io::ErrorKind),
+    /// Only the processes of a PID namespace of our own are visible.
+    Namespace,
+    /// The device node, so the kernel was not asked for an exclusive open.
+    Node(PathBuf, io::ErrorKind),
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Gap::Mounts(process, kind) => write!(f, "the mounts of {process}: {kind}"),
+            Gap::OpenFiles(process, kind) => write!(f, "the open files of {process}: {kind}"),
+            Gap::Namespace => write!(f, "processes outside this PID namespace"),
+            Gap::Node(path, kind) => write!(f, "the device node {}: {kind}", path.display()),
+        }
+    }
+}
+
+/// What is known about the use of a disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Every use that was found, in a fixed order, each once.
+    pub uses: Vec<Use>,
+    /// What could not be looked at.
+    pub gaps: Vec<Gap>,
+}
+
+/// Why nothing at all can be said about the use of a disk.
+#[derive(Debug, Error)]
+pub enum UsageError {
+    /// The disk itself cannot be read.
+    #[error("cannot read the disk {name}")]
+    Disk {
+        /// Kernel name of the disk.
+        name: String,
+        /// Why.
+        source: ReadBlockError,
+    },
+    /// The list of processes cannot be read.
+    #[error("cannot list the processes below {}", root.display())]
+    Processes {
+        /// The root given.
+        root: PathBuf,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// A mount table makes no sense.
+    #[error("cannot understand the mounts of {process}")]
+    Mounts {
+        /// Whose table it is.
+        process: Process,
+        /// Where it breaks off.
+        source: ParseMountinfoError,
+    },
+    /// The list of swap areas cannot be read.
+    #[error("cannot read {}", path.display())]
+    Swaps {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+}
+
+/// Looks for every use of the disk called `name` and of its partitions.
+///
+/// The exclusive open comes last, and only when nothing else was found: it is the one step that touches the device.
+///
+/// # Errors
+/// [`UsageError`], when a whole class of uses cannot be looked at.
+pub fn read_usage(root: &Path, name: &str) -> Result<Usage, UsageError> {
+    let devices = block::read_disk(root, name).map_err(|source| UsageError::Disk {
+        name: name.to_owned(),
+        source,
+    })?;
+    let mut found = Search {
+        devices: &devices,
+        uses: find_holders(&devices).collect(),
+        gaps: Vec::new(),
+    };
+    found.uses.extend(find_swap(&devices, &read_swaps(root)?));
+    found.read_processes(root)?;
+    if found.uses.is_empty() {
+        found.try_exclusive_open(root);
+    }
+    Ok(Usage {
+        uses: found.uses.into_iter().collect(),
+        gaps: found.gaps,
+    })
+}
+
+struct Search<'a> {
+    devices: &'a [BlockDevice],
+    uses: BTreeSet<Use>,
+    gaps: Vec<Gap>,
+}
+
+impl Search<'_> {
+    fn read_processes(&mut self, root: &Path) -> Result<(), UsageError> {
+        let list = processes::read_processes(root).map_err(|source| UsageError::Processes {
+            root: root.to_owned(),
+            source,
+        })?;
+        if !sees_all_processes(root) {
+            self.gaps.push(Gap::Namespace);
+        }
+        let mut namespaces = BTreeSet::new();
+        for process in &list {
+            let namespace = processes::read_mount_namespace(root, process.pid);
+            if namespace.is_none_or(|namespace| namespaces.insert(namespace)) {
+                self.read_mounts(root, process)?;
+            }
+            self.read_open_files(root, process);
+        }
+        Ok(())
+    }
+
+    fn read_mounts(&mut self, root: &Path, process: &Process) -> Result<(), UsageError> {
+        match processes::read_mountinfo(root, process.pid) {
+            Ok(None) => {}
+            Ok(Some(text)) => {
+                let table = MountTable::parse(&text).map_err(|source| UsageError::Mounts {
+                    process: process.clone(),
+                    source,
+                })?;
+                self.uses.extend(find_mounts(self.devices, &table, process));
+            }
+            Err(error) => self.gaps.push(Gap::Mounts(process.clone(), error.kind())),
+        }
+        Ok(())
+    }
+
+    fn read_open_files(&mut self, root: &Path, process: &Process) {
+        match processes::read_open_files(root, process.pid) {
+            Ok(files) => self.uses.extend(find_open(self.devices, &files, process)),
+            Err(error) => self
+                .gaps
+                .push(Gap::OpenFiles(process.clone(), error.kind())),
+        }
+    }
+
+    fn try_exclusive_open(&mut self, root: &Path) {
+        for device in self.devices {
+            let node = root.join("dev").join(&device.name);
+            match open_exclusively(&node, device.dev) {
+                Ok(()) => {}
+                Err(Errno::BUSY) => {
+                    self.uses.insert(Use::Owned {
+                        device: device.name.clone(),
+                    });
+                }
+                Err(errno) => self
+                    .gaps
+                    .push(Gap::Node(node, io::Error::from(errno).kind())),
+            }
+        }
+    }
+}
+
+/// The number of the initial PID namespace's inode, fixed in the kernel (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+fn sees_all_processes(root: &Path) -> bool {
+    fs::read_link(root.join("proc/self/ns/pid"))
+        .is_ok_and(|link| link == Path::new(INITIAL_PID_NAMESPACE))
+}
+
+fn read_swaps(root: &Path) -> Result<Vec<PathBuf>, UsageError> {
+    let path = root.join("proc/swaps");
+    match fs::read(&path) {
+        Ok(text) => Ok(swap::parse_swap_devices(&text)),
+        // A kernel without CONFIG_SWAP has no such file.
+        Err(error) if block::is_gone(&error) => Ok(Vec::new()),
+        Err(source) => Err(UsageError::Swaps { path, source }),
+    }
+}
+
+fn find_holders(devices: &[BlockDevice]) -> impl Iterator<Item = Use> {
+    devices.iter().flat_map(|device| {
+        device.holders.iter().map(|holder| Use::Held {
+            device: device.name.clone(),
+            holder: holder.clone(),
+        })
+    })
+}
+
+fn find_swap(devices: &[BlockDevice], swaps: &[PathBuf]) -> impl Iterator<Item = Use> {
+    swaps
+        .iter()
+        .filter_map(|path| find_by_node(devices, path))
+        .map(|device| Use::Swap {
+            device: device.name.clone(),
+        })
+}
+
+/// A filesystem that spans devices (btrfs) has an anonymous device number, so its source counts as well.
+fn find_mounts(
+    devices: &[BlockDevice],
+    table: &MountTable,
+    process: &Process,
+) -> impl Iterator<Item = Use> {
+    table.iter().filter_map(|mount| {
+        let device = match mount.dev.major {
+            0 => find_by_node(devices, &mount.source),
+            _ => find_by_dev(devices, mount.dev),
+        }?;
+        Some(Use::Mounted {
+            device: device.name.clone(),
+            mount_point: mount.mount_point.clone(),
+            process: process.clone(),
+        })
+    })
+}
+
+fn find_open(
+    devices: &[BlockDevice],
+    files: &[OpenFile],
+    process: &Process,
+) -> impl Iterator<Item = Use> {
+    files.iter().filter_map(|file| {
+        let device = match file {
+            OpenFile::BlockDevice(dev) => find_by_dev(devices, *dev),
+            OpenFile::Link(path) => find_by_node(devices, path),
+        }?;
+        Some(Use::Open {
+            device: device.name.clone(),
+            process: process.clone(),
+        })
+    })
+}
+
+fn find_by_dev(devices: &[BlockDevice], dev: DevT) -> Option<&BlockDevice> {
+    devices.iter().find(|device| device.dev == dev)
+}
+
+fn find_by_node<'a>(devices: &'a [BlockDevice], path: &Path) -> Option<&'a BlockDevice> {
+    let directory = path.parent()?.file_name()?;
+    let name = path.file_name()?;
+    devices
+        .iter()
+        .find(|device| directory == "dev" && name == device.name.as_str())
+}
+
+/// Asks the kernel whether anybody owns the device. The node is looked at first: only the very device in question is opened.
+fn open_exclusively(node: &Path, dev: DevT) -> Result<(), Errno> {
+    let stat = rustix::fs::lstat(node)?;
+    let found = DevT {
+        major: rustix::fs::major(stat.st_rdev),
+        minor: rustix::fs::minor(stat.st_rdev),
+    };
+    if !FileType::from_raw_mode(stat.st_mode).is_block_device() || found != dev {
+        return Err(Errno::NXIO);
+    }
+    let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, node, flags, Mode::empty()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A machine with one disk, 259:0, with one partition, 259:1, and process 1.
+    fn machine() -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let disk = root.path().join("sys/class/block/nvme0n1");
+        write(&disk.join("dev"), "259:0\n");
+        write(&disk.join("nvme0n1p1/dev"), "259:1\n");
+        write(&disk.join("nvme0n1p1/partition"), "1\n");
+        fs::create_dir(disk.join("holders")).expect("directory");
+        process(root.path(), 1, "systemd", "mnt:[1]");
+        fs::create_dir_all(root.path().join("proc/self/ns")).expect("directory");
+        symlink(INITIAL_PID_NAMESPACE, root.path().join("proc/self/ns/pid")).expect("link");
+        root
+    }
+
+    fn write(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directory");
+        fs::write(path, text).expect("file");
+    }
+
+    fn process(root: &Path, pid: u32, name: &str, namespace: &str) -> PathBuf {
+        let directory = root.join("proc").join(pid.to_string());
+        write(&directory.join("comm"), &format!("{name}\n"));
+        write(
+            &directory.join("mountinfo"),
+            "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n",
+        );
+        fs::create_dir_all(directory.join("fd")).expect("directory");
+        fs::create_dir_all(directory.join("ns")).expect("directory");
+        symlink(namespace, directory.join("ns/mnt")).expect("link");
+        directory
+    }
+
+    fn uses(root: &Path) -> Vec<String> {
+        let usage = read_usage(root, "nvme0n1").expect("readable");
+        usage.uses.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_mount_in_any_mount_namespace_is_a_use_of_its_partition() {
+        let root = machine();
+        let pod = process(root.path(), 70, "nginx", "mnt:[2]");
+        write(
+            &pod.join("mountinfo"),
+            "9 1 259:1 / /my\\040data rw - ext4 /dev/nvme0n1p1 rw\n",
+        );
+        process(root.path(), 71, "nginx", "mnt:[2]");
+        assert_eq!(
+            uses(root.path()),
+            ["nvme0n1p1 is mounted at /my data, seen by nginx (pid 70)"]
+        );
+    }
+
+    #[test]
+    fn a_filesystem_with_an_anonymous_device_number_is_known_by_its_source() {
+        let root = machine();
+        let table =
+            "9 1 0:50 / /b rw - btrfs /dev/nvme0n1 rw\n10 1 0:51 / /t rw - tmpfs nvme0n1 rw\n";
+        write(&root.path().join("proc/1/mountinfo"), table);
+        assert_eq!(
+            uses(root.path()),
+            ["nvme0n1 is mounted at /b, seen by systemd (pid 1)"]
+        );
+    }
+
+    #[test]
+    fn holders_swap_and_open_files_are_uses() {
+        let root = machine();
+        write(
+            &root.path().join("sys/class/block/nvme0n1/holders/dm-0"),
+            "",
+        );
+        let swaps = "Filename Type Size Used Priority\n/dev/nvme0n1p1 partition 1 0 -2\n";
+        write(&root.path().join("proc/swaps"), swaps);
+        symlink("/nowhere/dev/nvme0n1", root.path().join("proc/1/fd/3")).expect("link");
+        assert_eq!(
+            uses(root.path()),
+            [
+                "nvme0n1 is held by dm-0",
+                "nvme0n1p1 is swap space",
+                "nvme0n1 is open in systemd (pid 1)"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_is_said() {
+        let root = machine();
+        fs::remove_file(root.path().join("proc/self/ns/pid")).expect("link");
+        let usage = read_usage(root.path(), "nvme0n1").expect("readable");
+        assert_eq!(usage.uses, []);
+        let gaps: Vec<_> = usage.gaps.iter().map(ToString::to_string).collect();
+        assert_eq!(gaps[0], "processes outside this PID namespace");
+        assert!(
+            gaps[1].ends_with("dev/nvme0n1: entity not found"),
+            "{gaps:?}"
+        );
+    }
+
+    #[test]
+    fn a_node_that_is_not_the_disks_is_not_opened() {
+        let root = machine();
+        write(&root.path().join("dev/nvme0n1"), "");
+        let node = root.path().join("dev/nvme0n1");
+        assert_eq!(
+            open_exclusively(
+                &node,
+                DevT {
+                    major: 259,
+                    minor: 0
+                }
+            ),
+            Err(Errno::NXIO)
+        );
+    }
+
+    #[test]
+    fn a_mount_table_that_makes_no_sense_is_an_error_and_not_no_use() {
+        let root = machine();
+        write(&root.path().join("proc/1/mountinfo"), "garbage\n");
+        let error = read_usage(root.path(), "nvme0n1").expect_err("garbage");
+        assert_eq!(
+            error.to_string(),
+            "cannot understand the mounts of systemd (pid 1)"
+        );
+    }
+
+    #[test]
+    fn without_a_list_of_processes_nothing_can_be_said() {
+        let root = machine();
+        fs::rename(root.path().join("proc"), root.path().join("other")).expect("rename");
+        let error = read_usage(root.path(), "nvme0n1").expect_err("no /proc");
+        assert!(matches!(error, UsageError::Processes { .. }), "{error}");
+    }
+}
