@@ -47,7 +47,7 @@ impl TransportAddress {
     #[must_use]
     pub fn parse_attribute(text: &str) -> Self {
         let mut address = Self::default();
-        for part in text.trim().split(',') {
+        for part in text.split(',') {
             let (key, value) = part.split_once('=').unwrap_or(("traddr", part));
             let Some(field) = address.field(key) else {
                 continue;
@@ -104,6 +104,7 @@ impl fmt::Display for TransportAddress {
 }
 
 fn present(value: &str) -> Option<String> {
+    let value = value.trim();
     (!matches!(value, "" | "none" | "(null)" | "(efault)")).then(|| value.to_owned())
 }
 
@@ -174,7 +175,7 @@ mod tests {
             "\n",
             "traddr=(null)",
             "traddr=none,host_iface=none",
-            "traddr=,trsvcid=",
+            "traddr=,trsvcid= ",
             "moon=far",
             ",,,",
         ] {

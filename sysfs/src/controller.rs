@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::address::{Transport, TransportAddress};
 use crate::device::{DevT, Instance};
+use crate::diagnostics::ControllerCounters;
 use crate::identity::Uuid;
 use crate::nqn::Nqn;
 use crate::path::NamespacePath;
@@ -132,6 +133,16 @@ pub struct Controller {
     pub queue_count: Option<u32>,
     /// Entries of a submission queue, less one, as the kernel counts them.
     pub sqsize: Option<u32>,
+    /// Time after which an admin command counts as lost (7.x).
+    pub admin_timeout: Option<Duration>,
+    /// Time after which an I/O command counts as lost (7.x).
+    pub io_timeout: Option<Duration>,
+    /// Whether errors of passthrough commands are logged (since 6.8).
+    pub passthru_err_log_enabled: Option<bool>,
+    /// Deviations of this model that the driver makes allowance for, one per line (7.x).
+    pub quirks: Option<String>,
+    /// Counters (7.x).
+    pub counters: ControllerCounters,
     /// Model number.
     pub model: Option<String>,
     /// Serial number.

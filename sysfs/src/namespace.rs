@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::device::{DevT, Diskseq, Instance};
+use crate::diagnostics::HeadCounters;
 use crate::identity::{NamespaceIdentity, Wwid};
 
 /// Whose disk it is.
@@ -36,12 +37,16 @@ pub struct Namespace {
     pub size_bytes: u64,
     /// Size of a logical block in bytes.
     pub logical_block_size: Option<u32>,
+    /// Command set: 0 NVM, 1 key value, 2 zoned (since 6.8).
+    pub csi: Option<u8>,
     /// Bytes of metadata per logical block (since 6.8).
     pub metadata_bytes: Option<u32>,
     /// Whether the disk refuses writes.
     pub read_only: Option<bool>,
     /// How long a head outlives its last path with I/O held (since 6.16); zero: not at all.
     pub delayed_removal: Option<Duration>,
+    /// Counters of a head (7.x).
+    pub counters: HeadCounters,
     /// Names of the block devices stacked on this one (`dm-0`, `md127`), sorted.
     pub holders: Vec<String>,
 }

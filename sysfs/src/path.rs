@@ -3,6 +3,7 @@
 //! Invariant: a path has no device node and must never be handed out as a disk.
 
 use crate::device::Instance;
+use crate::diagnostics::PathCounters;
 use crate::identity::{NamespaceIdentity, Wwid};
 use crate::word::kernel_word;
 
@@ -51,6 +52,10 @@ pub struct NamespacePath {
     pub size_bytes: u64,
     /// Requests in flight, told only under the I/O policy `queue-depth` (since 6.15).
     pub queue_depth: Option<u32>,
+    /// Memory nodes served by this path (`0-1,3`), told only under the I/O policy `numa` (since 6.15).
+    pub numa_nodes: Option<String>,
+    /// Counters (7.x).
+    pub counters: PathCounters,
 }
 
 impl NamespacePath {

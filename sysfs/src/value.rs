@@ -56,6 +56,11 @@ pub(crate) fn seconds(text: &str) -> Option<Duration> {
     decimal(text).map(|seconds: u32| Duration::from_secs(seconds.into()))
 }
 
+/// Milliseconds without a sign.
+pub(crate) fn milliseconds(text: &str) -> Option<Duration> {
+    decimal(text).map(Duration::from_millis)
+}
+
 /// `numa_node`: -1 where the controller is next to none.
 pub(crate) fn numa_node(text: &str) -> Option<Option<u32>> {
     if text == "-1" {
@@ -75,6 +80,15 @@ pub(crate) fn flag(text: &str) -> Option<bool> {
     match text {
         "0" => Some(false),
         "1" => Some(true),
+        _ => None,
+    }
+}
+
+/// A flag printed as a word.
+pub(crate) fn on_or_off(text: &str) -> Option<bool> {
+    match text {
+        "off" => Some(false),
+        "on" => Some(true),
         _ => None,
     }
 }
@@ -175,6 +189,11 @@ mod tests {
             (yes_or_no("N"), yes_or_no("Y"), yes_or_no("y")),
             (Some(false), Some(true), None)
         );
+        assert_eq!(
+            (on_or_off("off"), on_or_off("on"), on_or_off("1")),
+            (Some(false), Some(true), None)
+        );
+        assert_eq!(milliseconds("30000"), Some(after(30)));
     }
 
     #[test]
@@ -209,6 +228,8 @@ mod tests {
             assert_eq!(size_bytes(text), None, "{text}");
             assert_eq!(flag(text), None, "{text}");
             assert_eq!(yes_or_no(text), None, "{text}");
+            assert_eq!(on_or_off(text), None, "{text}");
+            assert_eq!(milliseconds(text), None, "{text}");
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::address::TransportAddress;
 use crate::attribute::Directory;
 use crate::controller::{Controller, ControllerType};
 use crate::device::{Instance, decimal};
+use crate::diagnostics::ControllerCounters;
 use crate::error::ScanError;
 use crate::path::NamespacePath;
 use crate::value;
@@ -54,6 +55,15 @@ pub(super) fn read(
             .flatten(),
         queue_count: directory.value("queue_count", "a decimal number", decimal)?,
         sqsize: directory.value("sqsize", "a decimal number", decimal)?,
+        admin_timeout: directory.value("admin_timeout", "milliseconds", value::milliseconds)?,
+        io_timeout: directory.value("io_timeout", "milliseconds", value::milliseconds)?,
+        passthru_err_log_enabled: directory.value(
+            "passthru_err_log_enabled",
+            "on or off",
+            value::on_or_off,
+        )?,
+        quirks: directory.text("quirks")?,
+        counters: read_counters(directory)?,
         model: directory.foreign_text("model")?,
         serial: directory.foreign_text("serial")?,
         firmware_rev: directory.foreign_text("firmware_rev")?,
@@ -65,4 +75,12 @@ pub(super) fn read(
         },
         transport: transport.ok_or_else(|| directory.missing("transport"))?,
     }))
+}
+
+fn read_counters(directory: &Directory) -> Result<ControllerCounters, ScanError> {
+    Ok(ControllerCounters {
+        command_errors: directory.value("diag/command_error_count", "a decimal number", decimal)?,
+        resets: directory.value("diag/reset_count", "a decimal number", decimal)?,
+        reconnects: directory.value("diag/reconnect_count", "a decimal number", decimal)?,
+    })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::attribute::Directory;
 use crate::device::{Diskseq, Instance, decimal};
+use crate::diagnostics::{HeadCounters, PathCounters};
 use crate::entry::Entry;
 use crate::error::ScanError;
 use crate::identity::{NamespaceIdentity, Wwid};
@@ -36,9 +37,11 @@ pub(super) fn read(
             "a decimal number",
             decimal,
         )?,
+        csi: directory.value("csi", "a decimal number", decimal)?,
         metadata_bytes: directory.value("metadata_bytes", "a decimal number", decimal)?,
         read_only: directory.value("ro", "0 or 1", value::flag)?,
         delayed_removal: read_delayed_removal(directory)?,
+        counters: read_head_counters(directory)?,
         holders: read_holders(directory)?,
         size_bytes: match read_size(directory)? {
             Some(size) => size,
@@ -63,6 +66,8 @@ pub(super) fn read_path(
         identity: read_identity(directory)?,
         wwid: directory.text("wwid")?.map(Wwid),
         queue_depth: directory.value("queue_depth", "a decimal number", decimal)?,
+        numa_nodes: directory.text("numa_nodes")?,
+        counters: read_path_counters(directory)?,
         size_bytes: match read_size(directory)? {
             Some(size) => size,
             None => return Ok(None),
@@ -114,4 +119,31 @@ fn read_holders(directory: &Directory) -> Result<Vec<String>, ScanError> {
     let mut names = holders.entries(|name| Some(name.to_owned()))?;
     names.sort_unstable();
     Ok(names)
+}
+
+fn read_head_counters(directory: &Directory) -> Result<HeadCounters, ScanError> {
+    Ok(HeadCounters {
+        requeued: directory.value(
+            "diag/io_requeue_no_usable_path_count",
+            "a decimal number",
+            decimal,
+        )?,
+        failed: directory.value(
+            "diag/io_fail_no_available_path_count",
+            "a decimal number",
+            decimal,
+        )?,
+    })
+}
+
+fn read_path_counters(directory: &Directory) -> Result<PathCounters, ScanError> {
+    Ok(PathCounters {
+        command_retries: directory.value(
+            "diag/command_retries_count",
+            "a decimal number",
+            decimal,
+        )?,
+        command_errors: directory.value("diag/command_error_count", "a decimal number", decimal)?,
+        failovers: directory.value("diag/multipath_failover_count", "a decimal number", decimal)?,
+    })
 }
