@@ -26,7 +26,7 @@ use crate::error::ConnectError;
 use crate::fabrics::{Created, Fabrics};
 use crate::numeric::NumericAddress;
 use crate::options::ConnectOptions;
-use crate::rules::OptionsError;
+use crate::problem::OptionsError;
 use ioctl::get_discovery_log;
 use read::{Log, read_log};
 

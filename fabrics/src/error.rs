@@ -1,4 +1,5 @@
-//! Why a connect failed: what the kernel's errno means for this very call.
+//! Why a connect failed, one variant for each condition; `errno.rs` tells which, `retry.rs` what
+//! to do about it.
 //!
 //! Source: kernel sources 6.1, 6.12 and 7.x, and the same failures provoked on those kernels.
 
@@ -7,30 +8,14 @@ use std::io;
 use std::path::PathBuf;
 
 use nvme_sysfs::{Instance, Nqn, ScanError, Uuid};
-use rustix::io::Errno;
 
 use crate::cause::Cause;
 use crate::device::OpenDeviceError;
 use crate::exclusions::ExclusionsError;
-use crate::options::ConnectOptions;
 use crate::portal::DialError;
 use crate::reply::ReplyError;
 use crate::supported::SupportedError;
 use crate::token::TokenSet;
-
-/// Kernel-internal errno that a write interrupted by a signal may leak.
-const ERESTARTSYS: i32 = 512;
-
-/// What a caller may do about a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryClass {
-    /// The same call may succeed later: the network or the target has to change.
-    Transient,
-    /// The same call goes on failing until its options or this host change.
-    Permanent,
-    /// The kernel has the controller already.
-    AlreadyConnected,
-}
 
 /// Why a connect failed.
 #[derive(Debug, thiserror::Error)]
@@ -292,98 +277,6 @@ impl From<SupportedError> for ConnectError {
 }
 
 impl ConnectError {
-    /// What the errno of a failed write means for `options`.
-    pub(crate) fn from_write(error: io::Error, options: &ConnectOptions) -> ConnectError {
-        let nqn = options.nqn().clone();
-        let explanation = Explanation::NotAsked;
-        let address = options.address();
-        let Some(raw) = error.raw_os_error() else {
-            let source = error;
-            return ConnectError::Other { nqn, source };
-        };
-        let proves = options.tokens().contains(TokenSet::DHCHAP_CTRL_SECRET);
-        match Errno::from_raw_os_error(raw) {
-            Errno::ALREADY => ConnectError::AlreadyConnected { nqn },
-            Errno::INVAL => ConnectError::Invalid { nqn, explanation },
-            Errno::IO => ConnectError::Rejected { nqn, explanation },
-            Errno::CONNREFUSED if proves => ConnectError::RefusedOrUnproven { nqn },
-            Errno::CONNREFUSED => ConnectError::Refused { nqn },
-            Errno::TIMEDOUT => ConnectError::TimedOut { nqn },
-            Errno::AGAIN => ConnectError::NeverAnswered { nqn },
-            Errno::CONNRESET | Errno::NOTCONN | Errno::PIPE => ConnectError::PeerClosed { nqn },
-            Errno::HOSTUNREACH | Errno::NETUNREACH => ConnectError::Unreachable { nqn },
-            Errno::ADDRNOTAVAIL => ConnectError::SourceAddress {
-                host_traddr: address.host_traddr.clone().unwrap_or_default(),
-            },
-            Errno::NODEV => ConnectError::Interface {
-                host_iface: address.host_iface.clone().unwrap_or_default(),
-            },
-            Errno::NOKEY => ConnectError::KeyMissing { nqn },
-            Errno::KEYREJECTED => ConnectError::KeyRejected { nqn },
-            Errno::KEYREVOKED => ConnectError::KeyRevoked { nqn },
-            Errno::ACCESS => ConnectError::TlsRefused { nqn },
-            Errno::OPNOTSUPP => ConnectError::NotSupported { nqn },
-            Errno::PROTONOSUPPORT => ConnectError::NoAuthentication { nqn },
-            Errno::PROTO => ConnectError::AuthProtocol { nqn },
-            Errno::BUSY => ConnectError::ModuleBusy,
-            Errno::NOENT | Errno::BADR => ConnectError::NoFcPort,
-            Errno::NOMEM => ConnectError::NoResources { nqn },
-            Errno::XDEV => ConnectError::NoCpu { nqn },
-            Errno::INTR => ConnectError::Interrupted { nqn },
-            _ if raw == ERESTARTSYS => ConnectError::Interrupted { nqn },
-            _ => ConnectError::Other { nqn, source: error },
-        }
-    }
-
-    /// What a caller may do about it.
-    #[must_use]
-    pub fn class(&self) -> RetryClass {
-        match self {
-            ConnectError::AlreadyConnected { .. } => RetryClass::AlreadyConnected,
-            ConnectError::Invalid { explanation, .. } => match explanation {
-                Explanation::Known(cause) => cause.class(),
-                _ => RetryClass::Permanent,
-            },
-            ConnectError::Rejected { explanation, .. } => match explanation {
-                Explanation::Known(cause) => cause.class(),
-                _ => RetryClass::Transient,
-            },
-            ConnectError::Portal(dial) => dial.class(),
-            ConnectError::Scan(_)
-            | ConnectError::Refused { .. }
-            | ConnectError::TimedOut { .. }
-            | ConnectError::NeverAnswered { .. }
-            | ConnectError::PeerClosed { .. }
-            | ConnectError::Unreachable { .. }
-            | ConnectError::ModuleBusy
-            | ConnectError::NoFcPort
-            | ConnectError::NoResources { .. }
-            | ConnectError::Interrupted { .. }
-            | ConnectError::Other { .. }
-            | ConnectError::ReadReply(_)
-            | ConnectError::Reply(_)
-            | ConnectError::State(_)
-            | ConnectError::Vanished { .. } => RetryClass::Transient,
-            ConnectError::Excluded { .. }
-            | ConnectError::Exclusions(_)
-            | ConnectError::HostIdConflict { .. }
-            | ConnectError::Device(_)
-            | ConnectError::Supported(_)
-            | ConnectError::Unsupported { .. }
-            | ConnectError::RefusedOrUnproven { .. }
-            | ConnectError::SourceAddress { .. }
-            | ConnectError::Interface { .. }
-            | ConnectError::KeyMissing { .. }
-            | ConnectError::KeyRejected { .. }
-            | ConnectError::KeyRevoked { .. }
-            | ConnectError::TlsRefused { .. }
-            | ConnectError::NotSupported { .. }
-            | ConnectError::NoAuthentication { .. }
-            | ConnectError::AuthProtocol { .. }
-            | ConnectError::NoCpu { .. } => RetryClass::Permanent,
-        }
-    }
-
     /// The cause that the kernel's log named.
     #[must_use]
     pub fn cause(&self) -> Option<&Cause> {
@@ -394,33 +287,6 @@ impl ConnectError {
                 _ => None,
             },
             _ => None,
-        }
-    }
-}
-
-impl Cause {
-    /// What a caller may do about it. A target that restarts forgets subsystems and hosts for a
-    /// while, so neither is permanent.
-    #[must_use]
-    pub fn class(&self) -> RetryClass {
-        match self {
-            Cause::HostNotAllowed
-            | Cause::UnknownSubsystem
-            | Cause::DuplicateCntlid
-            | Cause::ControllerBusy
-            | Cause::ConnectStatus(_) => RetryClass::Transient,
-            _ => RetryClass::Permanent,
-        }
-    }
-}
-
-impl DialError {
-    /// What a caller may do about it.
-    #[must_use]
-    pub fn class(&self) -> RetryClass {
-        match self {
-            DialError::SourceAddress { .. } | DialError::Interface { .. } => RetryClass::Permanent,
-            _ => RetryClass::Transient,
         }
     }
 }

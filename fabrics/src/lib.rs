@@ -1,10 +1,12 @@
 //! Connect to NVMe over Fabrics subsystems through `/dev/nvme-fabrics`.
 
+mod address_rules;
 mod cause;
 mod device;
 mod disconnect;
 mod discovery;
 mod encode;
+mod errno;
 mod error;
 mod exclusions;
 mod existing;
@@ -12,13 +14,16 @@ mod fabrics;
 mod firmware;
 mod held;
 mod identity;
+mod key_serial;
 mod kmsg;
 mod numeric;
 mod options;
 mod portal;
+mod problem;
 mod registry;
 mod replace;
 mod reply;
+mod retry;
 mod rules;
 mod secret;
 mod supported;
@@ -34,16 +39,19 @@ pub use discovery::{
     TcpSecurity,
 };
 pub use encode::{EncodedOptions, MAX_ENCODED};
-pub use error::{ConnectError, Explanation, RetryClass};
+pub use error::{ConnectError, Explanation};
 pub use exclusions::{Connection, Exclusion, Exclusions, ExclusionsError, IgnoredLine};
 pub use fabrics::{ConnectHow, Connected, Fabrics};
 pub use identity::{HostIdentity, IdentityError, IdentitySource, LoadedIdentity};
+pub use key_serial::{KeySerial, ParseKeySerialError};
 pub use numeric::{NumericAddress, ParseAddressError};
-pub use options::{ConnectOptions, ConnectOptionsBuilder, KeySerial, ParseKeySerialError};
+pub use options::{ConnectOptions, ConnectOptionsBuilder};
 pub use portal::{DialError, Portal};
+pub use problem::{OptionProblem, OptionsError};
 pub use registry::{OWNER, Registry, RegistryError};
 pub use reply::{Reply, ReplyError};
-pub use rules::{MAX_CONNECT_NQN, OptionProblem, OptionsError};
+pub use retry::RetryClass;
+pub use rules::MAX_CONNECT_NQN;
 pub use secret::{ParseSecretError, ReadSecretError, Secret};
 pub use supported::{SupportedError, SupportedOptions, SupportedSource};
 pub use token::TokenSet;

@@ -4,16 +4,16 @@
 //! rule in `rules.rs`: a value of this type is accepted by the kernel's parser, contains no
 //! separator that could inject another option, and has one spelling per address.
 
-use std::num::NonZeroU32;
-use std::str::FromStr;
 use std::time::Duration;
 
 use nvme_sysfs::{ControllerLoss, FastIoFail, Nqn, Transport, TransportAddress, Uuid};
 
 use crate::encode::{EncodedOptions, encode};
+use crate::key_serial::KeySerial;
 use crate::numeric::NumericAddress;
 use crate::portal::Portal;
-use crate::rules::{OptionsError, checked};
+use crate::problem::OptionsError;
+use crate::rules::checked;
 use crate::secret::Secret;
 use crate::token::TokenSet;
 
@@ -48,46 +48,6 @@ pub struct ConnectOptions {
 #[derive(Debug, Clone)]
 pub struct ConnectOptionsBuilder {
     draft: ConnectOptions,
-}
-
-/// Serial number of a key or keyring, as `keyctl(1)` shows it. Always positive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeySerial(NonZeroU32);
-
-/// The text is no key serial number.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("key serial {value:?} must be a number from 1 to 2147483647, decimal or 0x hexadecimal")]
-pub struct ParseKeySerialError {
-    /// What was given.
-    value: String,
-}
-
-impl FromStr for KeySerial {
-    type Err = ParseKeySerialError;
-
-    fn from_str(text: &str) -> Result<KeySerial, ParseKeySerialError> {
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let number = match text.strip_prefix("0x") {
-            Some(hex) if digits(hex) => i32::from_str_radix(hex, 16).ok(),
-            None if digits(text) => text.parse::<i32>().ok(),
-            _ => None,
-        };
-        number
-            .and_then(|number| u32::try_from(number).ok())
-            .and_then(NonZeroU32::new)
-            .map(KeySerial)
-            .ok_or_else(|| ParseKeySerialError {
-                value: text.to_owned(),
-            })
-    }
-}
-
-impl KeySerial {
-    /// The number.
-    #[must_use]
-    pub fn get(self) -> u32 {
-        self.0.get()
-    }
 }
 
 impl ConnectOptions {

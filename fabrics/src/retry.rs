@@ -1,0 +1,94 @@
+//! Which failures are worth another attempt.
+
+use crate::cause::Cause;
+use crate::error::{ConnectError, Explanation};
+use crate::portal::DialError;
+
+/// What a caller may do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryClass {
+    /// The same call may succeed later: the network or the target has to change.
+    Transient,
+    /// The same call goes on failing until its options or this host change.
+    Permanent,
+    /// The kernel has the controller already.
+    AlreadyConnected,
+}
+
+impl ConnectError {
+    /// What a caller may do about it.
+    #[must_use]
+    pub fn class(&self) -> RetryClass {
+        match self {
+            ConnectError::AlreadyConnected { .. } => RetryClass::AlreadyConnected,
+            ConnectError::Invalid { explanation, .. } => match explanation {
+                Explanation::Known(cause) => cause.class(),
+                _ => RetryClass::Permanent,
+            },
+            ConnectError::Rejected { explanation, .. } => match explanation {
+                Explanation::Known(cause) => cause.class(),
+                _ => RetryClass::Transient,
+            },
+            ConnectError::Portal(dial) => dial.class(),
+            ConnectError::Scan(_)
+            | ConnectError::Refused { .. }
+            | ConnectError::TimedOut { .. }
+            | ConnectError::NeverAnswered { .. }
+            | ConnectError::PeerClosed { .. }
+            | ConnectError::Unreachable { .. }
+            | ConnectError::ModuleBusy
+            | ConnectError::NoFcPort
+            | ConnectError::NoResources { .. }
+            | ConnectError::Interrupted { .. }
+            | ConnectError::Other { .. }
+            | ConnectError::ReadReply(_)
+            | ConnectError::Reply(_)
+            | ConnectError::State(_)
+            | ConnectError::Vanished { .. } => RetryClass::Transient,
+            ConnectError::Excluded { .. }
+            | ConnectError::Exclusions(_)
+            | ConnectError::HostIdConflict { .. }
+            | ConnectError::Device(_)
+            | ConnectError::Supported(_)
+            | ConnectError::Unsupported { .. }
+            | ConnectError::RefusedOrUnproven { .. }
+            | ConnectError::SourceAddress { .. }
+            | ConnectError::Interface { .. }
+            | ConnectError::KeyMissing { .. }
+            | ConnectError::KeyRejected { .. }
+            | ConnectError::KeyRevoked { .. }
+            | ConnectError::TlsRefused { .. }
+            | ConnectError::NotSupported { .. }
+            | ConnectError::NoAuthentication { .. }
+            | ConnectError::AuthProtocol { .. }
+            | ConnectError::NoCpu { .. } => RetryClass::Permanent,
+        }
+    }
+}
+
+impl Cause {
+    /// What a caller may do about it. A target that restarts forgets subsystems and hosts for a
+    /// while, so neither is permanent.
+    #[must_use]
+    pub fn class(&self) -> RetryClass {
+        match self {
+            Cause::HostNotAllowed
+            | Cause::UnknownSubsystem
+            | Cause::DuplicateCntlid
+            | Cause::ControllerBusy
+            | Cause::ConnectStatus(_) => RetryClass::Transient,
+            _ => RetryClass::Permanent,
+        }
+    }
+}
+
+impl DialError {
+    /// What a caller may do about it.
+    #[must_use]
+    pub fn class(&self) -> RetryClass {
+        match self {
+            DialError::SourceAddress { .. } | DialError::Interface { .. } => RetryClass::Permanent,
+            _ => RetryClass::Transient,
+        }
+    }
+}
