@@ -95,34 +95,28 @@ impl Tree {
         nqn: &Nqn,
         which: &NamespaceSelector,
     ) -> Result<Option<&Namespace>, AmbiguousNamespace> {
-        let mut best: Option<(&Subsystem, &Namespace)> = None;
-        let matching = || {
-            self.find_subsystems(nqn)
-                .flat_map(|subsystem| {
-                    subsystem
-                        .namespaces
-                        .iter()
-                        .map(move |namespace| (subsystem, namespace))
-                })
-                .filter(|(_, namespace)| which.selects(namespace))
+        let disks = self.find_subsystems(nqn).flat_map(|subsystem| {
+            let selected = subsystem
+                .namespaces
+                .iter()
+                .filter(|namespace| which.selects(namespace));
+            selected.map(move |namespace| (subsystem, namespace))
+        });
+        let disks: Vec<(&Subsystem, &Namespace)> = disks.collect();
+        let [(_, first), others @ ..] = disks.as_slice() else {
+            return Ok(None);
         };
-        for (subsystem, namespace) in matching() {
-            match best {
-                Some((_, known)) if !same_volume(known, namespace) => {
-                    let candidates = matching()
-                        .map(|(_, namespace)| namespace.name.clone())
-                        .collect();
-                    return Err(AmbiguousNamespace {
-                        nqn: nqn.clone(),
-                        candidates,
-                    });
-                }
-                Some((owner, known))
-                    if owner.is_reachable(known) || !subsystem.is_reachable(namespace) => {}
-                _ => best = Some((subsystem, namespace)),
-            }
+        if others.iter().any(|(_, other)| !same_volume(first, other)) {
+            let candidates = disks.iter().map(|(_, disk)| disk.name.clone()).collect();
+            return Err(AmbiguousNamespace {
+                nqn: nqn.clone(),
+                candidates,
+            });
         }
-        Ok(best.map(|(_, namespace)| namespace))
+        let reachable = disks
+            .iter()
+            .find(|(subsystem, disk)| subsystem.is_reachable(disk));
+        Ok(Some(reachable.map_or(*first, |(_, disk)| *disk)))
     }
 
     /// The paths of a multipath head with their controllers; none for a controller's own disk.
