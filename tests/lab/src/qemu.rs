@@ -5,6 +5,7 @@
 //! our process dies.
 
 mod child;
+mod directory;
 mod listen;
 
 use std::env;
@@ -15,8 +16,6 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
 use crate::command::find_program;
 use crate::initramfs::{self, GuestFile, InitramfsError};
 use crate::kernels::Kernel;
@@ -24,6 +23,7 @@ use crate::place;
 use crate::protocol;
 
 use child::Child;
+use directory::BootDirectory;
 use listen::{Ending, Listener};
 
 /// The emulator's program.
@@ -199,10 +199,9 @@ impl Boot {
     }
 
     /// A directory with all files that QEMU reads.
-    fn prepare(&self) -> Result<TempDir, BootError> {
+    fn prepare(&self) -> Result<BootDirectory, BootError> {
         let boots = place::of("boots");
-        fs::create_dir_all(&boots).map_err(at(&boots))?;
-        let directory = TempDir::new_in(&boots).map_err(at(&boots))?;
+        let directory = BootDirectory::new_in(&boots).map_err(at(&boots))?;
         let init = GuestFile::program("/init", &self.init);
         let files = self.files.iter().cloned().chain([init]).collect::<Vec<_>>();
         initramfs::write(&self.kernel, &files, &directory.path().join("initramfs"))?;

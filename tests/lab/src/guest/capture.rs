@@ -16,6 +16,7 @@ use crate::tree;
 
 const HOST: &str = "hostnqn=nqn.2014-08.org.nvmexpress:uuid:aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa,hostid=aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
 const NQN: &str = "nqn.2026-01.org.example:volume-1";
+const DISCOVERY: &str = "nqn.2014-08.org.nvmexpress.discovery";
 const TARGET: &str = "10.0.0.2";
 const UUIDS: [&str; 2] = [
     "11111111-1111-4111-8111-111111111111",
@@ -78,6 +79,7 @@ impl Capture<'_> {
         self.connecting()?;
         self.orphan()?;
         self.held()?;
+        self.discovery_log()?;
         self.loopback()
     }
 
@@ -178,6 +180,21 @@ impl Capture<'_> {
             return super::fabrics::wait_for("the held head to go", gone)
                 .and_then(|()| nvmet::clear());
         }
+        self.delete_all(&[name])
+    }
+
+    /// One subsystem on two ports, and a referral.
+    fn discovery_log(&mut self) -> io::Result<()> {
+        let volume = self.target(&[1])?;
+        let port = self.port(2, 4421, &volume)?;
+        port.refer("second", IpAddr::from([10, 0, 0, 3]), 8009)?;
+        let name = connect(&format!(
+            "transport=tcp,traddr={TARGET},trsvcid=4421,nqn={DISCOVERY},{HOST}"
+        ))?;
+        wait_state(&name, "live")?;
+        let log = super::admin::discovery_log(&name, 4096)?;
+        let path = format!("discovery/{}-one-subsystem-one-referral.bin", self.suite);
+        self.channel.file(&path, &log)?;
         self.delete_all(&[name])
     }
 

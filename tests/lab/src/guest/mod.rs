@@ -3,6 +3,7 @@
 //! No shell and no busybox: every step is a system call or a file of the kernel, so that a test
 //! says exactly what it did. Errors are [`std::io::Error`]s that name the path or the link.
 
+mod admin;
 mod capture;
 mod channel;
 mod demo;
