@@ -6,13 +6,14 @@
 pub mod connect;
 pub mod device;
 pub mod disconnect;
-
+pub mod discover;
 pub mod doctor;
 pub mod exit;
 mod interrupt;
 pub mod list_subsys;
 mod number;
 pub mod output;
+mod request;
 pub mod resolve;
 mod signals;
 
@@ -52,6 +53,7 @@ pub fn run(command_line: CommandLine) -> Exit {
     match command_line.verb {
         Verb::Connect(arguments) => execute(&config, *arguments),
         Verb::Disconnect(arguments) => execute(&config, arguments),
+        Verb::Discover(arguments) => execute(&config, *arguments),
         Verb::ListSubsys(arguments) => execute(&config, arguments),
         Verb::Resolve(arguments) => execute(&config, arguments),
         Verb::Doctor(arguments) => execute(&config, arguments),

@@ -69,6 +69,8 @@ pub enum Verb {
     Connect(Box<cli::connect::Arguments>),
     /// Disconnect a subsystem or one controller; success if there is nothing to disconnect
     Disconnect(cli::disconnect::Arguments),
+    /// Ask a discovery controller what there is to connect to, and connect it if wanted
+    Discover(Box<cli::discover::Arguments>),
     /// List subsystems with their controllers and namespaces
     ListSubsys(cli::list_subsys::Arguments),
     /// Print the device of a namespace

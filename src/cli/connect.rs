@@ -2,7 +2,7 @@
 //!
 //! Invariant: idempotent. Nothing is written to the kernel before every option is known to be good.
 
-mod arguments;
+pub(super) mod arguments;
 mod wait;
 
 use std::io::{self, Write};
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nvme_fabrics::{
-    ConnectError, ConnectHow, ConnectOptions, ConnectOptionsBuilder, Connected, DialError, Fabrics,
-    HostIdentity, IdentityError, OpenDeviceError, OptionsError, ReadSecretError,
+    ConnectError, ConnectHow, ConnectOptions, Connected, DialError, Fabrics, OpenDeviceError,
+    OptionsError, ReadSecretError,
 };
 use nvme_sysfs::{NamespaceSelector, ScanError, Sysfs, Tree, UeventSocket, UeventSocketError};
 use serde::Serialize;
@@ -23,6 +23,7 @@ use super::device::{Device, DeviceError, human_size};
 use super::exit::{Exit, Failure, chain};
 use super::interrupt::{self, Ended, InterruptError, Stop};
 use super::output::{Format, Report, write_json};
+use super::request::{Request, RequestError};
 use crate::config::Config;
 
 pub use arguments::Arguments;
@@ -31,10 +32,7 @@ pub use wait::WaitError;
 /// What to connect and what to wait for.
 #[derive(Debug)]
 pub struct Options {
-    /// Complete but for the identity of this host, which is read from the machine.
-    builder: ConnectOptionsBuilder,
-    /// What the builder builds: proof that it does.
-    connect: ConnectOptions,
+    request: Request,
     dial_timeout: Duration,
     wait: Option<Wait>,
 }
@@ -73,9 +71,9 @@ pub enum ConnectFailure {
     /// `--uuid` or `--nsid` without `--wait`.
     #[error("--uuid and --nsid say which namespace to wait for: they need --wait")]
     WhichWithoutWait,
-    /// This host has no identity and none can be made.
-    #[error("cannot tell who this host is")]
-    Identity(#[from] IdentityError),
+    /// The options cannot be completed.
+    #[error("cannot connect")]
+    Request(#[from] RequestError),
     /// The connect failed.
     #[error("cannot connect")]
     Connect(#[from] ConnectError),
@@ -111,6 +109,7 @@ impl Failure for ConnectFailure {
     fn exit(&self) -> Exit {
         match self {
             ConnectFailure::Options(_)
+            | ConnectFailure::Request(RequestError::Options(_))
             | ConnectFailure::Secret(_)
             | ConnectFailure::NothingToWaitFor
             | ConnectFailure::WhichWithoutWait => Exit::WrongUse,
@@ -179,7 +178,7 @@ impl Command for Arguments {
 
     fn run(config: &Config, options: Options) -> Result<Connection, ConnectFailure> {
         let root = config.root.clone();
-        let waits_for = uninterruptible(&options.connect);
+        let waits_for = uninterruptible(options.request.options());
         match interrupt::run(&waits_for, move |stop| connect(root, &options, stop))? {
             Ended::Finished(result) => result,
             Ended::Interrupted(signal, result) => Err(interrupted(signal, result)),
@@ -212,7 +211,7 @@ fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, 
         Some(wait) => Some((wait, UeventSocket::open()?)),
         None => None,
     };
-    let request = with_identity(&root, options)?;
+    let request = options.request.identified(&root)?;
     let connected = Fabrics::at(&root).connect(&request, options.dial_timeout)?;
     let sysfs = Sysfs::at(&root);
     let tree = match wait {
@@ -228,17 +227,6 @@ fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, 
         }
     };
     describe(&root, &request, &connected, &tree)
-}
-
-/// Adds who this host is, unless the command line says it.
-fn with_identity(root: &Path, options: &Options) -> Result<ConnectOptions, ConnectFailure> {
-    if options.connect.hostnqn().is_some() {
-        return Ok(options.connect.clone());
-    }
-    let identity = HostIdentity::load_or_generate(root)?.identity;
-    let mut builder = options.builder.clone();
-    builder.hostnqn(identity.hostnqn).hostid(identity.hostid);
-    Ok(builder.build()?)
 }
 
 /// The result as it is in `tree`, read after the connect.
@@ -284,6 +272,11 @@ impl Report for Connection {
 }
 
 impl Connection {
+    /// Name of the controller.
+    pub(super) fn controller(&self) -> &str {
+        &self.controller
+    }
+
     pub(super) fn human(&self, out: &mut dyn Write) -> io::Result<()> {
         let Connection {
             controller,

@@ -1,12 +1,15 @@
 //! `list-subsys`: subsystems with their controllers and namespaces.
 //!
 //! As JSON it has the shape, the order and the layout of `nvme list-subsys -o json` (nvme-cli 2.13, seen by running it): hosts and subsystems in
-//! the order of their first controller, names compared as text, and controllers without a host (PCIe) under the first host.
+//! the order of their first controller, names compared as text, and controllers without a host (PCIe) under the first host, or under this
+//! host's own identity if such a controller comes first. Subsystems without controllers are left out; nvme-cli adds them to the first host.
 //!
 //! Invariant: the JSON form reads only what it prints.
 
 use std::io::{self, Write};
+use std::path::Path;
 
+use nvme_fabrics::HostIdentity;
 use nvme_sysfs::{
     Controller, ListedHost, ListedPath, ListedSubsystem, Namespace, NamespaceKind, ScanError,
     Subsystem, Sysfs, Tree,
@@ -97,9 +100,14 @@ impl Command for Arguments {
         let sysfs = Sysfs::at(&config.root);
         Ok(match format {
             Format::Human => Listing::Tree(sysfs.scan()?),
-            Format::Json => Listing::Hosts(arrange(sysfs.list()?)),
+            Format::Json => Listing::Hosts(arrange(sysfs.list()?, || own_identity(&config.root))),
         })
     }
+}
+
+/// This host's identity if it has one; a listing makes none.
+fn own_identity(root: &Path) -> Option<HostIdentity> {
+    HostIdentity::load(root).map(|loaded| loaded.identity).ok()
 }
 
 impl Report for Listing {
@@ -111,25 +119,36 @@ impl Report for Listing {
     }
 }
 
-/// Puts the listing into nvme-cli's order.
-fn arrange(listed: Vec<ListedHost>) -> Vec<Host> {
+/// Puts the listing into nvme-cli's order. `own` is the identity that controllers without a host get if they come first.
+fn arrange(listed: Vec<ListedHost>, own: impl FnOnce() -> Option<HostIdentity>) -> Vec<Host> {
     let mut hosts: Vec<Host> = listed.into_iter().map(Host::from).collect();
     hosts.sort_by(|a, b| a.first_path().cmp(&b.first_path()));
-    let (named, unnamed): (Vec<_>, Vec<_>) =
-        hosts.into_iter().partition(|host| host.hostnqn.is_some());
-    let mut hosts = named;
-    for orphaned in unnamed {
-        match hosts.first_mut() {
-            Some(first) => first.adopt(orphaned.subsystems),
-            None => hosts.push(orphaned),
+    if let Some(first) = hosts.first_mut()
+        && first.hostnqn.is_none()
+        && let Some(own) = own()
+    {
+        first.hostnqn = Some(own.hostnqn.to_string());
+        first.hostid = Some(own.hostid.to_string());
+    }
+    let mut arranged: Vec<Host> = Vec::with_capacity(hosts.len());
+    for host in hosts {
+        let same = arranged.iter().position(|known| known.is_same(&host));
+        let unnamed = (host.hostnqn.is_none() && !arranged.is_empty()).then_some(0);
+        match same.or(unnamed) {
+            Some(index) => arranged[index].adopt(host.subsystems),
+            None => arranged.push(host),
         }
     }
-    hosts
+    arranged
 }
 
 impl Host {
     fn first_path(&self) -> Option<&HostPath> {
         self.subsystems.first()?.paths.first()
+    }
+
+    fn is_same(&self, other: &Host) -> bool {
+        self.hostnqn == other.hostnqn && self.hostid == other.hostid
     }
 
     fn adopt(&mut self, subsystems: Vec<HostSubsystem>) {
@@ -270,6 +289,8 @@ fn write_paths(
 mod tests {
     use super::*;
 
+    const UUID: &str = "11111111-2222-3333-4444-555555555555";
+
     fn path(name: &str) -> ListedPath {
         ListedPath {
             name: name.to_owned(),
@@ -307,13 +328,16 @@ mod tests {
 
     #[test]
     fn controllers_and_subsystems_are_ordered_as_text() {
-        let hosts = arrange(vec![host(
-            Some("a"),
-            &[
-                ("nvme-subsys3", &["nvme3"]),
-                ("nvme-subsys1", &["nvme11", "nvme10", "nvme2"]),
-            ],
-        )]);
+        let hosts = arrange(
+            vec![host(
+                Some("a"),
+                &[
+                    ("nvme-subsys3", &["nvme3"]),
+                    ("nvme-subsys1", &["nvme11", "nvme10", "nvme2"]),
+                ],
+            )],
+            || None,
+        );
         assert_eq!(
             names(&hosts),
             [(Some("a"), vec!["nvme-subsys1", "nvme-subsys3"])]
@@ -328,23 +352,47 @@ mod tests {
 
     #[test]
     fn controllers_without_a_host_are_listed_under_the_first_host() {
-        let hosts = arrange(vec![
-            host(None, &[("nvme-subsys0", &["nvme0"])]),
+        let listed = vec![
             host(Some("b"), &[("nvme-subsys4", &["nvme4"])]),
             host(Some("a"), &[("nvme-subsys2", &["nvme2"])]),
-        ]);
+            host(None, &[("nvme-subsys3", &["nvme3"])]),
+        ];
         assert_eq!(
-            names(&hosts),
+            names(&arrange(listed, || None)),
             [
-                (Some("a"), vec!["nvme-subsys0", "nvme-subsys2"]),
+                (Some("a"), vec!["nvme-subsys2", "nvme-subsys3"]),
                 (Some("b"), vec!["nvme-subsys4"]),
             ]
         );
     }
 
     #[test]
-    fn without_any_host_the_identity_is_left_out() {
-        let hosts = arrange(vec![host(None, &[("nvme-subsys0", &["nvme0"])])]);
-        assert_eq!(names(&hosts), [(None, vec!["nvme-subsys0"])]);
+    fn if_they_come_first_they_are_listed_under_this_hosts_own_identity() {
+        let own = HostIdentity::from_uuid(UUID.parse().expect("a UUID"));
+        let hostnqn = own.hostnqn.to_string();
+        let mut same = host(Some(&hostnqn), &[("nvme-subsys4", &["nvme4"])]);
+        same.hostid = Some(UUID.to_owned());
+        let listed = vec![
+            host(None, &[("nvme-subsys0", &["nvme0"])]),
+            host(Some("b"), &[("nvme-subsys2", &["nvme2"])]),
+            same,
+        ];
+        assert_eq!(
+            names(&arrange(listed, || Some(own))),
+            [
+                (Some(hostnqn.as_str()), vec!["nvme-subsys0", "nvme-subsys4"]),
+                (Some("b"), vec!["nvme-subsys2"]),
+            ]
+        );
+    }
+
+    #[test]
+    fn without_any_identity_the_fields_are_left_out() {
+        let listed = vec![host(None, &[("nvme-subsys0", &["nvme0"])])];
+        let hosts = arrange(listed, || None);
+        let mut out = Vec::new();
+        write_json(&hosts, &mut out).expect("a Vec takes everything");
+        let text = String::from_utf8(out).expect("JSON is UTF-8");
+        assert!(text.starts_with("[\n  {\n    \"Subsystems\":["), "{text}");
     }
 }

@@ -15,6 +15,7 @@ use crate::cli::number::{
     NumberError, parse_seconds, parse_seconds_or_minus_one, parse_timeout, parse_u8, parse_u32,
 };
 use crate::cli::output::Output;
+use crate::cli::request::Request;
 use crate::cli::resolve::Which;
 
 /// Arguments of `connect`.
@@ -50,7 +51,7 @@ pub struct Arguments {
 /// Where to and from.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Address")]
-struct AddressArguments {
+pub(in crate::cli) struct AddressArguments {
     /// Address of the target: IPv4 or IPv6 (not a host name), or FC WWNs
     #[arg(long, short = 'a', value_name = "ADDRESS")]
     traddr: Option<String>,
@@ -71,7 +72,7 @@ struct AddressArguments {
 /// Who we are.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Host identity")]
-struct HostArguments {
+pub(in crate::cli) struct HostArguments {
     /// NQN of this host; needs --hostid [default: /etc/nvme/hostnqn, else made from this machine's UUID]
     #[arg(long, value_name = "NQN")]
     hostnqn: Option<Nqn>,
@@ -202,22 +203,21 @@ impl Arguments {
         self.host.apply(&mut builder);
         self.tuning.apply(&mut builder);
         self.security.apply(&mut builder)?;
-        let connect = builder.build()?;
+        let request = Request::new(builder)?;
         let WaitArguments {
             dial_timeout,
             wait,
             timeout,
             which,
         } = self.wait;
-        if wait && connect.is_discovery() {
+        if wait && request.options().is_discovery() {
             return Err(ConnectFailure::NothingToWaitFor);
         }
         if !wait && which.is_given() {
             return Err(ConnectFailure::WhichWithoutWait);
         }
         Ok(Options {
-            builder,
-            connect,
+            request,
             dial_timeout,
             wait: wait.then(|| Wait {
                 which: which.selector(),
@@ -228,7 +228,8 @@ impl Arguments {
 }
 
 impl AddressArguments {
-    fn apply(self, builder: &mut ConnectOptionsBuilder) {
+    /// Hands what was given to the builder.
+    pub(in crate::cli) fn apply(self, builder: &mut ConnectOptionsBuilder) {
         set(builder, self.traddr, ConnectOptionsBuilder::traddr);
         set(builder, self.trsvcid, ConnectOptionsBuilder::trsvcid);
         set(
@@ -241,7 +242,8 @@ impl AddressArguments {
 }
 
 impl HostArguments {
-    fn apply(self, builder: &mut ConnectOptionsBuilder) {
+    /// Hands what was given to the builder.
+    pub(in crate::cli) fn apply(self, builder: &mut ConnectOptionsBuilder) {
         set(builder, self.hostnqn, ConnectOptionsBuilder::hostnqn);
         set(builder, self.hostid, ConnectOptionsBuilder::hostid);
     }
@@ -309,7 +311,8 @@ fn set_flags<const N: usize>(builder: &mut ConnectOptionsBuilder, flags: [(bool,
     }
 }
 
-fn parse_transport(text: &str) -> Result<Transport, std::convert::Infallible> {
+/// The kernel's word as it stands; whether it is one that can be connected is decided by [`ConnectOptions`].
+pub(in crate::cli) fn parse_transport(text: &str) -> Result<Transport, std::convert::Infallible> {
     Ok(Transport::from(text))
 }
 

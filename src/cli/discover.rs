@@ -1,0 +1,304 @@
+//! `discover`: what a discovery controller, and those it refers to, say there is to connect to; with `--connect`, connects it all.
+//!
+//! Invariant: a referral or a subsystem that fails is part of the result, and of the exit code; it never hides what the others said.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nvme_fabrics::{
+    ConnectError, ConnectOptions, DialError, DiscoverError, Discovery, DiscoveryEntry, Fabrics,
+    OptionsError, Subtype,
+};
+use nvme_sysfs::{Nqn, ScanError, Sysfs, Transport};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::Command;
+use super::connect::arguments::{AddressArguments, HostArguments, parse_transport};
+use super::connect::{self, ConnectFailure, Connection};
+use super::exit::{Exit, Failure, chain};
+use super::interrupt::{self, Ended, InterruptError, Stop};
+use super::number::parse_timeout;
+use super::output::{Format, Output, Report, write_json};
+use super::request::{Request, RequestError};
+use crate::config::Config;
+
+/// Arguments of `discover`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// tcp, rdma, fc or loop
+    #[arg(long, short = 't', value_parser = parse_transport)]
+    transport: Transport,
+
+    #[command(flatten)]
+    address: AddressArguments,
+
+    #[command(flatten)]
+    host: HostArguments,
+
+    /// Connect every subsystem that was found
+    #[arg(long)]
+    connect: bool,
+
+    /// Seconds within which each TCP portal must answer
+    // As for `connect`.
+    #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = parse_timeout, allow_hyphen_values = true)]
+    dial_timeout: Duration,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Whether to connect what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Print,
+    Connect,
+}
+
+/// Whom to ask, and what to do then.
+#[derive(Debug)]
+pub struct Options {
+    request: Request,
+    dial_timeout: Duration,
+    then: Then,
+}
+
+/// What was found, and what came of connecting it.
+#[derive(Debug, Serialize)]
+pub struct Found {
+    entries: Vec<Entry>,
+    connections: Vec<Connection>,
+    failures: Vec<String>,
+}
+
+/// One entry of a discovery log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Entry {
+    /// `nvm`, `referral`, `discovery` or a number.
+    subtype: String,
+    transport: String,
+    traddr: String,
+    trsvcid: String,
+    nqn: String,
+    portid: u16,
+}
+
+/// Why nothing was found out.
+#[derive(Debug, Error)]
+pub enum DiscoverFailure {
+    /// The options break a rule of the kernel.
+    #[error("wrong options")]
+    Options(#[from] OptionsError),
+    /// The options cannot be completed.
+    #[error("cannot discover")]
+    Request(#[from] RequestError),
+    /// The discovery controller could not be asked.
+    #[error("cannot discover")]
+    Discover(#[from] DiscoverError),
+    /// sysfs cannot be read.
+    #[error("connected, but the NVMe devices cannot be read")]
+    Scan(#[from] ScanError),
+    /// A signal came.
+    #[error("interrupted by {signal}: {outcome}")]
+    Interrupted {
+        /// Which signal.
+        signal: Signal,
+        /// How far it had come by then.
+        outcome: String,
+    },
+    /// Signals cannot be handled, or a second one came.
+    #[error(transparent)]
+    Signals(#[from] InterruptError),
+}
+
+impl Failure for DiscoverFailure {
+    fn exit(&self) -> Exit {
+        match self {
+            DiscoverFailure::Options(_) | DiscoverFailure::Request(RequestError::Options(_)) => {
+                Exit::WrongUse
+            }
+            DiscoverFailure::Discover(DiscoverError::Connect(error)) => connect::exit_of(error),
+            _ => Exit::Failed,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            DiscoverFailure::Discover(DiscoverError::Connect(error)) => {
+                connect::remedy_of(error).map(str::to_owned)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Command for Arguments {
+    type Options = Options;
+    type Report = Found;
+    type Failure = DiscoverFailure;
+
+    fn format(&self) -> Format {
+        self.output.format
+    }
+
+    fn options(self) -> Result<Options, DiscoverFailure> {
+        let mut builder = ConnectOptions::builder(self.transport, Nqn::discovery());
+        self.address.apply(&mut builder);
+        self.host.apply(&mut builder);
+        Ok(Options {
+            request: Request::new(builder)?,
+            dial_timeout: self.dial_timeout,
+            then: if self.connect {
+                Then::Connect
+            } else {
+                Then::Print
+            },
+        })
+    }
+
+    fn run(config: &Config, options: Options) -> Result<Found, DiscoverFailure> {
+        let waits_for = format!(
+            "the kernel is connecting what the discovery controller at {} names and cannot be interrupted: waiting for it to finish. A controller that it makes stays, and the next connect adopts it. A second signal ends this program as soon as the kernel lets it.",
+            options.request.options().address()
+        );
+        let root = config.root.clone();
+        match interrupt::run(&waits_for, move |stop| discover(&root, &options, stop))? {
+            Ended::Finished(result) => result,
+            Ended::Interrupted(signal, result) => Err(interrupted(signal, result)),
+        }
+    }
+}
+
+fn interrupted(signal: Signal, result: Result<Found, DiscoverFailure>) -> DiscoverFailure {
+    let outcome = match result {
+        Ok(found) if found.connections.is_empty() => "nothing was connected".to_owned(),
+        Ok(found) => {
+            let names: Vec<_> = found
+                .connections
+                .iter()
+                .map(Connection::controller)
+                .collect();
+            format!("connected by then, and still there: {}", names.join(", "))
+        }
+        Err(DiscoverFailure::Discover(DiscoverError::Connect(
+            ConnectError::Interrupted { .. } | ConnectError::Portal(DialError::Interrupted { .. }),
+        ))) => "nothing was connected".to_owned(),
+        Err(error) => chain(&error),
+    };
+    DiscoverFailure::Interrupted { signal, outcome }
+}
+
+fn discover(root: &PathBuf, options: &Options, stop: &Stop) -> Result<Found, DiscoverFailure> {
+    let fabrics = Fabrics::at(root);
+    let asked = options.request.identified(root)?;
+    let discovery = fabrics.discover(&asked, options.dial_timeout)?;
+    let mut found = Found::from(&discovery);
+    if options.then == Then::Connect {
+        let subsystems = discovery
+            .entries
+            .iter()
+            .filter(|entry| entry.subtype == Subtype::Nvm);
+        for entry in subsystems {
+            if stop.is_requested() {
+                break;
+            }
+            match connect_entry(root, entry, &asked, options.dial_timeout) {
+                Ok(connection) => found.connections.push(connection),
+                Err(error) => found.failures.push(format!(
+                    "{} at {}: {}",
+                    entry.subnqn,
+                    entry.traddr,
+                    chain(&error)
+                )),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn connect_entry(
+    root: &Path,
+    entry: &DiscoveryEntry,
+    asked: &ConnectOptions,
+    dial_timeout: Duration,
+) -> Result<Connection, ConnectFailure> {
+    let options = entry.builder(asked).build()?;
+    let connected = Fabrics::at(root).connect(&options, dial_timeout)?;
+    let tree = Sysfs::at(root).scan()?;
+    connect::describe(root, &options, &connected, &tree)
+}
+
+impl From<&Discovery> for Found {
+    fn from(discovery: &Discovery) -> Found {
+        let failures = discovery.failures.iter().map(chain);
+        let malformed = discovery.malformed.iter().map(ToString::to_string);
+        Found {
+            entries: discovery.entries.iter().map(Entry::from).collect(),
+            connections: Vec::new(),
+            failures: failures.chain(malformed).collect(),
+        }
+    }
+}
+
+impl From<&DiscoveryEntry> for Entry {
+    fn from(entry: &DiscoveryEntry) -> Entry {
+        Entry {
+            subtype: match entry.subtype {
+                Subtype::Nvm => "nvm".to_owned(),
+                Subtype::Referral => "referral".to_owned(),
+                Subtype::CurrentDiscovery => "discovery".to_owned(),
+                Subtype::Other(number) => number.to_string(),
+            },
+            transport: entry.transport.to_string(),
+            traddr: entry.traddr.clone(),
+            trsvcid: entry.trsvcid.clone(),
+            nqn: entry.subnqn.to_string(),
+            portid: entry.portid,
+        }
+    }
+}
+
+impl Report for Found {
+    fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Json => write_json(self, out),
+            Format::Human => self.human(out),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        if self.failures.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Failed
+        }
+    }
+}
+
+impl Found {
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.entries.is_empty() {
+            writeln!(out, "the discovery log is empty")?;
+        }
+        for entry in &self.entries {
+            let Entry {
+                subtype,
+                transport,
+                traddr,
+                trsvcid,
+                nqn,
+                ..
+            } = entry;
+            writeln!(out, "{subtype} {transport} {traddr} {trsvcid} {nqn}")?;
+        }
+        for connection in &self.connections {
+            connection.human(out)?;
+        }
+        self.failures
+            .iter()
+            .try_for_each(|failure| writeln!(out, "failed: {failure}"))
+    }
+}

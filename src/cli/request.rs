@@ -1,0 +1,52 @@
+//! Options of a connect before it is known who this host is.
+//!
+//! Invariant: everything the command line says was checked when the request was made; completing it reads only the identity of this host.
+
+use std::path::Path;
+
+use nvme_fabrics::{
+    ConnectOptions, ConnectOptionsBuilder, HostIdentity, IdentityError, OptionsError,
+};
+use thiserror::Error;
+
+/// Checked options, complete but for the host's identity.
+#[derive(Debug)]
+pub(crate) struct Request {
+    builder: ConnectOptionsBuilder,
+    options: ConnectOptions,
+}
+
+/// Why a request could not be completed.
+#[derive(Debug, Error)]
+pub enum RequestError {
+    /// This host has no identity, and none can be made.
+    #[error("cannot tell who this host is")]
+    Identity(#[from] IdentityError),
+    /// With the identity the options break a rule.
+    #[error("wrong options")]
+    Options(#[from] OptionsError),
+}
+
+impl Request {
+    /// Checks what the builder was given.
+    pub(crate) fn new(builder: ConnectOptionsBuilder) -> Result<Request, OptionsError> {
+        let options = builder.build()?;
+        Ok(Request { builder, options })
+    }
+
+    /// The options that were given.
+    pub(crate) fn options(&self) -> &ConnectOptions {
+        &self.options
+    }
+
+    /// Adds who this host is, unless that was given.
+    pub(crate) fn identified(&self, root: &Path) -> Result<ConnectOptions, RequestError> {
+        if self.options.hostnqn().is_some() {
+            return Ok(self.options.clone());
+        }
+        let identity = HostIdentity::load_or_generate(root)?.identity;
+        let mut builder = self.builder.clone();
+        builder.hostnqn(identity.hostnqn).hostid(identity.hostid);
+        Ok(builder.build()?)
+    }
+}
