@@ -22,14 +22,17 @@ pub enum Unavailable {
         /// The program.
         program: &'static str,
     },
-    /// The kernel is not there.
-    #[error("no kernel of {suite} ({source}): run `cargo lab setup --kernels {suite}`")]
+    /// The kernel was not downloaded.
+    #[error("no kernel of {suite}: run `cargo lab setup --kernels {suite}`")]
     NoKernel {
         /// The suite.
         suite: Suite,
         /// Why what is there does not count.
         source: KernelError,
     },
+    /// `LAB_KERNEL_DIR` is set and has no such kernel.
+    #[error(transparent)]
+    NotGiven(KernelError),
 }
 
 /// The suite's kernel, if all that a boot needs is there.
@@ -44,5 +47,8 @@ pub fn available(suite: Suite) -> Result<Kernel, Unavailable> {
     for program in [QEMU, "xz"] {
         find_program(program).ok_or(Unavailable::NoProgram { program })?;
     }
-    kernels::find(suite).map_err(|source| Unavailable::NoKernel { suite, source })
+    kernels::find(suite).map_err(|source| match source {
+        KernelError::NotGiven { .. } => Unavailable::NotGiven(source),
+        source => Unavailable::NoKernel { suite, source },
+    })
 }

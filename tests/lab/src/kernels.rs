@@ -53,7 +53,7 @@ pub enum KernelError {
         missing: &'static str,
     },
     /// `LAB_KERNEL_DIR` is set and has no kernel of the suite: nothing is downloaded then.
-    #[error("LAB_KERNEL_DIR has no {suite}")]
+    #[error("LAB_KERNEL_DIR has no kernel of {suite}: put it there, or unset LAB_KERNEL_DIR")]
     NotGiven {
         /// The suite.
         suite: Suite,
@@ -82,10 +82,17 @@ pub enum KernelError {
 /// The suite's kernel if it is ready; nothing is downloaded.
 ///
 /// # Errors
-/// [`KernelError::Incomplete`] where it is not.
+/// [`KernelError::Incomplete`] or [`KernelError::NotGiven`] where it is not.
 pub fn find(suite: Suite) -> Result<Kernel, KernelError> {
-    let (Kernels::Own(directory) | Kernels::Given(directory)) = place::kernels();
-    read(suite, &directory.join(suite.as_str()))
+    match place::kernels() {
+        Kernels::Own(directory) => read(suite, &directory.join(suite.as_str())),
+        Kernels::Given(directory) => {
+            read(suite, &directory.join(suite.as_str())).map_err(|source| KernelError::NotGiven {
+                suite,
+                source: Box::new(source),
+            })
+        }
+    }
 }
 
 /// The suite's kernel, downloaded first where it is not there yet; progress goes to standard error.
@@ -95,15 +102,11 @@ pub fn find(suite: Suite) -> Result<Kernel, KernelError> {
 /// # Errors
 /// [`KernelError`], naming the step that failed.
 pub fn get(suite: Suite) -> Result<Kernel, KernelError> {
-    let Kernels::Own(directory) = place::kernels() else {
-        return find(suite).map_err(|source| KernelError::NotGiven {
-            suite,
-            source: Box::new(source),
-        });
-    };
-    let ready = directory.join(suite.as_str());
-    store::build_once(&ready, |partial| download(suite, partial))?;
-    read(suite, &ready)
+    if let Kernels::Own(directory) = place::kernels() {
+        let ready = directory.join(suite.as_str());
+        store::build_once(&ready, |partial| download(suite, partial))?;
+    }
+    find(suite)
 }
 
 fn download(suite: Suite, into: &Path) -> Result<(), KernelError> {
