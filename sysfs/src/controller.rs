@@ -139,7 +139,7 @@ pub struct Controller {
     pub io_timeout: Option<Duration>,
     /// Whether errors of passthrough commands are logged (since 6.8).
     pub passthru_err_log_enabled: Option<bool>,
-    /// Deviations of this model that the driver makes allowance for, one per line (7.x).
+    /// Deviations of this model that the driver makes allowance for, one per line (7.x); absent if there are none.
     pub quirks: Option<String>,
     /// Counters (7.x).
     pub counters: ControllerCounters,

@@ -49,7 +49,7 @@ pub struct Subsystem {
     pub serial: Option<String>,
     /// Firmware revision.
     pub firmware_rev: Option<String>,
-    /// How paths share the I/O; absent with `nvme_core.multipath=N`.
+    /// How paths share the I/O; told with `nvme_core.multipath=N` too, where nothing is shared.
     pub iopolicy: Option<IoPolicy>,
     /// Controllers by number.
     pub controllers: Vec<Controller>,

@@ -62,7 +62,7 @@ pub(super) fn read(
             "on or off",
             value::on_or_off,
         )?,
-        quirks: directory.text("quirks")?,
+        quirks: directory.text("quirks")?.filter(|quirks| quirks != "none"),
         counters: read_counters(directory)?,
         model: directory.foreign_text("model")?,
         serial: directory.foreign_text("serial")?,
