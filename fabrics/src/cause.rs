@@ -264,3 +264,144 @@ fn of_controller(text: &str) -> Option<Cause> {
         .any(|start| rest.starts_with(start))
         .then_some(Cause::BadHandshake)
 }
+
+#[cfg(test)]
+mod tests {
+    use nvme_sysfs::Transport;
+
+    use super::*;
+    use crate::fixture::{self, HOSTID, HOSTNQN, VOLUME};
+
+    fn options() -> ConnectOptions {
+        let mut builder = fixture::options(Transport::Tcp);
+        builder
+            .traddr("192.0.2.1")
+            .tos(1)
+            .build()
+            .expect("valid options")
+    }
+
+    fn cause_of(record: &str) -> Option<Cause> {
+        cause([record], &options())
+    }
+
+    #[test]
+    fn every_known_message_about_our_call_has_its_cause() {
+        let cases = [
+            (
+                format!(
+                    "nvme nvme0: Connect for subsystem {VOLUME} is not allowed, hostnqn: {HOSTNQN}"
+                ),
+                Cause::HostNotAllowed,
+            ),
+            (
+                format!("nvme nvme0: Connect Invalid Data Parameter, subsysnqn \"{VOLUME}\""),
+                Cause::UnknownSubsystem,
+            ),
+            (
+                format!("nvme nvme0: Connect Invalid Data Parameter, hostnqn \"{HOSTNQN}\""),
+                Cause::InvalidHostNqn,
+            ),
+            (
+                format!("nvme_fabrics: found same hostnqn {HOSTNQN} but different hostid {HOSTID}"),
+                Cause::HostIdConflict,
+            ),
+            (
+                format!("nvme_fabrics: found same hostid {HOSTID} but different hostnqn {HOSTNQN}"),
+                Cause::HostIdConflict,
+            ),
+            (
+                "nvme_fabrics: unknown parameter or missing value 'tos=1' in ctrl creation request"
+                    .to_owned(),
+                Cause::UnknownOption(TokenSet::TOS),
+            ),
+            (
+                "nvme_fabrics: invalid parameter 'tos=%d'".to_owned(),
+                Cause::NotForTransport(TokenSet::TOS),
+            ),
+            (
+                "nvme_fabrics: missing parameter 'host_traddr=%s'".to_owned(),
+                Cause::MissingOption(TokenSet::HOST_TRADDR),
+            ),
+            (
+                "nvme_fabrics: no handler found for transport tcp.".to_owned(),
+                Cause::NoTransport,
+            ),
+            (
+                format!("nvme nvme1: Duplicate cntlid 1 with nvme0, subsys {VOLUME}, rejecting"),
+                Cause::DuplicateCntlid,
+            ),
+            (
+                format!("nvme nvme0: Subsystem {VOLUME} is not a discovery controller"),
+                Cause::NotDiscovery,
+            ),
+            (
+                "nvme nvme0: Connect command failed, error wo/DNR bit: 386".to_owned(),
+                Cause::ConnectStatus(386),
+            ),
+            (
+                "nvme nvme0: qid 0: authentication failed".to_owned(),
+                Cause::AuthFailed,
+            ),
+            (
+                "nvme_tcp: queue 0: bad pfv returned 7".to_owned(),
+                Cause::BadHandshake,
+            ),
+        ];
+        for (record, expected) in cases {
+            assert_eq!(cause_of(&record), Some(expected), "{record}");
+        }
+    }
+
+    #[test]
+    fn a_digest_mismatch_says_which_digest_and_who() {
+        let record = "nvme_tcp: queue 0: header digest mismatch host: disabled ctrl: enabled";
+        let found = cause_of(record).expect("a known message");
+        assert_eq!(
+            found.to_string(),
+            "header digest is disabled on this host and enabled on the target"
+        );
+        let record = "nvme_tcp: queue 0: data digest mismatch host: enabled ctrl: disabled";
+        let found = cause_of(record).expect("a known message");
+        assert_eq!(
+            found.to_string(),
+            "data digest is enabled on this host and disabled on the target"
+        );
+    }
+
+    #[test]
+    fn messages_about_others_say_nothing_about_us() {
+        for record in [
+            "nvme nvme0: Connect for subsystem nqn.2026-01.org.example:volume-11 is not allowed, \
+             hostnqn: x",
+            "nvme nvme0: Connect Invalid Data Parameter, subsysnqn \"nqn.2026-01.org.example:v\"",
+            "nvme_fabrics: unknown parameter or missing value 'hdr_digest' in ctrl creation request",
+            "nvme_fabrics: unknown parameter or missing value 'x' in ctrl creation request",
+            "nvme_fabrics: invalid parameter 'ctrl_loss_tmo=%d'",
+            "nvme_fabrics: missing parameter 'traddr=%s'",
+            "nvme_fabrics: no handler found for transport rdma.",
+            "nvme_fabrics: found same hostnqn a but different hostid b",
+            "nvme nvme1: Duplicate cntlid 1 with nvme0, subsys other, rejecting",
+            "nvme_fabrics: TLS is not supported",
+            "nvme nvme0: qid 0: authenticated",
+            "nvme nvme0: creating 2 I/O queues.",
+            "evil: Connect command failed, error wo/DNR bit: 386",
+            "queue 0: bad pfv returned 7",
+            "nvme_tcp: queue 0: header digest mismatch host: on ctrl: off",
+            "",
+            "garbage",
+        ] {
+            assert_eq!(cause_of(record), None, "{record}");
+        }
+    }
+
+    #[test]
+    fn the_first_known_message_counts() {
+        let records = [
+            "nvme_tcp: something else",
+            "nvme nvme0: Connect command failed: controller is busy or not available",
+            "nvme nvme0: Connect command failed, error wo/DNR bit: 385",
+        ];
+        assert_eq!(cause(records, &options()), Some(Cause::ControllerBusy));
+    }
+}

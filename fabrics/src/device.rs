@@ -66,3 +66,93 @@ pub(crate) fn open_device(root: &Path) -> Result<File, OpenDeviceError> {
         _ => OpenDeviceError::Open { path, source },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use nvme_sysfs::{Instance, Transport};
+
+    use super::*;
+    use crate::fixture;
+
+    /// A device that takes `room` bytes of one write and answers one read.
+    struct FakeDevice {
+        room: usize,
+        written: Vec<u8>,
+        reply: &'static [u8],
+    }
+
+    impl FakeDevice {
+        fn answering(reply: &'static [u8]) -> FakeDevice {
+            FakeDevice {
+                room: 4096,
+                written: Vec::new(),
+                reply,
+            }
+        }
+    }
+
+    impl Write for FakeDevice {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // The kernel refuses a second request on the same descriptor.
+            if !self.written.is_empty() {
+                return Err(io::Error::from_raw_os_error(22));
+            }
+            let taken = bytes.len().min(self.room);
+            self.written.extend(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Read for FakeDevice {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.reply.read(buffer)
+        }
+    }
+
+    fn options() -> ConnectOptions {
+        let mut builder = fixture::options(Transport::Loop);
+        builder.build().expect("valid options")
+    }
+
+    #[test]
+    fn the_whole_text_goes_in_one_write_and_the_reply_comes_back() {
+        let mut device = FakeDevice::answering(b"instance=3,cntlid=7\n");
+        let reply = connect(&mut device, &options()).expect("a reply");
+        assert_eq!((reply.instance, reply.cntlid), (Instance(3), Some(7)));
+        assert_eq!(device.written, options().encode().as_bytes());
+    }
+
+    #[test]
+    fn a_write_taken_in_part_is_not_continued() {
+        let mut device = FakeDevice::answering(b"instance=3,cntlid=7\n");
+        device.room = 10;
+        let error = connect(&mut device, &options()).expect_err("a short write");
+        assert!(matches!(error, ConnectError::Other { .. }), "{error:?}");
+        assert_eq!(device.written.len(), 10);
+    }
+
+    #[test]
+    fn a_reply_that_is_none_is_an_error() {
+        for reply in [b"".as_slice(), b"instance=-1,cntlid=-1\n", b"\xff\xfe"] {
+            let mut device = FakeDevice::answering(reply);
+            let error = connect(&mut device, &options()).expect_err("no reply");
+            assert!(matches!(error, ConnectError::Reply(_)), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_device_names_the_module() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let error = open_device(root.path()).expect_err("no device");
+        assert!(
+            error.to_string().ends_with(
+                "dev/nvme-fabrics does not exist: the kernel module nvme_fabrics is not loaded"
+            ),
+            "{error}"
+        );
+    }
+}

@@ -57,3 +57,88 @@ impl ConnectError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nvme_sysfs::Transport;
+
+    use super::*;
+    use crate::fixture;
+    use crate::retry::RetryClass::{self, AlreadyConnected, Permanent, Transient};
+
+    fn answer(errno: i32) -> ConnectError {
+        let mut builder = fixture::options(Transport::Tcp);
+        builder
+            .traddr("192.0.2.1")
+            .host_traddr("192.0.2.2")
+            .host_iface("eth7");
+        let options = builder.build().expect("valid options");
+        ConnectError::from_write(io::Error::from_raw_os_error(errno), &options)
+    }
+
+    #[test]
+    fn every_errno_of_the_kernel_has_a_meaning_and_a_class() {
+        let cases: [(i32, &str, RetryClass); 26] = [
+            (114, "exists already", AlreadyConnected),
+            (22, "(EINVAL)", Permanent),
+            (5, "(EIO)", Transient),
+            (111, "was refused", Transient),
+            (110, "timed out", Transient),
+            (11, "never answered within the kernel's 10 s", Transient),
+            (104, "closed the connection", Transient),
+            (107, "closed the connection", Transient),
+            (32, "closed the connection", Transient),
+            (113, "no route", Transient),
+            (101, "no route", Transient),
+            (99, "host_traddr 192.0.2.2 is not an address", Permanent),
+            (19, "host_iface eth7 does not exist", Permanent),
+            (126, "no key", Permanent),
+            (129, "was rejected", Permanent),
+            (128, "is revoked", Permanent),
+            (13, "TLS handshake", Permanent),
+            (95, "does not offer", Permanent),
+            (93, "built without it", Permanent),
+            (71, "malformed", Permanent),
+            (16, "being unloaded", Transient),
+            (53, "Fibre Channel", Transient),
+            (12, "no I/O queue", Transient),
+            (18, "no online CPU", Permanent),
+            (4, "interrupted by a signal", Transient),
+            (512, "interrupted by a signal", Transient),
+        ];
+        for (errno, text, class) in cases {
+            let error = answer(errno);
+            assert!(error.to_string().contains(text), "{errno}: {error}");
+            assert_eq!(error.class(), class, "{errno}: {error}");
+            assert!(!matches!(error, ConnectError::Other { .. }), "{errno}");
+        }
+    }
+
+    #[test]
+    fn an_errno_without_a_meaning_is_kept() {
+        let error = answer(75);
+        let ConnectError::Other { source, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(source.raw_os_error(), Some(75));
+        assert_eq!(error.class(), Transient);
+    }
+
+    #[test]
+    fn a_refusal_may_be_a_controller_that_could_not_prove_itself() {
+        let secret = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
+        let secret = || secret.parse().expect("a secret");
+        let mut builder = fixture::options(Transport::Tcp);
+        builder
+            .traddr("192.0.2.1")
+            .dhchap_secret(secret())
+            .dhchap_ctrl_secret(secret());
+        let options = builder.build().expect("valid options");
+        let error = ConnectError::from_write(io::Error::from_raw_os_error(111), &options);
+        assert!(
+            error.to_string().contains("failed its authentication"),
+            "{error}"
+        );
+        assert_eq!(error.class(), Permanent);
+    }
+}

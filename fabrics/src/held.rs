@@ -67,7 +67,7 @@ impl HeldController {
 
     /// Writes one attribute in one write, `None` when it or the controller is gone.
     pub(crate) fn write(&self, attribute: &str, value: &str) -> io::Result<Option<()>> {
-        let mut file = match self.attribute(attribute, OFlags::WRONLY)? {
+        let mut file = match self.attribute(attribute, OFlags::WRONLY | OFlags::TRUNC)? {
             Some(file) => file,
             None => return Ok(None),
         };

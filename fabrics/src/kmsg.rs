@@ -90,3 +90,111 @@ fn parse_texts(raw: &str) -> impl Iterator<Item = String> {
         .filter_map(|line| line.split_once(';'))
         .map(|(_, text)| text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use nvme_sysfs::Transport;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::cause::Cause;
+    use crate::fixture::{VOLUME, put};
+
+    /// A log that holds the record of an earlier failure.
+    fn root() -> TempDir {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        put(
+            &root,
+            "dev/kmsg",
+            &record("Connect command failed, error wo/DNR bit: 6"),
+        );
+        root
+    }
+
+    fn record(text: &str) -> String {
+        format!("3,1207,5140900021,-;nvme nvme0: {text}\n SUBSYSTEM=nvme\n DEVICE=+nvme:nvme0\n")
+    }
+
+    fn append(root: &TempDir, text: &str) {
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(root.path().join("dev/kmsg"))
+            .expect("the log");
+        file.write_all(text.as_bytes()).expect("room");
+    }
+
+    fn options() -> ConnectOptions {
+        let mut builder = crate::fixture::options(Transport::Tcp);
+        builder.traddr("192.0.2.1").build().expect("valid options")
+    }
+
+    fn rejected() -> ConnectError {
+        ConnectError::from_write(io::Error::from_raw_os_error(5), &options())
+    }
+
+    #[test]
+    fn only_what_was_logged_since_the_opening_is_read() {
+        let root = root();
+        let mut log = KernelLog::open(root.path()).expect("readable");
+        assert_eq!(log.read().expect("readable"), Vec::<String>::new());
+        append(&root, &record("one"));
+        append(&root, "6,1208,5140900022,-;nvme_tcp: two; three\n");
+        assert_eq!(
+            log.read().expect("readable"),
+            ["nvme nvme0: one", "nvme_tcp: two; three"]
+        );
+    }
+
+    #[test]
+    fn a_bare_failure_is_explained_by_the_log() {
+        let root = root();
+        let log = KernelLog::open(root.path());
+        let text = format!("Connect Invalid Data Parameter, subsysnqn \"{VOLUME}\"");
+        append(&root, &record(&text));
+        let error = explained(rejected(), log, &options());
+        assert_eq!(error.cause(), Some(&Cause::UnknownSubsystem));
+        assert!(
+            error
+                .to_string()
+                .ends_with("no such subsystem on this port"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_raw_line_is_never_repeated() {
+        let root = root();
+        let log = KernelLog::open(root.path());
+        append(&root, &record("something secret"));
+        let error = explained(rejected(), log, &options());
+        assert!(error.cause().is_none());
+        assert!(
+            error
+                .to_string()
+                .ends_with("the kernel's log names no known cause"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_read_is_said_to_be_so() {
+        let log = Err(io::Error::from_raw_os_error(1));
+        let error = explained(rejected(), log, &options());
+        let text = error.to_string();
+        assert!(
+            text.contains("cannot be read (Operation not permitted"),
+            "{text}"
+        );
+        assert!(text.ends_with("CAP_SYSLOG is needed"), "{text}");
+    }
+
+    #[test]
+    fn a_failure_that_explains_itself_stays_as_it_is() {
+        let root = root();
+        let refused = ConnectError::from_write(io::Error::from_raw_os_error(111), &options());
+        let error = explained(refused, KernelLog::open(root.path()), &options());
+        assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
+    }
+}

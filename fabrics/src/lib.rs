@@ -12,6 +12,8 @@ mod exclusions;
 mod existing;
 mod fabrics;
 mod firmware;
+#[cfg(test)]
+mod fixture;
 mod held;
 mod identity;
 mod key_serial;

@@ -119,16 +119,20 @@ impl SupportedOptions {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::path::Path;
+
     use nvme_sysfs::{Nqn, Transport};
 
     use super::*;
 
-    /// What 6.12 answers, by reference of its source: TLS and authentication built in.
-    const LIST_6_12: &str = "instance=-1,cntlid=-1,transport=%s,traddr=%s,trsvcid=%s,nqn=%s,\
-        queue_size=%d,nr_io_queues=%d,reconnect_delay=%d,ctrl_loss_tmo=%d,keep_alive_tmo=%d,\
-        hostnqn=%s,host_traddr=%s,host_iface=%s,hostid=%s,duplicate_connect,disable_sqflow,\
-        hdr_digest,data_digest,nr_write_queues=%d,nr_poll_queues=%d,tos=%d,keyring=%d,tls_key=%d,\
-        fast_io_fail_tmo=%d,discovery,dhchap_secret=%s,dhchap_ctrl_secret=%s,tls\n";
+    /// What a kernel of that suite answered.
+    fn captured(suite: &str) -> SupportedOptions {
+        let path = format!("../fixtures/supported/{suite}.txt");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let mut file = File::open(path).expect(suite);
+        SupportedOptions::read(&mut file).expect(suite)
+    }
 
     struct Refusing(i32);
 
@@ -143,11 +147,18 @@ mod tests {
     }
 
     #[test]
-    fn every_token_but_concat_is_found_in_the_list_of_6_12() {
-        let supported = read(LIST_6_12).expect("a list");
-        assert_eq!(supported.tokens(), TokenSet::all() - TokenSet::CONCAT);
-        assert_eq!(supported.source(), SupportedSource::Listed);
-        assert!(supported.unknown().is_empty());
+    fn the_lists_of_three_kernels_are_read_to_the_last_token() {
+        for (suite, lacks) in [
+            ("bookworm", "keyring, tls_key, tls, concat"),
+            ("trixie", "concat"),
+            ("sid", ""),
+        ] {
+            let supported = captured(suite);
+            let missing = TokenSet::all() - supported.tokens();
+            assert_eq!(missing.to_string(), lacks, "{suite}");
+            assert_eq!(supported.source(), SupportedSource::Listed);
+            assert!(supported.unknown().is_empty(), "{suite}");
+        }
     }
 
     #[test]
