@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn options() -> ConnectOptions {
-        let mut builder = fixture::options(Transport::Loop);
+        let builder = fixture::options(Transport::Loop);
         builder.build().expect("valid options")
     }
 

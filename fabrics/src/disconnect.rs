@@ -253,3 +253,114 @@ fn failed(held: &HeldController, source: io::Error) -> DisconnectError {
     let path = held.path().to_owned();
     DisconnectError::Attribute { path, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::thread;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::fixture::{attribute, host, put, volume};
+
+    const NVME0: Instance = Instance(0);
+
+    fn disconnect(root: &TempDir, deadline: Duration) -> Result<Disconnected, DisconnectError> {
+        Fabrics::at(root.path()).disconnect(NVME0, &volume(), deadline)
+    }
+
+    #[test]
+    fn it_returns_when_the_controller_is_gone() {
+        let root = host("trixie-one-path");
+        Fabrics::at(root.path())
+            .registry()
+            .claim(NVME0)
+            .expect("an entry");
+        let order = attribute(&root, "nvme0", "delete_controller");
+        fs::remove_file(&order).expect("a file");
+        mkfifo(&order, Mode::S_IRWXU).expect("a pipe");
+        let state = attribute(&root, "nvme0", "state");
+        let link = root.path().join("sys/class/nvme/nvme0");
+        let kernel = thread::spawn(move || {
+            let written = fs::read_to_string(order).expect("the order");
+            fs::remove_file(state).expect("a file");
+            fs::remove_file(link).expect("a link");
+            written
+        });
+        let outcome = disconnect(&root, Duration::from_secs(30)).expect("deleted");
+        assert_eq!(outcome, Disconnected::Deleted);
+        assert_eq!(kernel.join().expect("no panic"), "1");
+        assert!(!root.path().join("run/nvme/registry/nvme0").exists());
+    }
+
+    #[test]
+    fn to_disconnect_nothing_is_a_success() {
+        let root = host("trixie-one-path");
+        let fabrics = Fabrics::at(root.path());
+        let outcome = fabrics.disconnect(Instance(7), &volume(), Duration::ZERO);
+        assert_eq!(outcome.expect("nothing to do"), Disconnected::AlreadyGone);
+    }
+
+    #[test]
+    fn a_number_that_belongs_to_another_subsystem_is_not_touched() {
+        let root = host("trixie-one-path");
+        let other = "nqn.2026-01.org.example:volume-11\n";
+        fs::write(attribute(&root, "nvme0", "subsysnqn"), other).expect("a file");
+        let error = disconnect(&root, Duration::ZERO).expect_err("another subsystem");
+        assert!(
+            matches!(error, DisconnectError::OtherSubsystem { .. }),
+            "{error:?}"
+        );
+        let order = attribute(&root, "nvme0", "delete_controller");
+        assert_eq!(fs::read_to_string(order).expect("a file"), "");
+    }
+
+    #[test]
+    fn a_pcie_controller_is_refused() {
+        let root = host("trixie-one-path");
+        fs::write(attribute(&root, "nvme0", "transport"), "pcie\n").expect("a file");
+        let error = disconnect(&root, Duration::ZERO).expect_err("PCIe");
+        assert!(
+            error.to_string().starts_with("nvme0 is a PCIe controller"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_excluded_controller_is_refused() {
+        let root = host("trixie-one-path");
+        let list = "[exclusions]\nexclusion = nqn=nqn.2026-01.org.example:volume-1\n";
+        put(&root, "etc/nvme/exclusions.conf.d/site.conf", list);
+        let error = disconnect(&root, Duration::ZERO).expect_err("excluded");
+        assert!(
+            error.to_string().ends_with("exclusions.conf.d/site.conf"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_controller_that_was_never_live_is_said_to_be_so() {
+        let root = host("trixie-connecting");
+        fs::write(attribute(&root, "nvme0", "subsysnqn"), "(efault)\n").expect("a file");
+        let error = disconnect(&root, Duration::ZERO).expect_err("never live");
+        assert!(
+            matches!(error, DisconnectError::NeverLive { .. }),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn a_controller_that_outlives_the_deadline_is_reported() {
+        let root = host("trixie-one-path");
+        let error = disconnect(&root, Duration::ZERO).expect_err("a plain file deletes nothing");
+        assert!(
+            matches!(error, DisconnectError::StillThere { .. }),
+            "{error:?}"
+        );
+        let order = attribute(&root, "nvme0", "delete_controller");
+        assert_eq!(fs::read_to_string(order).expect("a file"), "1");
+    }
+}

@@ -200,3 +200,172 @@ fn adopted(controller: &Controller) -> Connected {
         state: controller.state.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::TcpListener;
+
+    use nvme_sysfs::Transport;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::fixture::{self, attribute, host, put, put_device};
+    use crate::token::TokenSet;
+
+    const DIAL: Duration = Duration::from_secs(5);
+
+    fn connect(root: &TempDir, options: &ConnectOptions) -> Result<Connected, ConnectError> {
+        Fabrics::at(root.path()).connect(options, DIAL)
+    }
+
+    /// Options for the trees' subsystem at a port of this very machine.
+    fn tcp(port: u16) -> ConnectOptions {
+        let mut builder = fixture::options(Transport::Tcp);
+        builder.traddr("127.0.0.1").trsvcid(port.to_string());
+        builder.build().expect("valid options")
+    }
+
+    /// A portal that answers.
+    fn portal() -> (TcpListener, u16) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("a bound socket").port();
+        (listener, port)
+    }
+
+    /// What the device was asked, none when it was only listed.
+    fn asked(root: &TempDir) -> Option<String> {
+        let text = fs::read_to_string(root.path().join("dev/nvme-fabrics")).expect("a device");
+        Some(text).filter(|text| text.starts_with("transport="))
+    }
+
+    #[test]
+    fn a_new_controller_is_connected_once_and_gets_our_name() {
+        let root = host("trixie-one-path");
+        let (_listener, port) = portal();
+        let options = tcp(port);
+        put_device(&root, &options, "instance=0,cntlid=2\n");
+        let connected = connect(&root, &options).expect("a controller");
+        assert_eq!(connected.controller, Instance(0));
+        assert_eq!(connected.how, ConnectHow::Created);
+        assert_eq!(connected.state, ControllerState::Live);
+        let text = asked(&root).expect("a request");
+        assert!(text.starts_with(options.encode().as_str()), "{text}");
+        let registry = Fabrics::at(root.path()).registry();
+        assert!(registry.is_ours(Instance(0)).expect("an entry"));
+    }
+
+    #[test]
+    fn an_existing_controller_is_adopted_without_network_or_kernel() {
+        for (tree, state) in [
+            ("trixie-one-path", ControllerState::Live),
+            ("bookworm-one-path", ControllerState::Live),
+            ("trixie-connecting", ControllerState::Connecting),
+        ] {
+            let root = host(tree);
+            let mut builder = fixture::options(Transport::Tcp);
+            let options = builder.traddr("10.0.0.2").build().expect("valid options");
+            let connected = connect(&root, &options).expect(tree);
+            assert_eq!(connected.how, ConnectHow::Adopted);
+            assert_eq!(
+                (connected.controller, connected.state),
+                (Instance(0), state)
+            );
+            let registry = Fabrics::at(root.path()).registry();
+            assert!(
+                !registry.is_ours(Instance(0)).expect("no entry"),
+                "not ours"
+            );
+        }
+    }
+
+    #[test]
+    fn a_duplicate_that_is_wanted_is_asked_for() {
+        let root = host("trixie-one-path");
+        let mut builder = fixture::options(Transport::Loop);
+        let options = builder.duplicate_connect().build().expect("valid options");
+        fs::write(attribute(&root, "nvme0", "transport"), "loop\n").expect("a file");
+        fs::write(attribute(&root, "nvme0", "address"), "\n").expect("a file");
+        put_device(&root, &options, "instance=0,cntlid=2\n");
+        let connected = connect(&root, &options).expect("a controller");
+        assert_eq!(connected.how, ConnectHow::Created);
+    }
+
+    #[test]
+    fn a_dead_portal_never_reaches_the_kernel() {
+        let root = host("trixie-one-path");
+        let (listener, port) = portal();
+        drop(listener);
+        let options = tcp(port);
+        put_device(&root, &options, "instance=0,cntlid=2\n");
+        let error = connect(&root, &options).expect_err("nobody listens");
+        assert!(matches!(error, ConnectError::Portal(_)), "{error:?}");
+        assert_eq!(asked(&root), None);
+    }
+
+    #[test]
+    fn an_option_that_the_kernel_lacks_is_named_before_it_is_asked() {
+        let root = host("trixie-one-path");
+        let (_listener, port) = portal();
+        let list = "instance=-1,cntlid=-1,transport=%s,traddr=%s,nqn=%s,hostnqn=%s,hostid=%s\n";
+        put(&root, "dev/nvme-fabrics", list);
+        let error = connect(&root, &tcp(port)).expect_err("no trsvcid");
+        let ConnectError::Unsupported { tokens } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(tokens, TokenSet::TRSVCID);
+    }
+
+    #[test]
+    fn a_conflicting_host_identity_is_found_before_the_dial() {
+        let root = host("trixie-one-path");
+        let mut builder = fixture::options(Transport::Tcp);
+        builder.hostid(
+            "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
+                .parse()
+                .expect("a UUID"),
+        );
+        let options = builder.traddr("192.0.2.1").build().expect("valid options");
+        let error = connect(&root, &options).expect_err("another hostid");
+        assert!(
+            matches!(error, ConnectError::HostIdConflict { .. }),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn an_excluded_controller_is_not_even_adopted() {
+        let root = host("trixie-one-path");
+        let list = "[exclusions]\nexclusion = traddr=10.0.0.2\n";
+        put(&root, "etc/nvme/exclusions.conf", list);
+        let mut builder = fixture::options(Transport::Tcp);
+        let options = builder.traddr("10.0.0.2").build().expect("valid options");
+        let error = connect(&root, &options).expect_err("excluded");
+        assert!(
+            error
+                .to_string()
+                .contains("excluded by \"traddr=10.0.0.2\""),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_controller_that_is_gone_at_once_is_reported() {
+        let root = host("trixie-one-path");
+        let (_listener, port) = portal();
+        let options = tcp(port);
+        put_device(&root, &options, "instance=9,cntlid=2\n");
+        let error = connect(&root, &options).expect_err("no such controller");
+        assert!(error.to_string().starts_with("nvme9 of "), "{error}");
+    }
+
+    #[test]
+    fn without_the_module_the_error_says_so() {
+        let root = host("trixie-one-path");
+        let error = Fabrics::at(root.path()).supported().expect_err("no device");
+        assert!(
+            error.to_string().contains("nvme_fabrics is not loaded"),
+            "{error}"
+        );
+    }
+}

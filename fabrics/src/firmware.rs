@@ -53,3 +53,86 @@ fn uuid_of_system_information(raw: &[u8]) -> Option<Uuid> {
 fn usable(uuid: Uuid) -> Option<Uuid> {
     Some(uuid).filter(|uuid| uuid.as_bytes() != &[0xff; 16])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::fixture::put;
+
+    const UUID: &str = "00112233-4455-6677-8899-aabbccddeeff";
+
+    fn root() -> TempDir {
+        tempfile::tempdir().expect("a temporary directory")
+    }
+
+    fn put_raw(root: &TempDir, uuid: [u8; 16]) {
+        put(root, "sys/firmware/dmi/entries/1-0/raw", "");
+        let mut raw = vec![1, 27, 1, 0, 1, 2, 3, 4];
+        raw.extend(uuid);
+        let path = root.path().join("sys/firmware/dmi/entries/1-0/raw");
+        fs::write(path, raw).expect("a file");
+    }
+
+    fn found(root: &TempDir) -> Option<(String, IdentitySource)> {
+        machine_uuid(root.path()).map(|(uuid, source)| (uuid.to_string(), source))
+    }
+
+    #[test]
+    fn product_uuid_comes_before_the_raw_entry_and_the_device_tree() {
+        let root = root();
+        assert_eq!(found(&root), None);
+        put(
+            &root,
+            "proc/device-tree/ibm,partition-uuid",
+            &format!("{UUID}\0"),
+        );
+        assert_eq!(
+            found(&root),
+            Some((UUID.to_owned(), IdentitySource::DeviceTree))
+        );
+        put_raw(&root, [0xab; 16]);
+        let (_, source) = found(&root).expect("a UUID");
+        assert_eq!(source, IdentitySource::DmiEntry);
+        put(&root, "sys/class/dmi/id/product_uuid", &format!("{UUID}\n"));
+        assert_eq!(
+            found(&root),
+            Some((UUID.to_owned(), IdentitySource::ProductUuid))
+        );
+    }
+
+    #[test]
+    fn the_first_three_fields_of_the_raw_entry_are_little_endian() {
+        let root = root();
+        put_raw(
+            &root,
+            [
+                0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd,
+                0xee, 0xff,
+            ],
+        );
+        assert_eq!(
+            found(&root),
+            Some((UUID.to_owned(), IdentitySource::DmiEntry))
+        );
+    }
+
+    #[test]
+    fn a_uuid_that_is_not_set_or_cut_short_identifies_nothing() {
+        let root = root();
+        for bytes in [[0; 16], [0xff; 16]] {
+            put_raw(&root, bytes);
+            assert_eq!(found(&root), None);
+        }
+        put(&root, "sys/firmware/dmi/entries/1-0/raw", "too short");
+        put(&root, "sys/class/dmi/id/product_uuid", "Not Settable\n");
+        put(&root, "proc/device-tree/ibm,partition-uuid", "");
+        assert_eq!(found(&root), None);
+        let zeros = "00000000-0000-0000-0000-000000000000\n";
+        put(&root, "sys/class/dmi/id/product_uuid", zeros);
+        assert_eq!(found(&root), None);
+    }
+}

@@ -119,3 +119,63 @@ fn is_gone(errno: Errno) -> bool {
 fn is_gone_error(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(is_gone)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::fixture::{VOLUME, attribute, host};
+
+    fn held(root: &tempfile::TempDir) -> HeldController {
+        HeldController::open(root.path(), Instance(0))
+            .expect("readable")
+            .expect("nvme0")
+    }
+
+    #[test]
+    fn a_captured_controller_is_held_and_read_through_its_symlink() {
+        let root = host("trixie-one-path");
+        let held = held(&root);
+        assert_eq!(
+            held.read("state").expect("readable").as_deref(),
+            Some("live")
+        );
+        assert_eq!(held.read("no_such_attribute").expect("readable"), None);
+        let named = Subsystem::Named(VOLUME.to_owned());
+        assert_eq!(held.subsysnqn().expect("readable"), named);
+        assert!(!held.is_gone().expect("readable"));
+    }
+
+    #[test]
+    fn what_was_held_stays_gone_when_its_number_is_reused() {
+        let root = host("trixie-one-path");
+        let held = held(&root);
+        let devices = root.path().join("sys/devices/virtual/nvme-fabrics/ctl");
+        fs::remove_file(attribute(&root, "nvme0", "state")).expect("a file");
+        fs::rename(devices.join("nvme0"), devices.join("dead")).expect("a directory");
+        fs::create_dir(devices.join("nvme0")).expect("a directory");
+        fs::write(attribute(&root, "nvme0", "state"), "live\n").expect("a file");
+        assert!(held.is_gone().expect("readable"));
+        assert!(!self::held(&root).is_gone().expect("readable"));
+    }
+
+    #[test]
+    fn a_controller_that_is_not_identified_has_no_subsystem() {
+        let root = host("trixie-one-path");
+        let held = held(&root);
+        for text in ["(efault)\n", "(null)\n", "\n", ""] {
+            fs::write(attribute(&root, "nvme0", "subsysnqn"), text).expect("a file");
+            assert_eq!(held.subsysnqn().expect("readable"), Subsystem::Unknown);
+        }
+        fs::remove_file(attribute(&root, "nvme0", "subsysnqn")).expect("a file");
+        assert_eq!(held.subsysnqn().expect("readable"), Subsystem::Gone);
+    }
+
+    #[test]
+    fn a_number_without_controller_is_none() {
+        let root = host("trixie-one-path");
+        let held = HeldController::open(root.path(), Instance(7)).expect("readable");
+        assert!(held.is_none());
+    }
+}

@@ -252,3 +252,142 @@ fn store(path: &Path, text: &str) -> io::Result<()> {
     }
     write_file(path, &format!("{text}\n"), Existing::Keep)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::fixture::{HOSTID, HOSTNQN, put};
+
+    const CUSTOM: &str = "nqn.2024-01.com.example:host1";
+
+    fn root() -> TempDir {
+        tempfile::tempdir().expect("a temporary directory")
+    }
+
+    fn load(root: &TempDir) -> Result<LoadedIdentity, IdentityError> {
+        HostIdentity::load(root.path())
+    }
+
+    /// The pair as text.
+    fn pair(loaded: &LoadedIdentity) -> (String, String) {
+        let identity = &loaded.identity;
+        (identity.hostnqn.to_string(), identity.hostid.to_string())
+    }
+
+    fn read(root: &TempDir, name: &str) -> String {
+        fs::read_to_string(root.path().join("etc/nvme").join(name)).expect(name)
+    }
+
+    #[test]
+    fn the_configured_pair_is_used_as_it_is() {
+        let root = root();
+        put(&root, "etc/nvme/hostnqn", &format!("{CUSTOM}\n"));
+        put(
+            &root,
+            "etc/nvme/hostid",
+            &format!("{}\n", HOSTID.to_uppercase()),
+        );
+        let loaded = load(&root).expect("a pair");
+        assert_eq!(loaded.source, IdentitySource::Configured);
+        assert_eq!(pair(&loaded), (CUSTOM.to_owned(), HOSTID.to_owned()));
+    }
+
+    #[test]
+    fn one_half_follows_from_the_uuid_of_the_other() {
+        for (name, text) in [("hostnqn", HOSTNQN), ("hostid", HOSTID)] {
+            let root = root();
+            put(&root, &format!("etc/nvme/{name}"), &format!("{text}\n"));
+            put(
+                &root,
+                "sys/class/dmi/id/product_uuid",
+                "00112233-4455-6677-8899-aabbccddeeff",
+            );
+            let loaded = load(&root).expect("a pair");
+            assert_eq!(
+                pair(&loaded),
+                (HOSTNQN.to_owned(), HOSTID.to_owned()),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn firmware_names_a_host_that_is_not_configured_and_nothing_is_stored() {
+        let root = root();
+        put(
+            &root,
+            "sys/class/dmi/id/product_uuid",
+            &format!("{HOSTID}\n"),
+        );
+        let loaded = HostIdentity::load_or_generate(root.path()).expect("a pair");
+        assert_eq!(loaded.source, IdentitySource::ProductUuid);
+        assert_eq!(pair(&loaded), (HOSTNQN.to_owned(), HOSTID.to_owned()));
+        assert!(!root.path().join("etc").exists());
+    }
+
+    #[test]
+    fn an_identity_is_generated_once_and_stays() {
+        let root = root();
+        let error = load(&root).expect_err("nothing names the host");
+        assert!(matches!(error, IdentityError::NotFound { .. }), "{error:?}");
+        let made = HostIdentity::load_or_generate(root.path()).expect("a new pair");
+        assert_eq!(made.source, IdentitySource::Generated);
+        let again = HostIdentity::load_or_generate(root.path()).expect("the stored pair");
+        assert_eq!(again.source, IdentitySource::Configured);
+        assert_eq!(again.identity, made.identity);
+        let (hostnqn, hostid) = pair(&made);
+        assert_eq!(read(&root, "hostnqn"), format!("{hostnqn}\n"));
+        assert_eq!(read(&root, "hostid"), format!("{hostid}\n"));
+        assert_eq!(hostnqn, format!("{UUID_NQN}{hostid}"));
+        assert_eq!(hostid.as_bytes()[14], b'4', "version 4");
+    }
+
+    #[test]
+    fn a_name_without_uuid_gets_a_hostid_of_its_own() {
+        let root = root();
+        put(&root, "etc/nvme/hostnqn", CUSTOM);
+        let error = load(&root).expect_err("no UUID");
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("no hostid: {CUSTOM}")),
+            "{error}"
+        );
+        let made = HostIdentity::load_or_generate(root.path()).expect("a hostid");
+        assert_eq!(read(&root, "hostnqn"), CUSTOM, "never overwritten");
+        assert_eq!(read(&root, "hostid"), format!("{}\n", made.identity.hostid));
+    }
+
+    #[test]
+    fn a_malformed_file_is_named_and_never_replaced() {
+        for (name, text) in [
+            ("hostnqn", ""),
+            ("hostnqn", "two\nlines"),
+            ("hostnqn", "a,b"),
+            ("hostid", "not-a-uuid"),
+            ("hostid", "00000000-0000-0000-0000-000000000000"),
+        ] {
+            let root = root();
+            put(&root, &format!("etc/nvme/{name}"), text);
+            let error = HostIdentity::load_or_generate(root.path()).expect_err(text);
+            let expected = format!("etc/nvme/{name} holds no valid {name}");
+            assert!(error.to_string().ends_with(&expected), "{error}");
+            assert!(error.source().is_some());
+            assert_eq!(read(&root, name), text);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_named() {
+        let root = root();
+        put(&root, "etc/nvme", "a file where a directory should be");
+        let error = store(&root.path().join("etc/nvme/hostid"), HOSTID).expect_err("a file");
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        let error = HostIdentity::load_or_generate(root.path()).expect_err("a file");
+        assert!(error.to_string().ends_with("etc/nvme/hostnqn"), "{error}");
+    }
+}

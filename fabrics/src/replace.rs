@@ -47,3 +47,34 @@ fn temporary_name(path: &Path) -> PathBuf {
     let own = std::process::id();
     path.with_file_name(format!(".{name}.{own}.tmp"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_new_file_is_whole_and_readable_by_all() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("hostid");
+        write_file(&path, "text\n", Existing::Keep).expect("a new file");
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "text\n");
+        let mode = fs::metadata(&path).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
+    }
+
+    #[test]
+    fn an_existing_file_is_kept_or_replaced_as_asked() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("hostid");
+        fs::write(&path, "old").expect("a file");
+        let error = write_file(&path, "new", Existing::Keep).expect_err("it exists");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "old");
+        write_file(&path, "new", Existing::Replace).expect("replaced");
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "new");
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
+    }
+}

@@ -257,3 +257,117 @@ fn check_values(tuning: &Tuning) -> Result<(), TuneError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::fixture::{attribute, host, volume};
+
+    const fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    fn tune(root: &TempDir, tuning: &Tuning) -> Result<(), TuneError> {
+        Fabrics::at(root.path()).tune(Instance(0), &volume(), tuning)
+    }
+
+    fn read(root: &TempDir, name: &str) -> String {
+        fs::read_to_string(attribute(root, "nvme0", name)).expect(name)
+    }
+
+    fn set(root: &TempDir, name: &str, text: &str) {
+        fs::write(attribute(root, "nvme0", name), text).expect(name);
+    }
+
+    #[test]
+    fn what_is_tuned_is_written_in_decimal_seconds() {
+        let root = host("trixie-one-path");
+        let tuning = Tuning {
+            ctrl_loss_tmo: Some(ControllerLoss::After(seconds(30))),
+            reconnect_delay: Some(seconds(5)),
+            fast_io_fail_tmo: Some(FastIoFail::After(seconds(15))),
+        };
+        tune(&root, &tuning).expect("tuned");
+        assert_eq!(read(&root, "ctrl_loss_tmo"), "30");
+        assert_eq!(read(&root, "reconnect_delay"), "5");
+        assert_eq!(read(&root, "fast_io_fail_tmo"), "15");
+    }
+
+    #[test]
+    fn ctrl_loss_tmo_stays_when_only_the_delay_is_tuned() {
+        let root = host("trixie-one-path");
+        set(&root, "ctrl_loss_tmo", "600\n");
+        let tuning = Tuning {
+            reconnect_delay: Some(seconds(5)),
+            ..Tuning::default()
+        };
+        tune(&root, &tuning).expect("tuned");
+        assert_eq!(read(&root, "ctrl_loss_tmo"), "600");
+    }
+
+    #[test]
+    fn a_value_that_the_kernel_shows_otherwise_is_an_error() {
+        let root = host("trixie-one-path");
+        let never = Tuning {
+            ctrl_loss_tmo: Some(ControllerLoss::Never),
+            ..Tuning::default()
+        };
+        // A plain file keeps the -1 that the kernel would show as "off".
+        let error = tune(&root, &never).expect_err("not kept");
+        assert!(
+            error.to_string().ends_with("is \"-1\" after writing -1"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_delay_of_zero_never_meets_a_write_of_ctrl_loss_tmo() {
+        let root = host("trixie-one-path");
+        set(&root, "reconnect_delay", "0\n");
+        set(&root, "ctrl_loss_tmo", "600\n");
+        let loss = Some(ControllerLoss::After(seconds(60)));
+        let mut tuning = Tuning {
+            ctrl_loss_tmo: loss,
+            ..Tuning::default()
+        };
+        let error = tune(&root, &tuning).expect_err("a division by zero");
+        assert!(matches!(error, TuneError::ZeroDelay { .. }), "{error:?}");
+        assert_eq!(read(&root, "ctrl_loss_tmo"), "600\n");
+        tuning.reconnect_delay = Some(seconds(2));
+        tune(&root, &tuning).expect("the delay is written first");
+        assert_eq!(read(&root, "ctrl_loss_tmo"), "60");
+    }
+
+    #[test]
+    fn times_out_of_range_are_refused_before_anything_is_written() {
+        let root = host("trixie-one-path");
+        let before = read(&root, "reconnect_delay");
+        for delay in [seconds(0), seconds(65536), Duration::from_millis(2500)] {
+            let tuning = Tuning {
+                reconnect_delay: Some(delay),
+                ..Tuning::default()
+            };
+            let error = tune(&root, &tuning).expect_err("out of range");
+            assert!(error.to_string().starts_with("reconnect_delay "), "{error}");
+        }
+        assert_eq!(read(&root, "reconnect_delay"), before);
+    }
+
+    #[test]
+    fn another_subsystem_and_a_missing_controller_are_refused() {
+        let root = host("trixie-one-path");
+        let fabrics = Fabrics::at(root.path());
+        let other = "nqn.2026-01.org.example:volume-11".parse().expect("a name");
+        let error = fabrics.tune(Instance(0), &other, &Tuning::default());
+        assert!(
+            matches!(error, Err(TuneError::OtherSubsystem { .. })),
+            "{error:?}"
+        );
+        let error = fabrics.tune(Instance(7), &volume(), &Tuning::default());
+        assert!(matches!(error, Err(TuneError::Missing { .. })), "{error:?}");
+    }
+}
