@@ -215,3 +215,131 @@ fn failure(entry: &DiscoveryEntry, source: DiscoverError) -> ReferralFailure {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use nvme_sysfs::Nqn;
+
+    use super::log::tests::entry;
+    use super::*;
+    use crate::fixture::{HOSTID, HOSTNQN, VOLUME, host};
+
+    const DISCOVERY: &str = "nqn.2014-08.org.nvmexpress.discovery";
+
+    /// Options for the discovery controller at `traddr`.
+    fn dc(traddr: &str) -> ConnectOptions {
+        let mut builder = ConnectOptions::builder(Transport::Tcp, Nqn::discovery());
+        builder.traddr(traddr).trsvcid("4420");
+        builder.hostnqn(HOSTNQN.parse().expect("a name"));
+        builder.hostid(HOSTID.parse().expect("a UUID"));
+        builder.build().expect("valid options")
+    }
+
+    fn log(entries: &[[u8; 1024]]) -> Log {
+        let decode = |bytes: &[u8; 1024]| DiscoveryEntry::decode(0, bytes).expect("an entry");
+        Log {
+            entries: entries.iter().map(decode).collect(),
+            malformed: Vec::new(),
+        }
+    }
+
+    fn refer_to(traddr: &str) -> [u8; 1024] {
+        entry(1, DISCOVERY, traddr)
+    }
+
+    #[test]
+    fn referrals_are_followed_and_each_controller_is_asked_once() {
+        let first = log(&[
+            entry(2, VOLUME, "192.0.2.1"),
+            refer_to("192.0.2.2"),
+            // The way back, in this log and in the next one.
+            refer_to("192.0.2.1"),
+        ]);
+        let mut asked = Vec::new();
+        let discovery = follow(&dc("192.0.2.1"), first, |options| {
+            asked.push(options.address().traddr.clone().unwrap_or_default());
+            Ok(log(&[
+                entry(2, VOLUME, "192.0.2.2"),
+                entry(2, VOLUME, "192.0.2.1"),
+                refer_to("192.0.2.1"),
+            ]))
+        });
+        assert_eq!(asked, ["192.0.2.2"]);
+        assert!(discovery.failures.is_empty());
+        let volumes = discovery
+            .entries
+            .iter()
+            .filter(|entry| entry.subtype == Subtype::Nvm);
+        let addresses: Vec<&str> = volumes.map(|entry| &entry.traddr[..]).collect();
+        assert_eq!(addresses, ["192.0.2.1", "192.0.2.2"], "each entry once");
+    }
+
+    #[test]
+    fn a_referral_that_fails_is_reported_beside_the_entries() {
+        let first = log(&[
+            refer_to("192.0.2.2"),
+            refer_to("name.example"),
+            entry(2, VOLUME, "192.0.2.1"),
+        ]);
+        let discovery = follow(&dc("192.0.2.1"), first, |_| {
+            Err(DiscoverError::NotDiscovery)
+        });
+        assert_eq!(discovery.entries.len(), 3);
+        let failures: Vec<String> = discovery.failures.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            failures,
+            [
+                "cannot follow the referral to tcp 192.0.2.2 4420",
+                "cannot follow the referral to tcp name.example 4420"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_chain_of_referrals_ends_after_eight_levels() {
+        let mut asked = 0;
+        let discovery = follow(&dc("192.0.2.1"), log(&[refer_to("198.51.100.0")]), |_| {
+            asked += 1;
+            Ok(log(&[refer_to(&format!("198.51.100.{asked}"))]))
+        });
+        assert_eq!(asked, 8);
+        assert!(matches!(
+            discovery.failures[0].source,
+            DiscoverError::TooDeep
+        ));
+    }
+
+    #[test]
+    fn the_wildcard_address_means_where_it_was_asked() {
+        for wildcard in ["0.0.0.0", "::"] {
+            let first = log(&[entry(2, VOLUME, wildcard)]);
+            let discovery = follow(&dc("192.0.2.1"), first, |_| Err(DiscoverError::TooDeep));
+            assert_eq!(discovery.entries[0].traddr, "192.0.2.1");
+        }
+    }
+
+    #[test]
+    fn a_subsystem_with_namespaces_is_not_asked() {
+        let root = host("trixie-one-path");
+        let mut builder = crate::fixture::options(Transport::Loop);
+        let options = builder.queue_size(16).build().expect("valid options");
+        let error = Fabrics::at(root.path()).discover(&options, Duration::ZERO);
+        assert!(
+            matches!(error, Err(DiscoverError::NotDiscovery)),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn a_controller_whose_log_cannot_be_read_is_deleted_all_the_same() {
+        let root = host("trixie-one-path");
+        let mut builder = crate::fixture::options(Transport::Loop);
+        let options = builder.discovery().build().expect("valid options");
+        crate::fixture::put_device(&root, &options, "instance=0,cntlid=1\n");
+        let error = Fabrics::at(root.path()).ask(&options, Duration::ZERO);
+        let error = error.expect_err("no /dev/nvme0");
+        assert!(matches!(error, DiscoverError::Open { .. }), "{error:?}");
+        let order = crate::fixture::attribute(&root, "nvme0", "delete_controller");
+        assert_eq!(std::fs::read_to_string(order).expect("a file"), "1");
+    }
+}

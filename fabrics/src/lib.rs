@@ -1,4 +1,44 @@
-//! Connect to NVMe over Fabrics subsystems through `/dev/nvme-fabrics`.
+//! Connect to NVMe over Fabrics subsystems by talking to the Linux kernel directly.
+//!
+//! A connect is one line of options written to `/dev/nvme-fabrics`. This crate makes that safe:
+//! the options are typed and checked, the TCP portal is dialled before the kernel's global lock
+//! is taken, what exists is adopted instead of failing, and the kernel's bare error numbers are
+//! turned into causes. It needs no nvme-cli, no libnvme and no udev, and it blocks: use a thread.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use nvme_fabrics::{ConnectOptions, Fabrics, HostIdentity};
+//! use nvme_sysfs::{ControllerLoss, Transport};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let host = HostIdentity::load_or_generate("/")?.identity;
+//! let nqn = "nqn.2024-01.com.example:volume-1".parse()?;
+//! let options = ConnectOptions::builder(Transport::Tcp, nqn)
+//!     .traddr("192.0.2.10")
+//!     .hostnqn(host.hostnqn)
+//!     .hostid(host.hostid)
+//!     .ctrl_loss_tmo(ControllerLoss::Never)
+//!     .build()?;
+//!
+//! let fabrics = Fabrics::at("/");
+//! let connected = fabrics.connect(&options, Duration::from_secs(3))?;
+//! println!("{} is {}", connected.controller, connected.state);
+//!
+//! fabrics.disconnect(connected.controller, options.nqn(), Duration::from_secs(60))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What it does, and where:
+//! - [`ConnectOptions`]: what to ask for; [`SupportedOptions`]: what the running kernel takes
+//! - [`Fabrics::connect`], [`Fabrics::disconnect`], [`Fabrics::tune`], [`Fabrics::discover`]
+//! - [`connect`]: the bare conversation with the device, for anything that reads and writes
+//! - [`ConnectError`] with its [`RetryClass`] and, from the kernel's log, its [`Cause`]
+//! - [`HostIdentity`]: hostnqn and hostid; [`Secret`]: DH-HMAC-CHAP keys
+//! - [`Registry`] and [`Exclusions`]: living together with libnvme 3 and nvme-stas
+//!
+//! Every path is taken below a root that the caller gives.
 
 mod address_rules;
 mod cause;

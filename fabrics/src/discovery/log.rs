@@ -357,3 +357,151 @@ impl fmt::Display for Subtype {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::fixture;
+
+    /// The bytes of an entry for `nqn` at `traddr`, otherwise as nvmet writes them.
+    pub(crate) fn entry(subtype: u8, nqn: &str, traddr: &str) -> [u8; ENTRY_LEN] {
+        let mut bytes = [0; ENTRY_LEN];
+        bytes[0..4].copy_from_slice(&[3, 1, subtype, 0]);
+        bytes[4..6].copy_from_slice(&7u16.to_le_bytes());
+        bytes[6..8].copy_from_slice(&0xffffu16.to_le_bytes());
+        bytes[8..10].copy_from_slice(&32u16.to_le_bytes());
+        put(&mut bytes, 32, "4420");
+        put(&mut bytes, 256, nqn);
+        put(&mut bytes, 512, traddr);
+        bytes
+    }
+
+    fn put(bytes: &mut [u8; ENTRY_LEN], start: usize, text: &str) {
+        bytes[start..start + text.len()].copy_from_slice(text.as_bytes());
+    }
+
+    fn base() -> ConnectOptions {
+        let mut builder = fixture::options(Transport::Tcp);
+        builder.traddr("192.0.2.1").host_iface("eth0");
+        builder.build().expect("valid options")
+    }
+
+    #[test]
+    fn an_entry_is_read_field_by_field() {
+        let mut bytes = entry(2, fixture::VOLUME, "192.0.2.9");
+        bytes[3] = 0b110;
+        bytes[10] = 0b11;
+        bytes[768] = 2;
+        let entry = DiscoveryEntry::decode(0, &bytes).expect("an entry");
+        let expected = DiscoveryEntry {
+            transport: Transport::Tcp,
+            address_family: AddressFamily::Ipv4,
+            subtype: Subtype::Nvm,
+            secure_channel: SecureChannel::NotRequired,
+            disable_sqflow: true,
+            portid: 7,
+            cntlid: ControllerId::Dynamic,
+            asqsz: 32,
+            eflags: EntryFlags::DUPRETINFO | EntryFlags::EPCSD,
+            subnqn: fixture::volume(),
+            traddr: "192.0.2.9".to_owned(),
+            trsvcid: "4420".to_owned(),
+            sectype: Some(TcpSecurity::Tls13),
+        };
+        assert_eq!(entry, expected);
+    }
+
+    #[test]
+    fn padding_is_blanks_or_nuls_and_a_full_field_needs_no_end() {
+        let mut bytes = entry(2, fixture::VOLUME, "192.0.2.9   ");
+        bytes[32..64].fill(b'4');
+        bytes[700] = b'x';
+        let entry = DiscoveryEntry::decode(0, &bytes).expect("an entry");
+        assert_eq!(entry.traddr, "192.0.2.9");
+        assert_eq!(entry.trsvcid, "4".repeat(32));
+    }
+
+    #[test]
+    fn fibre_channel_names_get_their_colon() {
+        let mut bytes = entry(2, fixture::VOLUME, "nn-0x1,pn-0x2");
+        bytes[0] = 2;
+        let entry = DiscoveryEntry::decode(0, &bytes).expect("an entry");
+        assert_eq!((entry.transport, entry.sectype), (Transport::Fc, None));
+        assert_eq!(entry.traddr, "nn-0x1:pn-0x2");
+    }
+
+    #[test]
+    fn unknown_numbers_are_kept() {
+        let mut bytes = entry(9, fixture::VOLUME, "x");
+        bytes[0] = 77;
+        bytes[1] = 78;
+        bytes[3] = 0b11;
+        bytes[6..8].copy_from_slice(&5u16.to_le_bytes());
+        let entry = DiscoveryEntry::decode(0, &bytes).expect("an entry");
+        assert_eq!(entry.transport, Transport::Other("77".to_owned()));
+        assert_eq!(entry.address_family, AddressFamily::Other(78));
+        assert_eq!(entry.subtype, Subtype::Other(9));
+        assert_eq!(entry.secure_channel, SecureChannel::Reserved);
+        assert_eq!(entry.cntlid, ControllerId::Fixed(5));
+    }
+
+    #[test]
+    fn nonsense_is_told_with_its_position() {
+        let decode = |bytes: &[u8]| {
+            let malformed = DiscoveryEntry::decode(3, bytes).expect_err("nonsense");
+            malformed.to_string()
+        };
+        let start = "entry 3 of the discovery log: ";
+        assert_eq!(decode(&[0; 20]), format!("{start}has 20 bytes"));
+        assert!(decode(&[0; ENTRY_LEN]).starts_with(&format!("{start}subnqn: ")));
+        let traddr = decode(&entry(2, fixture::VOLUME, "192.0.2.9\x1b[2J"));
+        assert_eq!(traddr, format!("{start}traddr is not printable ASCII"));
+        let subnqn = decode(&entry(2, "nqn.2024-01.a:b\nc", "192.0.2.9"));
+        assert_eq!(subnqn, format!("{start}subnqn is not printable ASCII"));
+        assert!(decode(&entry(2, "a,b", "192.0.2.9")).starts_with(start));
+    }
+
+    #[test]
+    fn a_header_is_little_endian_and_of_format_0() {
+        let mut bytes = [0; HEADER_LEN];
+        bytes[0] = 5;
+        bytes[9] = 1;
+        let header = DiscoveryHeader::decode(&bytes).expect("a header");
+        assert_eq!((header.genctr, header.numrec), (5, 256));
+        bytes[16] = 1;
+        assert_eq!(
+            DiscoveryHeader::decode(&bytes),
+            Err(HeaderError::Format { recfmt: 1 })
+        );
+        let truncated = DiscoveryHeader::decode(&bytes[..17]);
+        assert_eq!(truncated, Err(HeaderError::Truncated { len: 17 }));
+    }
+
+    #[test]
+    fn an_entry_is_connected_from_the_host_that_found_it() {
+        let mut bytes = entry(2, fixture::VOLUME, "192.0.2.9");
+        bytes[3] = 0b101;
+        bytes[768] = 2;
+        let entry = DiscoveryEntry::decode(0, &bytes).expect("an entry");
+        let options = entry.builder(&base()).build().expect("valid options");
+        let text = options.encode().as_str().to_owned();
+        assert!(text.contains(",host_iface=eth0,"), "{text}");
+        assert!(text.contains(",disable_sqflow,"), "{text}");
+        assert!(text.ends_with(",tls"), "{text}");
+        assert_eq!(options.hostnqn(), base().hostnqn());
+    }
+
+    #[test]
+    fn a_referral_to_a_unique_name_is_marked_as_discovery() {
+        let decode = |subtype, nqn: &str| {
+            let bytes = entry(subtype, nqn, "192.0.2.9");
+            let entry = DiscoveryEntry::decode(0, &bytes).expect("an entry");
+            let options = entry.builder(&base()).build().expect("valid options");
+            options.encode().as_str().contains(",discovery")
+        };
+        assert!(decode(1, "nqn.2024-01.com.example:disc"));
+        assert!(decode(3, "nqn.2024-01.com.example:disc"));
+        assert!(!decode(1, "nqn.2014-08.org.nvmexpress.discovery"));
+        assert!(!decode(2, fixture::VOLUME));
+    }
+}
