@@ -17,16 +17,15 @@ pub(crate) enum Damage {
     EmulatorFault,
 }
 
-/// Judges one line. The words are those of `panic()` (kernel/panic.c) and of the x86 oops (arch/x86/kernel/dumpstack.c
-/// and arch/x86/mm/fault.c).
+/// Judges one line. The words are those of `panic()` (kernel/panic.c), of `BUG()` (lib/bug.c), of a bad page fault
+/// (arch/x86/mm/fault.c) and of every oops: `__die_header` (arch/x86/kernel/dumpstack.c) counts them as `[#1]`, `[#2]`.
 pub(crate) fn judge(line: &str) -> Damage {
-    const BROKEN: [&str; 6] = [
+    const BROKEN: [&str; 5] = [
         "Kernel panic - not syncing",
-        "Oops: ",
+        "kernel BUG at ",
         "BUG: unable to handle page fault",
         "BUG: kernel NULL pointer dereference",
-        "general protection fault",
-        "kernel BUG at ",
+        " [#",
     ];
     if line.contains("Oops: int3") {
         Damage::EmulatorFault
@@ -42,7 +41,7 @@ pub(crate) fn ends_trace(line: &str) -> bool {
     line.contains("---[ end ")
 }
 
-/// The last lines of the console, and the worst that they said.
+/// The last lines of the console.
 #[derive(Debug, Default)]
 pub(crate) struct Console {
     lines: VecDeque<String>,
@@ -73,7 +72,7 @@ mod tests {
         for line in [
             "[    2.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100",
             "[   10.0] Oops: 0000 [#1] PREEMPT SMP NOPTI",
-            "[   10.0] Oops: general protection fault, probably for non-canonical address",
+            "[   10.0] general protection fault, probably for non-canonical address 0x6b6b: 0000 [#1] PREEMPT SMP",
             "[   10.0] BUG: kernel NULL pointer dereference, address: 0000000000000010",
             "[   10.0] kernel BUG at fs/ext4/inode.c:2719!",
         ] {
@@ -95,6 +94,7 @@ mod tests {
             "[    9.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
             "[    9.0] ------------[ cut here ]------------",
             "[    9.0] nvme nvme0: reconnecting",
+            "[    9.0] traps: nvmeof-csi[80] general protection fault ip:7f sp:7f error:0",
             "",
         ] {
             assert_eq!(judge(line), Damage::None, "{line}");

@@ -4,13 +4,11 @@
 //! depmod. What is there is used without asking the network; to get a newer kernel, delete it.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::apt::{Apt, AptError};
 use crate::command::{self, CommandError, find_program};
-use crate::modules;
 use crate::place::{self, Kernels};
 use crate::store::{self, StoreError};
 use crate::suite::Suite;
@@ -29,16 +27,6 @@ pub struct Kernel {
     pub image: PathBuf,
     /// Its directory of modules, with `modules.dep`.
     pub modules: PathBuf,
-}
-
-impl Kernel {
-    /// Whether the kernel has a module of this name, as a file or built in; `-` and `_` are the same.
-    ///
-    /// # Errors
-    /// The error of reading the kernel's lists of modules.
-    pub fn has_module(&self, name: &str) -> io::Result<bool> {
-        modules::is_known(&self.modules, name)
-    }
 }
 
 /// Why there is no kernel.

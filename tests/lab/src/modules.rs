@@ -70,50 +70,16 @@ pub struct Selection {
 /// # Errors
 /// The error of reading `modules.dep`, or a `modules.builtin` that is there.
 pub fn select(modules: &Path) -> io::Result<Selection> {
-    let Lists {
-        dependencies,
-        built_in,
-    } = Lists::read(modules)?;
+    let dependencies = fs::read_to_string(modules.join("modules.dep"))?;
+    let built_in = match fs::read_to_string(modules.join("modules.builtin")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        result => result?,
+    };
     let mut selection = order(&dependencies, &built_in, &WANTED);
     for module in &mut selection.load {
         module.path = modules.join(&module.path);
     }
     Ok(selection)
-}
-
-/// Whether a kernel's directory of modules lists `name`, as a file or as built in.
-pub(crate) fn is_known(modules: &Path, name: &str) -> io::Result<bool> {
-    let name = name.replace('-', "_");
-    let Lists {
-        dependencies,
-        built_in,
-    } = Lists::read(modules)?;
-    let files = dependencies
-        .lines()
-        .filter_map(|line| line.split(':').next());
-    Ok(files
-        .chain(built_in.lines())
-        .any(|path| module_name(path) == name))
-}
-
-/// The text of a kernel's two lists.
-struct Lists {
-    dependencies: String,
-    built_in: String,
-}
-
-impl Lists {
-    fn read(modules: &Path) -> io::Result<Self> {
-        let dependencies = fs::read_to_string(modules.join("modules.dep"))?;
-        let built_in = match fs::read_to_string(modules.join("modules.builtin")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            result => result?,
-        };
-        Ok(Self {
-            dependencies,
-            built_in,
-        })
-    }
 }
 
 /// Each line of modules.dep is `file: dependency…`, all of them, the one to load first standing last.
