@@ -3,7 +3,8 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use kernel_lab::{Suite, kernels, modules};
+use kernel_lab::modules::{self, Absent};
+use kernel_lab::{Suite, kernels};
 
 use super::{Outcome, chain};
 
@@ -16,13 +17,18 @@ pub(crate) fn run(_: &Arguments) -> Outcome {
     for suite in Suite::ALL {
         match kernels::find(suite) {
             Ok(kernel) => {
-                let absent = modules::select(&kernel.modules)?.absent;
                 writeln!(
                     out,
-                    "{suite}: {} {} absent modules: {absent:?}",
+                    "{suite}: Linux {} {}",
                     kernel.release,
                     kernel.image.display()
                 )?;
+                for absent in modules::select(&kernel.modules)?.absent {
+                    match absent {
+                        Absent::BuiltIn(name) => writeln!(out, "    {name} is built in")?,
+                        Absent::Missing(name) => writeln!(out, "    {name} is missing")?,
+                    }
+                }
             }
             Err(error) => writeln!(out, "{suite}: {}", chain(&error))?,
         }
