@@ -285,72 +285,90 @@ mod tests {
         cause([record], &options())
     }
 
+    fn assert_causes(cases: &[(&str, Cause)]) {
+        for (record, expected) in cases {
+            assert_eq!(cause_of(record).as_ref(), Some(expected), "{record}");
+        }
+    }
+
     #[test]
-    fn every_known_message_about_our_call_has_its_cause() {
-        let cases = [
+    fn what_the_target_says_about_our_subsystem_and_host_is_known() {
+        let allowed = format!("Connect for subsystem {VOLUME} is not allowed, hostnqn: {HOSTNQN}");
+        let subsystem = format!("Connect Invalid Data Parameter, subsysnqn \"{VOLUME}\"");
+        let host = format!("Connect Invalid Data Parameter, hostnqn \"{HOSTNQN}\"");
+        let discovery = format!("Subsystem {VOLUME} is not a discovery controller");
+        let duplicate = format!("Duplicate cntlid 1 with nvme0, subsys {VOLUME}, rejecting");
+        for (text, expected) in [
+            (allowed, Cause::HostNotAllowed),
+            (subsystem, Cause::UnknownSubsystem),
+            (host, Cause::InvalidHostNqn),
+            (discovery, Cause::NotDiscovery),
+            (duplicate, Cause::DuplicateCntlid),
+        ] {
+            assert_causes(&[(&format!("nvme nvme0: {text}"), expected)]);
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_says_about_our_options_is_known() {
+        let pair = |one, other| format!("nvme_fabrics: found same {one} but different {other}");
+        let hostnqn = format!("hostnqn {HOSTNQN}");
+        let hostid = format!("hostid {HOSTID}");
+        assert_causes(&[
+            (&pair(&hostnqn, &hostid), Cause::HostIdConflict),
+            (&pair(&hostid, &hostnqn), Cause::HostIdConflict),
             (
-                format!(
-                    "nvme nvme0: Connect for subsystem {VOLUME} is not allowed, hostnqn: {HOSTNQN}"
-                ),
-                Cause::HostNotAllowed,
-            ),
-            (
-                format!("nvme nvme0: Connect Invalid Data Parameter, subsysnqn \"{VOLUME}\""),
-                Cause::UnknownSubsystem,
-            ),
-            (
-                format!("nvme nvme0: Connect Invalid Data Parameter, hostnqn \"{HOSTNQN}\""),
-                Cause::InvalidHostNqn,
-            ),
-            (
-                format!("nvme_fabrics: found same hostnqn {HOSTNQN} but different hostid {HOSTID}"),
-                Cause::HostIdConflict,
-            ),
-            (
-                format!("nvme_fabrics: found same hostid {HOSTID} but different hostnqn {HOSTNQN}"),
-                Cause::HostIdConflict,
-            ),
-            (
-                "nvme_fabrics: unknown parameter or missing value 'tos=1' in ctrl creation request"
-                    .to_owned(),
+                "nvme_fabrics: unknown parameter or missing value 'tos=1' in ctrl creation request",
                 Cause::UnknownOption(TokenSet::TOS),
             ),
             (
-                "nvme_fabrics: invalid parameter 'tos=%d'".to_owned(),
+                "nvme_fabrics: invalid parameter 'tos=%d'",
                 Cause::NotForTransport(TokenSet::TOS),
             ),
             (
-                "nvme_fabrics: missing parameter 'host_traddr=%s'".to_owned(),
+                "nvme_fabrics: missing parameter 'host_traddr=%s'",
                 Cause::MissingOption(TokenSet::HOST_TRADDR),
             ),
             (
-                "nvme_fabrics: no handler found for transport tcp.".to_owned(),
+                "nvme_fabrics: no handler found for transport tcp.",
                 Cause::NoTransport,
             ),
+        ]);
+    }
+
+    #[test]
+    fn what_is_said_about_the_association_is_known() {
+        assert_causes(&[
             (
-                format!("nvme nvme1: Duplicate cntlid 1 with nvme0, subsys {VOLUME}, rejecting"),
-                Cause::DuplicateCntlid,
-            ),
-            (
-                format!("nvme nvme0: Subsystem {VOLUME} is not a discovery controller"),
-                Cause::NotDiscovery,
-            ),
-            (
-                "nvme nvme0: Connect command failed, error wo/DNR bit: 386".to_owned(),
+                "nvme nvme0: Connect command failed, error wo/DNR bit: 386",
                 Cause::ConnectStatus(386),
             ),
             (
-                "nvme nvme0: qid 0: authentication failed".to_owned(),
+                "nvme nvme0: Connect command failed: controller is busy or not available",
+                Cause::ControllerBusy,
+            ),
+            (
+                "nvme nvme0: Connect command failed: authentication required",
+                Cause::AuthRequired,
+            ),
+            (
+                "nvme nvme0: qid 0: authentication failed",
                 Cause::AuthFailed,
             ),
             (
-                "nvme_tcp: queue 0: bad pfv returned 7".to_owned(),
-                Cause::BadHandshake,
+                "nvme nvme0: qid 0: authentication setup failed",
+                Cause::AuthFailed,
             ),
-        ];
-        for (record, expected) in cases {
-            assert_eq!(cause_of(&record), Some(expected), "{record}");
-        }
+            (
+                "nvme nvme0: Subsystem does not support multiple controllers",
+                Cause::SingleController,
+            ),
+            (
+                "nvme nvme0: controller returned incorrect NQN: \"x\".",
+                Cause::WrongNqn,
+            ),
+            ("nvme_tcp: queue 0: bad pfv returned 7", Cause::BadHandshake),
+        ]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! until the kernel has flushed and shut the controller down, tens of seconds if the target is
 //! gone: a caller with a deadline of its own gives it a thread.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use nvme_sysfs::{Instance, Nqn, Transport, TransportAddress, UeventSocket, UeventSocketError};
 use rustix::io::Errno;
 
-use crate::exclusions::{Connection, ExclusionsError};
+use crate::exclusions::{Candidate, ExclusionsError};
 use crate::fabrics::Fabrics;
 use crate::held::{HeldController, Subsystem};
 
@@ -107,6 +108,8 @@ enum Attempt {
     Gone,
     /// The kernel took the order.
     Accepted,
+    /// Somebody else's order was taken before.
+    Elsewhere,
     /// Never live so far.
     TooEarly,
 }
@@ -142,7 +145,8 @@ impl Fabrics {
             None => Disconnected::AlreadyGone,
         };
         if let Err(error) = self.registry().remove_dead(controller) {
-            tracing::warn!(%controller, %error, "cannot remove the owner of a dead controller");
+            let error: &(dyn Error + 'static) = &error;
+            tracing::warn!(%controller, error, "cannot remove the owner of a dead controller");
         }
         Ok(outcome)
     }
@@ -162,14 +166,14 @@ impl Fabrics {
         let nqn = read("subsysnqn")?.and_then(|text| text.trim().parse().ok());
         let hostnqn = read("hostnqn")?.and_then(|text| text.trim().parse().ok());
         let hostid = read("hostid")?.and_then(|text| text.trim().parse().ok());
-        let connection = Connection {
+        let candidate = Candidate {
             transport: &transport,
             address: &address,
             nqn: nqn.as_ref(),
             hostnqn: hostnqn.as_ref(),
             hostid: hostid.as_ref(),
         };
-        match self.exclusions()?.find(&connection) {
+        match self.exclusions()?.find(&candidate) {
             Some(entry) => Err(DisconnectError::Excluded {
                 controller,
                 entry: entry.text.clone(),
@@ -202,14 +206,14 @@ pub(crate) fn delete(
         if held.is_gone().map_err(|source| failed(held, source))? {
             return Ok(match last {
                 Attempt::Accepted => Disconnected::Deleted,
-                Attempt::Gone | Attempt::TooEarly => Disconnected::AlreadyGone,
+                _ => Disconnected::AlreadyGone,
             });
         }
         if Instant::now() >= until {
             let waited = started.elapsed();
             return Err(match last {
-                Attempt::Accepted => DisconnectError::StillThere { controller, waited },
-                Attempt::Gone | Attempt::TooEarly => DisconnectError::NeverLive { controller },
+                Attempt::TooEarly => DisconnectError::NeverLive { controller },
+                _ => DisconnectError::StillThere { controller, waited },
             });
         }
         // A removal and a first "connected" are announced; whatever wakes it, it looks again.
@@ -242,8 +246,8 @@ fn attempt(
     }
     match held.write("delete_controller", "1") {
         Ok(Some(())) => Ok(Attempt::Accepted),
-        // The file vanishes as soon as somebody's order is taken: that one is waited for.
-        Ok(None) => Ok(Attempt::Accepted),
+        // The file vanishes as soon as an order is taken: somebody else's is waited for.
+        Ok(None) => Ok(Attempt::Elsewhere),
         Err(error) if Errno::from_io_error(&error) == Some(Errno::BUSY) => Ok(Attempt::TooEarly),
         Err(source) => Err(failed(held, source)),
     }

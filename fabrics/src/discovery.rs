@@ -111,14 +111,19 @@ impl Fabrics {
         if !options.is_discovery() {
             return Err(DiscoverError::NotDiscovery);
         }
-        let first = self.ask(options, dial_timeout)?;
+        let first = self.ask(options, dial_timeout, REMOVAL)?;
         Ok(follow(options, first, |referral| {
-            self.ask(referral, dial_timeout)
+            self.ask(referral, dial_timeout, REMOVAL)
         }))
     }
 
     /// One discovery controller: connect, read, delete.
-    fn ask(&self, options: &ConnectOptions, dial_timeout: Duration) -> Result<Log, DiscoverError> {
+    fn ask(
+        &self,
+        options: &ConnectOptions,
+        dial_timeout: Duration,
+        removal: Duration,
+    ) -> Result<Log, DiscoverError> {
         self.check_host(options)?;
         if let Some(portal) = options.portal() {
             portal.dial(dial_timeout).map_err(ConnectError::from)?;
@@ -126,7 +131,7 @@ impl Fabrics {
         let created = self.create(options)?;
         let log = self.read_log_of(&created);
         // Whatever came of the reading, the controller goes; the reading's error is told first.
-        let deleted = delete(&created.held, created.controller, Expected::Held, REMOVAL);
+        let deleted = delete(&created.held, created.controller, Expected::Held, removal);
         let log = log?;
         deleted?;
         Ok(log)
@@ -336,7 +341,7 @@ mod tests {
         let mut builder = crate::fixture::options(Transport::Loop);
         let options = builder.discovery().build().expect("valid options");
         crate::fixture::put_device(&root, &options, "instance=0,cntlid=1\n");
-        let error = Fabrics::at(root.path()).ask(&options, Duration::ZERO);
+        let error = Fabrics::at(root.path()).ask(&options, Duration::ZERO, Duration::ZERO);
         let error = error.expect_err("no /dev/nvme0");
         assert!(matches!(error, DiscoverError::Open { .. }), "{error:?}");
         let order = crate::fixture::attribute(&root, "nvme0", "delete_controller");

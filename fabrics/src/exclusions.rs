@@ -3,7 +3,7 @@
 //!
 //! Format: in a section `[exclusions]`, one entry a line, `exclusion = key=value;key=value`, with
 //! the keys transport, traddr, trsvcid, nqn, host-traddr, host-iface, hostnqn, hostid. An entry
-//! matches a connection when every key it has is equal there; addresses compare by value. A
+//! matches a controller when every key it has is equal there; addresses compare by value. A
 //! malformed entry matches nothing, as for libnvme, and is listed in [`Exclusions::ignored`].
 
 use std::fs;
@@ -12,6 +12,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use nvme_sysfs::{Nqn, Transport, TransportAddress, Uuid};
+
+use crate::bounded::read_text;
 
 /// The keys an entry may have, as nvme-cli spells its options.
 const KEYS: [&str; 8] = [
@@ -24,6 +26,9 @@ const KEYS: [&str; 8] = [
     "hostnqn",
     "hostid",
 ];
+
+/// libnvme's own limit of one list.
+const MAX_LIST: usize = 1024 * 1024;
 
 /// The exclusions of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,9 +58,9 @@ pub struct IgnoredLine {
     pub reason: String,
 }
 
-/// A connection, made or to be made, for comparison with the entries.
+/// A controller, existing or wanted, for comparison with the entries.
 #[derive(Debug, Clone, Copy)]
-pub struct Connection<'a> {
+pub struct Candidate<'a> {
     /// Its transport.
     pub transport: &'a Transport,
     /// Its address.
@@ -89,7 +94,7 @@ impl Exclusions {
         let mut files = vec![etc.join("exclusions.conf")];
         files.extend(drop_ins(&etc.join("exclusions.conf.d"))?);
         for path in files {
-            match fs::read_to_string(&path) {
+            match read_text(&path, MAX_LIST) {
                 Ok(text) => exclusions.parse(&path, &text),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(source) => return Err(ExclusionsError { path, source }),
@@ -98,10 +103,10 @@ impl Exclusions {
         Ok(exclusions)
     }
 
-    /// The first entry that matches `connection`.
+    /// The first entry that matches `candidate`.
     #[must_use]
-    pub fn find(&self, connection: &Connection<'_>) -> Option<&Exclusion> {
-        self.entries.iter().find(|entry| entry.matches(connection))
+    pub fn find(&self, candidate: &Candidate<'_>) -> Option<&Exclusion> {
+        self.entries.iter().find(|entry| entry.matches(candidate))
     }
 
     /// Lines that look like entries and match nothing.
@@ -144,20 +149,20 @@ impl Exclusions {
 }
 
 impl Exclusion {
-    fn matches(&self, connection: &Connection<'_>) -> bool {
+    fn matches(&self, candidate: &Candidate<'_>) -> bool {
         self.fields.iter().all(|(key, wanted)| {
-            let address = connection.address;
+            let address = candidate.address;
             let found = match *key {
-                "transport" => Some(connection.transport.to_string()),
+                "transport" => Some(candidate.transport.to_string()),
                 "traddr" => address.traddr.clone(),
                 "trsvcid" => address.trsvcid.clone(),
-                "nqn" => connection.nqn.map(ToString::to_string),
+                "nqn" => candidate.nqn.map(ToString::to_string),
                 "host-traddr" => address.host_traddr.clone(),
                 "host-iface" => address.host_iface.clone(),
-                "hostnqn" => connection.hostnqn.map(ToString::to_string),
-                _ => connection.hostid.map(ToString::to_string),
+                "hostnqn" => candidate.hostnqn.map(ToString::to_string),
+                _ => candidate.hostid.map(ToString::to_string),
             };
-            found.is_some_and(|found| same(key, wanted, &found, connection.transport))
+            found.is_some_and(|found| same(key, wanted, &found, candidate.transport))
         })
     }
 }
@@ -256,7 +261,7 @@ mod tests {
             trsvcid: Some("4420".to_owned()),
             ..TransportAddress::default()
         };
-        let connection = Connection {
+        let candidate = Candidate {
             transport: &Transport::Tcp,
             address: &address,
             nqn: Some(&nqn),
@@ -264,7 +269,7 @@ mod tests {
             hostid: None,
         };
         let list = parsed(&format!("[exclusions]\nexclusion = {entry}\n"));
-        list.find(&connection).is_some()
+        list.find(&candidate).is_some()
     }
 
     #[test]
@@ -277,7 +282,7 @@ mod tests {
             !excludes("nqn=nqn.2024-01.com.example:vol"),
             "no substrings"
         );
-        assert!(!excludes("host-iface=eth0"), "the connection has none");
+        assert!(!excludes("host-iface=eth0"), "the controller has none");
     }
 
     #[test]

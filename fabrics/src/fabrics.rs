@@ -4,6 +4,7 @@
 //! can be made without the kernel comes before the kernel is asked, because its connects are
 //! serialised for the whole host and its errors are bare numbers.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use nvme_sysfs::{Controller, ControllerState, Instance, Nqn, Sysfs, Tree};
 
 use crate::device::{connect, open_device};
 use crate::error::ConnectError;
-use crate::exclusions::{Connection, Exclusions, ExclusionsError};
+use crate::exclusions::{Candidate, Exclusions, ExclusionsError};
 use crate::existing::{Candidates, check_host_identity, find_existing};
 use crate::held::HeldController;
 use crate::kmsg::{KernelLog, explained};
@@ -163,8 +164,9 @@ impl Fabrics {
             nqn: created.nqn.clone(),
         })?;
         // A volume that works is worth more than its entry in a registry.
-        if let Err(error) = self.registry().claim(controller) {
-            tracing::warn!(%controller, %error, "cannot record the owner of a controller");
+        if let Err(error) = self.registry().claim_held(controller, &created.held) {
+            let error: &(dyn Error + 'static) = &error;
+            tracing::warn!(%controller, error, "cannot record the owner of a controller");
         }
         Ok(Connected {
             controller,
@@ -175,14 +177,14 @@ impl Fabrics {
 
     fn check_excluded(&self, options: &ConnectOptions) -> Result<(), ConnectError> {
         let exclusions = self.exclusions()?;
-        let connection = Connection {
+        let candidate = Candidate {
             transport: options.transport(),
             address: options.address(),
             nqn: Some(options.nqn()),
             hostnqn: options.hostnqn(),
             hostid: options.hostid(),
         };
-        match exclusions.find(&connection) {
+        match exclusions.find(&candidate) {
             Some(entry) => Err(ConnectError::Excluded {
                 nqn: options.nqn().clone(),
                 entry: entry.text.clone(),

@@ -14,11 +14,15 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::{Nqn, ParseIdentityError, ParseNqnError, Uuid};
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::bounded::read_text;
 use crate::firmware::machine_uuid;
 use crate::replace::{Existing, write_file};
 
 /// What stands before the UUID in the NQN of a host that has no name of its own.
 const UUID_NQN: &str = "nqn.2014-08.org.nvmexpress:uuid:";
+
+/// Longer than either file.
+const MAX_FILE: usize = 4096;
 
 /// The pair that names a host. The kernel wants it to be 1:1 on each host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,7 +219,7 @@ impl Files {
 
 /// The trimmed content of a file, `None` when there is no such file.
 fn read_line(path: &Path) -> Result<Option<String>, IdentityError> {
-    match fs::read_to_string(path) {
+    match read_text(path, MAX_FILE) {
         Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => {

@@ -41,6 +41,7 @@
 //! Every path is taken below a root that the caller gives.
 
 mod address_rules;
+mod bounded;
 mod cause;
 mod device;
 mod disconnect;
@@ -82,7 +83,7 @@ pub use discovery::{
 };
 pub use encode::{EncodedOptions, MAX_ENCODED};
 pub use error::{ConnectError, Explanation};
-pub use exclusions::{Connection, Exclusion, Exclusions, ExclusionsError, IgnoredLine};
+pub use exclusions::{Candidate, Exclusion, Exclusions, ExclusionsError, IgnoredLine};
 pub use fabrics::{ConnectHow, Connected, Fabrics};
 pub use identity::{HostIdentity, IdentityError, IdentitySource, LoadedIdentity};
 pub use key_serial::{KeySerial, ParseKeySerialError};

@@ -15,11 +15,15 @@ use std::path::{Path, PathBuf};
 
 use nvme_sysfs::Instance;
 
+use crate::bounded::read_text;
 use crate::held::HeldController;
 use crate::replace::{Existing, write_file};
 
 /// The name under which this crate owns controllers.
 pub const OWNER: &str = "nvmeof-csi";
+
+/// Longer than the name of any owner.
+const MAX_ATTRIBUTE: usize = 4096;
 
 /// The ownership registry below one root.
 #[derive(Debug, Clone)]
@@ -85,9 +89,24 @@ impl Registry {
     /// # Errors
     /// The controller does not exist, or the entry cannot be written.
     pub fn claim(&self, controller: Instance) -> Result<(), RegistryError> {
-        let Some(inode) = self.inode(controller)? else {
-            return Err(RegistryError::NoController { controller });
-        };
+        match self.inode(controller)? {
+            Some(inode) => self.write(controller, &inode),
+            None => Err(RegistryError::NoController { controller }),
+        }
+    }
+
+    /// Records that this crate owns the held controller, whatever its number names by now.
+    pub(crate) fn claim_held(
+        &self,
+        controller: Instance,
+        held: &HeldController,
+    ) -> Result<(), RegistryError> {
+        let inode = held.inode();
+        let inode = inode.map_err(|source| failed(held.path(), source))?;
+        self.write(controller, &inode.to_string())
+    }
+
+    fn write(&self, controller: Instance, inode: &str) -> Result<(), RegistryError> {
         let new = self.dir().join(format!(".{controller}.{OWNER}.tmp"));
         self.remove_dir(&new)?;
         fs::create_dir_all(&new).map_err(|source| failed(&new, source))?;
@@ -164,7 +183,7 @@ impl Registry {
     /// One attribute without its line break; an empty one counts as none, as for libnvme.
     fn attribute(&self, controller: Instance, name: &str) -> Result<Option<String>, RegistryError> {
         let path = self.entry(controller).join(name);
-        match fs::read_to_string(&path) {
+        match read_text(&path, MAX_ATTRIBUTE) {
             Ok(text) => Ok(Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(failed(&path, source)),

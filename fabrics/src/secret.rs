@@ -7,8 +7,8 @@
 //! Invariant: no message of this module contains any part of a secret.
 
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 const CRC_LEN: usize = 4;
 
 /// Larger than any secret: a file beyond it is not one.
-const MAX_FILE: u64 = 4096;
+const MAX_FILE: usize = 4096;
 
 /// A proved DH-HMAC-CHAP secret. Debug prints `***`; the text is zeroed on drop.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,12 +69,10 @@ pub enum ReadSecretError {
         source: io::Error,
     },
     /// The file is far larger than a secret.
-    #[error("secret file {} is {len} bytes long: at most {MAX_FILE} are allowed", path.display())]
+    #[error("secret file {} is longer than {MAX_FILE} bytes", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,
-        /// Its size in bytes.
-        len: u64,
     },
     /// The file holds something else.
     #[error("secret file {} holds no valid secret", path.display())]
@@ -97,12 +95,14 @@ impl Secret {
             path: path.to_owned(),
             source,
         };
-        let len = fs::metadata(path).map_err(failed)?.len();
-        if len > MAX_FILE {
+        // Room for everything that is read: growing would leave copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(MAX_FILE + 1));
+        let file = File::open(path).map_err(failed)?;
+        let read = file.take(MAX_FILE as u64 + 1).read_to_string(&mut text);
+        if read.map_err(failed)? > MAX_FILE {
             let path = path.to_owned();
-            return Err(ReadSecretError::TooLong { path, len });
+            return Err(ReadSecretError::TooLong { path });
         }
-        let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let line = line.strip_suffix('\r').unwrap_or(line);
         line.parse().map_err(|source| ReadSecretError::Invalid {
@@ -175,6 +175,8 @@ impl fmt::Display for Secret {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// A secret over `len` bytes of 0x5a with a right checksum.
@@ -264,6 +266,6 @@ mod tests {
         assert!(error.to_string().ends_with("/key"), "{error}");
         fs::write(&path, vec![b'A'; 5000]).expect("a file");
         let error = Secret::from_file(&path).expect_err("too long");
-        assert!(error.to_string().contains("5000 bytes"), "{error}");
+        assert!(error.to_string().contains("longer than 4096"), "{error}");
     }
 }
