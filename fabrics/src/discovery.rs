@@ -3,6 +3,7 @@
 //! Each is connected, read and deleted again. A referral that cannot be read is reported beside
 //! what the others said: unreachable is not empty.
 
+mod entry;
 mod ioctl;
 mod log;
 mod read;
@@ -15,10 +16,10 @@ use std::time::Duration;
 
 use nvme_sysfs::Transport;
 
-pub use log::{
-    AddressFamily, ControllerId, DiscoveryEntry, DiscoveryHeader, EntryFlags, HeaderError,
-    MalformedEntry, SecureChannel, Subtype, TcpSecurity,
+pub use entry::{
+    AddressFamily, ControllerId, DiscoveryEntry, EntryFlags, SecureChannel, Subtype, TcpSecurity,
 };
+pub use log::{DiscoveryHeader, HeaderError, MalformedEntry};
 pub use read::ReadLogError;
 
 use crate::disconnect::{DisconnectError, Expected, delete};

@@ -12,8 +12,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::cause::cause;
 use crate::error::{ConnectError, Explanation};
+use crate::message::cause;
 use crate::options::ConnectOptions;
 
 /// `CONSOLE_EXT_LOG_MAX` of the kernel: no record is longer.

@@ -59,6 +59,7 @@ mod held;
 mod identity;
 mod key_serial;
 mod kmsg;
+mod message;
 mod numeric;
 mod options;
 mod portal;
@@ -73,7 +74,7 @@ mod supported;
 mod token;
 mod tune;
 
-pub use cause::{Cause, Digest, Switch, cause};
+pub use cause::{Cause, Digest, Switch};
 pub use device::{OpenDeviceError, connect};
 pub use disconnect::{DisconnectError, Disconnected};
 pub use discovery::{
@@ -87,6 +88,7 @@ pub use exclusions::{Candidate, Exclusion, Exclusions, ExclusionsError, IgnoredL
 pub use fabrics::{ConnectHow, Connected, Fabrics};
 pub use identity::{HostIdentity, IdentityError, IdentitySource, LoadedIdentity};
 pub use key_serial::{KeySerial, ParseKeySerialError};
+pub use message::cause;
 pub use numeric::{NumericAddress, ParseAddressError};
 pub use options::{ConnectOptions, ConnectOptionsBuilder};
 pub use portal::{DialError, Portal};

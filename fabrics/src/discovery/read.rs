@@ -7,10 +7,9 @@
 
 use std::io;
 
+use super::entry::DiscoveryEntry;
 use super::ioctl::AsyncEvent;
-use super::log::{
-    DiscoveryEntry, DiscoveryHeader, ENTRY_LEN, HEADER_LEN, HeaderError, MalformedEntry,
-};
+use super::log::{DiscoveryHeader, ENTRY_LEN, HEADER_LEN, HeaderError, MalformedEntry};
 
 /// Most bytes of one command.
 const CHUNK: usize = 4096;
