@@ -1,8 +1,8 @@
 //! DH-HMAC-CHAP secrets in their interchange form, `DHHC-1:hh:base64(key || crc32):`.
 //!
 //! A malformed secret must never reach the kernel: it answers `EINVAL` and prints the secret to
-//! its log. So the form, the length and the checksum are proved here, as `nvme_auth_parse_key`
-//! in the kernel's `auth.c` will prove them again (NVMe Base 2.0, 8.13.5.8).
+//! its log. So the form, the length and the checksum are proved here, as `nvme_auth_extract_key`
+//! in the kernel will prove them again.
 //!
 //! Invariant: no message of this module contains any part of a secret.
 
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_example_of_the_specification_is_accepted() {
-        // NVMe Base 2.0, 8.13.5.8, and nvmexpress.org's Redfish key example.
+        // The example key of the NVMe specification, as kernel patches and Redfish mock-ups quote it.
         let text = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
         text.parse::<Secret>().expect("a valid secret");
     }

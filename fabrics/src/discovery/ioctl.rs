@@ -79,7 +79,7 @@ pub(crate) fn get_discovery_log(
     u16::try_from(status).map_err(io::Error::other)
 }
 
-/// The command words of Get Log Page (NVMe Base 2.0, 5.16).
+/// The command words of Get Log Page.
 fn command(offset: u64, buffer: &mut [u8], event: AsyncEvent) -> io::Result<PassthruCmd> {
     let len = u32::try_from(buffer.len()).map_err(io::Error::other)?;
     let numd = (len / 4)

@@ -1,6 +1,6 @@
 //! The discovery log page (LID 70h) as bytes: a header of 1024, then 1024 for each entry.
 //!
-//! Source: NVMe Base 2.0, 5.16.1.23. Everything here comes from the network: numbers are
+//! Source: NVMe Base Specification, Discovery Log Page. Everything here comes from the network: numbers are
 //! bounded, strings end at their field, and an entry that makes no sense is reported beside the
 //! others instead of hiding them.
 

@@ -3,7 +3,7 @@
 //! The header's generation counter is read before and after the entries; when it has changed the
 //! entries may belong to two generations and everything is read again. Pieces are at most 4 KiB,
 //! which every target takes. Only the last header is read with the event re-armed, so that a
-//! change in between is not lost (NVMe Base 2.0, 5.16.1.23).
+//! change in between is not lost.
 
 use std::io;
 
@@ -17,7 +17,7 @@ const CHUNK: usize = 4096;
 /// Most entries that are believed: 8 MiB of log.
 pub(crate) const MAX_ENTRIES: u64 = 8192;
 
-/// How often a log that keeps changing is read again; libnvme's own limit.
+/// How often a log that keeps changing is read again, as often as nvme-cli does.
 const MAX_ATTEMPTS: u32 = 10;
 
 /// The entries of one discovery controller.
