@@ -187,7 +187,8 @@ impl Subsystem {
 }
 
 /// Two disks of one subsystem name show one volume: the same identity in every part, with the number alone where the
-/// target gives no unique identifier. Two heads are never one volume, because the kernel joins equal namespaces.
+/// target gives no unique identifier. Two heads are never one volume: the kernel
+/// joins equal namespaces in one head or refuses them.
 fn same_volume(left: &Namespace, right: &Namespace) -> bool {
     let heads = left.is_head() && right.is_head();
     !heads

@@ -185,3 +185,16 @@ fn a_discovery_controller_is_no_orphan_whether_the_kernel_tells_types_or_not() {
     fake.connecting(2);
     assert_eq!(instances(fake.scan().orphans()), [0; 0]);
 }
+
+#[test]
+fn two_heads_of_one_identity_are_never_taken_for_one_volume() {
+    let fake = Fake::new();
+    let subsystem = fake.subsystem(0, NQN);
+    fake.disk(&subsystem, "nvme0n1", 1, UUID);
+    fake.disk(&subsystem, "nvme0n2", 1, UUID);
+    let tree = fake.scan();
+    let error = tree
+        .find_namespace(&nqn(), &by_uuid(UUID))
+        .expect_err("two heads");
+    assert_eq!(error.candidates, ["nvme0n1", "nvme0n2"]);
+}
