@@ -53,6 +53,8 @@ pub struct Connection {
     state: String,
     nqn: String,
     address: String,
+    /// The device, when the subsystem has exactly one that is usable: what most scripts are after.
+    device: Option<PathBuf>,
     devices: Vec<Device>,
 }
 
@@ -212,6 +214,7 @@ fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, 
         None => None,
     };
     let request = options.request.identified(&root)?;
+    tracing::info!(nqn = %request.nqn(), address = %request.address(), "connecting");
     let connected = Fabrics::at(&root).connect(&request, options.dial_timeout)?;
     let sysfs = Sysfs::at(&root);
     let tree = match wait {
@@ -245,7 +248,11 @@ pub(super) fn describe(
     let devices = wait::usable_namespaces(tree, *controller)
         .into_iter()
         .map(|namespace| Device::of(root, namespace))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
+    let device = match devices.as_slice() {
+        [only] => Some(only.device.clone()),
+        _ => None,
+    };
     Ok(Connection {
         controller: controller.to_string(),
         result: match how {
@@ -258,6 +265,7 @@ pub(super) fn describe(
             || options.address().to_string(),
             |found| found.address_text.clone(),
         ),
+        device,
         devices,
     })
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use nvme_fabrics::{Connection, DisconnectError, Disconnected, ExclusionsError, Fabrics};
+use nvme_fabrics::{Candidate, DisconnectError, Disconnected, ExclusionsError, Fabrics};
 use nvme_sysfs::{Controller, Instance, Nqn, ScanError, Sysfs, Transport, Tree};
 use serde::Serialize;
 use thiserror::Error;
@@ -327,14 +327,14 @@ fn refuse_untouchable(config: &Config, chosen: &[&Controller]) -> Result<(), Dis
         if found.transport == Transport::Pcie {
             return Err(DisconnectFailure::Pcie { controller });
         }
-        let connection = Connection {
+        let candidate = Candidate {
             transport: &found.transport,
             address: &found.address,
             nqn: found.subsysnqn.as_ref(),
             hostnqn: found.hostnqn.as_ref(),
             hostid: found.hostid.as_ref(),
         };
-        if let Some(exclusion) = exclusions.find(&connection) {
+        if let Some(exclusion) = exclusions.find(&candidate) {
             return Err(DisconnectFailure::Excluded {
                 controller,
                 entry: exclusion.text.clone(),

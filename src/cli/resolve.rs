@@ -39,7 +39,7 @@ pub(crate) struct Which {
     uuid: Option<Uuid>,
 
     /// Number of the namespace within its subsystem
-    #[arg(long, value_parser = parse_nsid)]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_nsid, allow_hyphen_values = true)]
     nsid: Option<Nsid>,
 }
 

@@ -1,4 +1,4 @@
-//! A disk with its partitions and holders: `/sys/class/block/NAME`.
+//! A disk with its partitions and holders: `/sys/block/NAME`.
 //!
 //! Format: `dev` is `MAJOR:MINOR`; `holders/` has one entry per device-mapper, md or bcache device stacked on it; a partition is a directory
 //! below its disk that has an attribute `partition` (Documentation/ABI/stable/sysfs-block).
@@ -50,7 +50,7 @@ pub enum ReadBlockError {
 /// # Errors
 /// [`ReadBlockError`], when something that is there cannot be read.
 pub fn read_disk(root: &Path, name: &str) -> Result<Vec<BlockDevice>, ReadBlockError> {
-    let directory = root.join("sys/class/block").join(name);
+    let directory = root.join("sys/block").join(name);
     let Some(disk) = read_device(&directory, name)? else {
         return Ok(Vec::new());
     };
@@ -113,17 +113,13 @@ mod tests {
     use super::*;
 
     fn device(root: &Path, below: &str, dev: &str) {
-        let directory = root.join("sys/class/block").join(below);
+        let directory = root.join("sys/block").join(below);
         fs::create_dir_all(directory.join("holders")).expect("directory");
         fs::write(directory.join("dev"), dev).expect("dev");
     }
 
     fn mark_partition(root: &Path, below: &str) {
-        fs::write(
-            root.join("sys/class/block").join(below).join("partition"),
-            "1\n",
-        )
-        .expect("partition");
+        fs::write(root.join("sys/block").join(below).join("partition"), "1\n").expect("partition");
     }
 
     #[test]
@@ -132,11 +128,8 @@ mod tests {
         device(root.path(), "nvme0n1", "259:0\n");
         device(root.path(), "nvme0n1/nvme0n1p1", "259:1\n");
         mark_partition(root.path(), "nvme0n1/nvme0n1p1");
-        fs::create_dir(
-            root.path()
-                .join("sys/class/block/nvme0n1/nvme0n1p1/holders/dm-0"),
-        )
-        .expect("holder");
+        fs::create_dir(root.path().join("sys/block/nvme0n1/nvme0n1p1/holders/dm-0"))
+            .expect("holder");
         let devices = read_disk(root.path(), "nvme0n1").expect("readable");
         let names: Vec<_> = devices.iter().map(|device| device.name.as_str()).collect();
         assert_eq!(names, ["nvme0n1", "nvme0n1p1"]);

@@ -188,6 +188,26 @@ mod tests {
     }
 
     #[test]
+    fn each_kernels_own_table_is_understood() {
+        for kernel in ["bookworm", "trixie", "sid"] {
+            let path = format!(
+                "{}/fixtures/mountinfo/{kernel}-ext4.txt",
+                env!("CARGO_MANIFEST_DIR")
+            );
+            let text = std::fs::read(&path).expect("a captured table");
+            let table = MountTable::parse(&text).expect("the kernel's own form");
+            let mount = table
+                .find_mount_at(Path::new("/mnt/with space"))
+                .expect("the volume");
+            assert_eq!(
+                (mount.dev.major, mount.filesystem.as_str()),
+                (259, "ext4"),
+                "{kernel}"
+            );
+        }
+    }
+
+    #[test]
     fn optional_fields_may_be_none_or_many() {
         let none = "36 35 8:1 / /a rw - xfs /dev/sda1 rw";
         let many =

@@ -37,6 +37,8 @@ pub enum OpenFile {
     BlockDevice(DevT),
     /// A path that cannot be looked at from here, for example in a captured tree: the text of the link is all there is.
     Link(PathBuf),
+    /// It cannot be looked at.
+    Unknown(io::ErrorKind),
 }
 
 /// The processes below `root`, in order of their numbers.
@@ -71,7 +73,7 @@ pub fn read_mount_namespace(root: &Path, pid: u32) -> Option<OsString> {
     Some(link.into_os_string())
 }
 
-/// The block devices among the open files of a process.
+/// The block devices among the open files of a process, and the files that may be one.
 ///
 /// # Errors
 /// When its descriptors are there and cannot be read.
@@ -84,7 +86,10 @@ pub fn read_open_files(root: &Path, pid: u32) -> io::Result<Vec<OpenFile>> {
         let Some(descriptor) = gone_is_none(descriptor)? else {
             continue;
         };
-        files.extend(read_descriptor(&descriptor.path())?);
+        match read_descriptor(&descriptor.path()) {
+            Ok(file) => files.extend(file),
+            Err(error) => files.push(OpenFile::Unknown(error.kind())),
+        }
     }
     Ok(files)
 }
@@ -157,6 +162,22 @@ mod tests {
         symlink(directory.join("comm"), directory.join("fd/5")).expect("link");
         let files = read_open_files(root.path(), 7).expect("readable");
         assert_eq!(files, [OpenFile::Link(node)]);
+    }
+
+    #[test]
+    fn a_descriptor_that_cannot_be_read_hides_no_other() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let directory = process(root.path(), 7);
+        let node = root.path().join("dev/nvme0n1");
+        fs::write(directory.join("fd/3"), "no link").expect("file");
+        symlink(&node, directory.join("fd/4")).expect("link");
+        let files = read_open_files(root.path(), 7).expect("readable");
+        assert_eq!(files.len(), 2, "{files:?}");
+        assert!(files.contains(&OpenFile::Link(node)), "{files:?}");
+        assert!(
+            files.contains(&OpenFile::Unknown(io::ErrorKind::InvalidInput)),
+            "{files:?}"
+        );
     }
 
     #[test]

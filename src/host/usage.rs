@@ -5,8 +5,10 @@
 //!
 //! Invariant: "nobody" is said only together with what could not be looked at ([`Usage::gaps`]).
 
+mod find;
+mod kind;
+
 use std::collections::BTreeSet;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,92 +20,10 @@ use thiserror::Error;
 
 use crate::host::block::{self, BlockDevice, ReadBlockError};
 use crate::host::mountinfo::{MountTable, ParseMountinfoError};
-use crate::host::processes::{self, OpenFile, Process};
+use crate::host::processes::{self, Process};
 use crate::host::swap;
-
-/// One use of a disk or of one of its partitions.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Use {
-    /// It is mounted.
-    Mounted {
-        /// Kernel name of the disk or partition.
-        device: String,
-        /// Where, as `process` sees it.
-        mount_point: PathBuf,
-        /// The first process found in that mount namespace.
-        process: Process,
-    },
-    /// Another block device is built on top of it.
-    Held {
-        /// Kernel name of the disk or partition.
-        device: String,
-        /// Kernel name of the device on top, for example `dm-0`.
-        holder: String,
-    },
-    /// It is swapped to.
-    Swap {
-        /// Kernel name of the disk or partition.
-        device: String,
-    },
-    /// A process has it open.
-    Open {
-        /// Kernel name of the disk or partition.
-        device: String,
-        /// Which process.
-        process: Process,
-    },
-    /// The kernel refuses an exclusive open: somebody owns it whom we cannot see, for example a mount in another container.
-    Owned {
-        /// Kernel name of the disk or partition.
-        device: String,
-    },
-}
-
-impl fmt::Display for Use {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Use::Mounted {
-                device,
-                mount_point,
-                process,
-            } => {
-                let mount_point = mount_point.display();
-                write!(f, "{device} is mounted at {mount_point}, seen by {process}")
-            }
-            Use::Held { device, holder } => write!(f, "{device} is held by {holder}"),
-            Use::Swap { device } => write!(f, "{device} is swap space"),
-            Use::Open { device, process } => write!(f, "{device} is open in {process}"),
-            Use::Owned { device } => write!(
-                f,
-                "{device} cannot be opened exclusively: a mount, a stacked device or a process that is not visible owns it"
-            ),
-        }
-    }
-}
-
-/// Something that could not be looked at, so that a use there would have gone unseen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Gap {
-    /// The mount table of a process.
-    Mounts(Process, io::ErrorKind),
-    /// The open files of a process.
-    OpenFiles(Process, io::ErrorKind),
-    /// Only the processes of a PID namespace of our own are visible.
-    Namespace,
-    /// The device node, so the kernel was not asked for an exclusive open.
-    Node(PathBuf, io::ErrorKind),
-}
-
-impl fmt::Display for Gap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Gap::Mounts(process, kind) => write!(f, "the mounts of {process}: {kind}"),
-            Gap::OpenFiles(process, kind) => write!(f, "the open files of {process}: {kind}"),
-            Gap::Namespace => write!(f, "processes outside this PID namespace"),
-            Gap::Node(path, kind) => write!(f, "the device node {}: {kind}", path.display()),
-        }
-    }
-}
+use find::{find_holders, find_mounts, find_open, find_swap, find_unknown};
+pub use kind::{Gap, Use};
 
 /// What is known about the use of a disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -124,6 +44,12 @@ pub enum UsageError {
         name: String,
         /// Why.
         source: ReadBlockError,
+    },
+    /// There is no such disk: whoever asks saw it a moment ago.
+    #[error("there is no disk {name}")]
+    NoDisk {
+        /// Kernel name of the disk.
+        name: String,
     },
     /// The list of processes cannot be read.
     #[error("cannot list the processes below {}", root.display())]
@@ -162,6 +88,11 @@ pub fn read_usage(root: &Path, name: &str) -> Result<Usage, UsageError> {
         name: name.to_owned(),
         source,
     })?;
+    if devices.is_empty() {
+        return Err(UsageError::NoDisk {
+            name: name.to_owned(),
+        });
+    }
     let mut found = Search {
         devices: &devices,
         uses: find_holders(&devices).collect(),
@@ -220,11 +151,13 @@ impl Search<'_> {
     }
 
     fn read_open_files(&mut self, root: &Path, process: &Process) {
+        let gap = |kind| Gap::OpenFiles(process.clone(), kind);
         match processes::read_open_files(root, process.pid) {
-            Ok(files) => self.uses.extend(find_open(self.devices, &files, process)),
-            Err(error) => self
-                .gaps
-                .push(Gap::OpenFiles(process.clone(), error.kind())),
+            Ok(files) => {
+                self.gaps.extend(find_unknown(&files).map(gap));
+                self.uses.extend(find_open(self.devices, &files, process));
+            }
+            Err(error) => self.gaps.push(gap(error.kind())),
         }
     }
 
@@ -264,72 +197,6 @@ fn read_swaps(root: &Path) -> Result<Vec<PathBuf>, UsageError> {
     }
 }
 
-fn find_holders(devices: &[BlockDevice]) -> impl Iterator<Item = Use> {
-    devices.iter().flat_map(|device| {
-        device.holders.iter().map(|holder| Use::Held {
-            device: device.name.clone(),
-            holder: holder.clone(),
-        })
-    })
-}
-
-fn find_swap(devices: &[BlockDevice], swaps: &[PathBuf]) -> impl Iterator<Item = Use> {
-    swaps
-        .iter()
-        .filter_map(|path| find_by_node(devices, path))
-        .map(|device| Use::Swap {
-            device: device.name.clone(),
-        })
-}
-
-/// A filesystem that spans devices (btrfs) has an anonymous device number, so its source counts as well.
-fn find_mounts(
-    devices: &[BlockDevice],
-    table: &MountTable,
-    process: &Process,
-) -> impl Iterator<Item = Use> {
-    table.iter().filter_map(|mount| {
-        let device = match mount.dev.major {
-            0 => find_by_node(devices, &mount.source),
-            _ => find_by_dev(devices, mount.dev),
-        }?;
-        Some(Use::Mounted {
-            device: device.name.clone(),
-            mount_point: mount.mount_point.clone(),
-            process: process.clone(),
-        })
-    })
-}
-
-fn find_open(
-    devices: &[BlockDevice],
-    files: &[OpenFile],
-    process: &Process,
-) -> impl Iterator<Item = Use> {
-    files.iter().filter_map(|file| {
-        let device = match file {
-            OpenFile::BlockDevice(dev) => find_by_dev(devices, *dev),
-            OpenFile::Link(path) => find_by_node(devices, path),
-        }?;
-        Some(Use::Open {
-            device: device.name.clone(),
-            process: process.clone(),
-        })
-    })
-}
-
-fn find_by_dev(devices: &[BlockDevice], dev: DevT) -> Option<&BlockDevice> {
-    devices.iter().find(|device| device.dev == dev)
-}
-
-fn find_by_node<'a>(devices: &'a [BlockDevice], path: &Path) -> Option<&'a BlockDevice> {
-    let directory = path.parent()?.file_name()?;
-    let name = path.file_name()?;
-    devices
-        .iter()
-        .find(|device| directory == "dev" && name == device.name.as_str())
-}
-
 /// Asks the kernel whether anybody owns the device. The node is looked at first: only the very device in question is opened.
 fn open_exclusively(node: &Path, dev: DevT) -> Result<(), Errno> {
     let stat = rustix::fs::lstat(node)?;
@@ -353,7 +220,7 @@ mod tests {
     /// A machine with one disk, 259:0, with one partition, 259:1, and process 1.
     fn machine() -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("temporary directory");
-        let disk = root.path().join("sys/class/block/nvme0n1");
+        let disk = root.path().join("sys/block/nvme0n1");
         write(&disk.join("dev"), "259:0\n");
         write(&disk.join("nvme0n1p1/dev"), "259:1\n");
         write(&disk.join("nvme0n1p1/partition"), "1\n");
@@ -417,10 +284,7 @@ mod tests {
     #[test]
     fn holders_swap_and_open_files_are_uses() {
         let root = machine();
-        write(
-            &root.path().join("sys/class/block/nvme0n1/holders/dm-0"),
-            "",
-        );
+        write(&root.path().join("sys/block/nvme0n1/holders/dm-0"), "");
         let swaps = "Filename Type Size Used Priority\n/dev/nvme0n1p1 partition 1 0 -2\n";
         write(&root.path().join("proc/swaps"), swaps);
         symlink("/nowhere/dev/nvme0n1", root.path().join("proc/1/fd/3")).expect("link");
@@ -474,6 +338,12 @@ mod tests {
             error.to_string(),
             "cannot understand the mounts of systemd (pid 1)"
         );
+    }
+
+    #[test]
+    fn a_disk_that_is_not_there_is_not_called_unused() {
+        let error = read_usage(machine().path(), "nvme9n1").expect_err("no such disk");
+        assert_eq!(error.to_string(), "there is no disk nvme9n1");
     }
 
     #[test]

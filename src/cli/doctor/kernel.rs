@@ -58,10 +58,11 @@ pub(super) fn check_multipath(tree: &Tree) -> Check {
 /// Whether the causes of failed connects can be read: many are told nowhere else.
 pub(super) fn check_log(root: &Path) -> Check {
     const NAME: &str = "kernel log";
+    let path = root.join("dev/kmsg");
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
-        .open(root.join("dev/kmsg"));
+        .open(&path);
     match opened {
         Ok(_) => Check::ok(NAME, "readable: a failed connect is told with its cause"),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Check::bad(
@@ -73,7 +74,7 @@ pub(super) fn check_log(root: &Path) -> Check {
         Err(error) => Check::bad(
             NAME,
             Status::Unknown,
-            format!("/dev/kmsg cannot be opened: {error}"),
+            format!("{} cannot be opened: {error}", path.display()),
             "make the host's /dev/kmsg visible",
         ),
     }

@@ -1,0 +1,27 @@
+//! The program as its users run it: arguments in, text and exit code out, on captured trees.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests run the program itself"
+)]
+
+mod common;
+
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[path = "cli/broken_tree.rs"]
+mod broken_tree;
+#[path = "cli/connect.rs"]
+mod connect;
+#[path = "cli/disconnect.rs"]
+mod disconnect;
+#[path = "cli/doctor.rs"]
+mod doctor;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/listing.rs"]
+mod listing;
+#[path = "cli/resolve.rs"]
+mod resolve;
+#[path = "cli/signals.rs"]
+mod signals;

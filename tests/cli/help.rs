@@ -1,0 +1,70 @@
+//! The help texts: complete, because an option that is not in them does not exist for its users.
+
+use std::path::Path;
+
+use nvme_fabrics::TokenSet;
+
+use crate::common::run;
+
+const VERBS: [&str; 6] = [
+    "connect",
+    "disconnect",
+    "discover",
+    "list-subsys",
+    "resolve",
+    "doctor",
+];
+
+#[test]
+fn every_verb_is_listed_and_explains_itself() {
+    let help = run(Path::new("/"), &["--help"]).expect(0).out;
+    assert!(
+        help.contains("Exit codes: 0 done, 1 failed, 2 wrong use"),
+        "{help}"
+    );
+    for verb in VERBS {
+        assert!(
+            help.contains(&format!("\n  {verb} ")),
+            "{verb} is not in {help}"
+        );
+        let own = run(Path::new("/"), &[verb, "--help"]).expect(0).out;
+        for option in ["--root", "--log-format", "--verbose", "--output"] {
+            assert!(
+                own.contains(option),
+                "{option} is not in the help of {verb}: {own}"
+            );
+        }
+    }
+}
+
+#[test]
+fn connect_takes_every_option_of_the_kernel_and_secrets_from_files_only() {
+    let help = run(Path::new("/"), &["connect", "--help"]).expect(0).out;
+    for token in TokenSet::all().tokens() {
+        let option = format!("--{}", token.replace('_', "-"));
+        let option = if token.starts_with("dhchap") {
+            format!("{option}-file ")
+        } else {
+            option
+        };
+        assert!(help.contains(&option), "{option} is not in {help}");
+    }
+}
+
+#[test]
+fn an_unknown_verb_or_option_is_wrong_use() {
+    run(Path::new("/"), &[]).expect(2);
+    run(Path::new("/"), &["conect"])
+        .expect(2)
+        .says(&["conect", "connect"]);
+    run(Path::new("/"), &["list-subsys", "--nqn", "x"])
+        .expect(2)
+        .says(&["--nqn"]);
+}
+
+#[test]
+fn a_root_that_is_no_directory_is_wrong_use() {
+    run(Path::new("/nowhere"), &["list-subsys"])
+        .expect(2)
+        .says(&["--root /nowhere"]);
+}

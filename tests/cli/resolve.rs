@@ -1,0 +1,113 @@
+//! `resolve`: NQN and identity in, device out.
+
+use std::fs;
+
+use crate::common::{captured, run, write};
+
+const NQN: &str = "nqn.2026-01.org.example:volume-1";
+const UUID: &str = "11111111-1111-4111-8111-111111111111";
+
+#[test]
+fn the_only_namespace_needs_no_name() {
+    for kernel in ["bookworm", "trixie", "sid"] {
+        let root = captured(&format!("{kernel}-one-path"));
+        let run = run(root.path(), &["resolve", "--nqn", NQN]).expect(0);
+        let device = root.path().join("dev/nvme0n1");
+        assert_eq!(run.out, format!("{}\n", device.display()), "{kernel}");
+    }
+}
+
+#[test]
+fn one_of_several_is_found_by_number_or_uuid() {
+    let root = captured("trixie-two-namespaces");
+    let by_number = run(root.path(), &["resolve", "--nqn", NQN, "--nsid", "7"]).expect(0);
+    assert!(
+        by_number.out.ends_with("/dev/nvme0n2\n"),
+        "{}",
+        by_number.out
+    );
+    let by_uuid = run(root.path(), &["resolve", "--nqn", NQN, "--uuid", UUID]).expect(0);
+    assert!(by_uuid.out.ends_with("/dev/nvme0n1\n"), "{}", by_uuid.out);
+}
+
+#[test]
+fn several_without_a_choice_are_an_error_that_says_how_to_choose() {
+    let root = captured("trixie-two-namespaces");
+    let run = run(root.path(), &["resolve", "--nqn", NQN]).expect(1);
+    assert_eq!(run.out, "");
+    run.says(&["nvme0n1", "nvme0n2", "--uuid", "--nsid"]);
+}
+
+#[test]
+fn json_has_every_identifier() {
+    let root = captured("trixie-one-path");
+    let run = run(root.path(), &["resolve", "--nqn", NQN, "-o", "json"]).expect(0);
+    let value: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
+    assert_eq!(value["uuid"], UUID);
+    assert_eq!(value["nsid"], 1);
+    assert_eq!(value["size_bytes"], 67_108_864);
+    assert!(
+        value["device"]
+            .as_str()
+            .is_some_and(|path| path.ends_with("/dev/nvme0n1"))
+    );
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let root = captured("trixie-one-path");
+    let other = "nqn.2026-01.org.example:volume-9";
+    run(root.path(), &["resolve", "--nqn", other])
+        .expect(3)
+        .says(&[other]);
+    run(root.path(), &["resolve", "--nqn", NQN, "--nsid", "9"])
+        .expect(3)
+        .says(&["number 9"]);
+    // A part of an NQN is another NQN.
+    run(
+        root.path(),
+        &["resolve", "--nqn", "nqn.2026-01.org.example:volume-"],
+    )
+    .expect(3);
+}
+
+#[test]
+fn an_orphan_has_no_device() {
+    let root = captured("trixie-orphan");
+    run(root.path(), &["resolve", "--nqn", NQN])
+        .expect(3)
+        .says(&["has no namespace"]);
+}
+
+#[test]
+fn without_multipath_one_of_the_disks_is_found_and_never_a_path() {
+    for kernel in ["bookworm", "trixie", "sid"] {
+        let root = captured(&format!("{kernel}-multipath-off"));
+        let run = run(root.path(), &["resolve", "--nqn", NQN]).expect(0);
+        let name = run.out.trim().rsplit('/').next().expect("a name");
+        assert!(
+            ["nvme0n1", "nvme1n1"].contains(&name),
+            "{kernel}: {}",
+            run.out
+        );
+    }
+}
+
+#[test]
+fn a_file_under_the_name_of_the_device_is_refused() {
+    let root = captured("trixie-one-path");
+    write(root.path(), "dev/nvme0n1", "");
+    let run = run(root.path(), &["resolve", "--nqn", NQN]).expect(1);
+    assert_eq!(run.out, "");
+    run.says(&["dev/nvme0n1 is not a block device"]);
+}
+
+#[test]
+fn a_link_to_another_device_is_refused() {
+    let root = captured("trixie-one-path");
+    fs::create_dir_all(root.path().join("dev")).expect("directory");
+    std::os::unix::fs::symlink("/dev/null", root.path().join("dev/nvme0n1")).expect("link");
+    run(root.path(), &["resolve", "--nqn", NQN])
+        .expect(1)
+        .says(&["not a block device"]);
+}
