@@ -1,7 +1,8 @@
 //! The command line's verbs, one file each.
 //!
-//! Every verb has the same three steps: options (the arguments, checked), run (talk to the machine), print (the report). Nothing is printed on
-//! standard output but the report, and nothing touches the machine before all options are known to be good.
+//! Every verb has the same three steps: options (the arguments, checked), run (talk to the
+//! machine), print (the report). Nothing is printed on standard output but the report, and nothing
+//! touches the machine before all options are known to be good.
 
 pub mod connect;
 pub mod device;

@@ -1,6 +1,7 @@
 //! The command line: what it may say, and the settings that come out of it for every verb.
 //!
-//! Invariant: a [`Config`] is usable as it stands; what the options of one verb mean is checked by that verb before it does anything.
+//! Invariant: a [`Config`] is usable as it stands; what the options of one verb mean is checked by
+//! that verb before it does anything.
 
 use std::path::PathBuf;
 
@@ -17,7 +18,8 @@ use crate::cli::exit::{Exit, Failure};
     name = "nvmeof-csi",
     version,
     about = "NVMe over Fabrics volumes on Linux, by the kernel's own interfaces",
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong use, 3 not found, 4 timed out, 5 refused because data could be lost."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong use, 3 not found, 4 timed out, 5 refused \
+        because data could be lost."
 )]
 pub struct CommandLine {
     /// Options of every verb.
@@ -32,7 +34,8 @@ pub struct CommandLine {
 #[derive(Debug, Args)]
 pub struct GlobalArguments {
     /// Directory below which /sys, /dev, /proc, /etc/nvme and /run are taken
-    // The machine itself unless told otherwise: a container mounts the host elsewhere, and tests use captured trees.
+    // The machine itself unless told otherwise: a container mounts the host elsewhere, and tests
+    // use captured trees.
     #[arg(
         long,
         global = true,
@@ -48,7 +51,8 @@ pub struct GlobalArguments {
     log_format: LogFormat,
 
     /// Log more: once what is done, twice details, three times everything
-    // Only warnings by default: the result is on standard output, and a log line then means something.
+    // Only warnings by default: the result is on standard output, and a log line then means
+    // something.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
 }

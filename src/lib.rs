@@ -1,7 +1,8 @@
 //! NVMe over Fabrics volumes that stay accessible, from the command line.
 //!
-//! Two crates do the talking to the kernel and know nothing of this program: [`nvme_sysfs`] reads what exists (subsystems, controllers,
-//! namespaces, paths; uevents), [`nvme_fabrics`] changes it (connect, disconnect, discover, tune).
+//! Two crates do the talking to the kernel and know nothing of this program: [`nvme_sysfs`] reads
+//! what exists (subsystems, controllers, namespaces, paths; uevents), [`nvme_fabrics`] changes it
+//! (connect, disconnect, discover, tune).
 //!
 //! # Flow of one command
 //!
@@ -13,8 +14,8 @@
 //!       /dev/nvme-fabrics            /sys, uevents       /proc, block devices
 //! ```
 //!
-//! All paths are taken below one root, so the whole program also runs on a captured tree. Errors rise as types and are told once, in
-//! [`cli::exit`], which also maps them to exit codes.
+//! All paths are taken below one root, so the whole program also runs on a captured tree. Errors
+//! rise as types and are told once, in [`cli::exit`], which also maps them to exit codes.
 //!
 //! # Map
 //!

@@ -96,7 +96,7 @@ pub enum ConnectFailure {
     Interrupted(Signal),
     /// A signal came too late.
     #[error(
-        "interrupted by {0}, but the kernel had connected {1} by then: it stays, and the next connect adopts it"
+        "interrupted by {0}, but {1} is connected by now: it stays, and the next connect adopts it"
     )]
     InterruptedAfterConnect(Signal, String),
     /// A signal came, and something else went wrong besides.
@@ -125,7 +125,9 @@ impl Failure for ConnectFailure {
         match self {
             ConnectFailure::Connect(error) => remedy_of(error).map(str::to_owned),
             ConnectFailure::Wait(WaitError::TimedOut { .. }) => Some(
-                "the controller stays connected; check that the target exports the namespace to this host, then connect again".to_owned(),
+                "the controller stays connected; check that the target exports the namespace to \
+                    this host, then connect again"
+                    .to_owned(),
             ),
             _ => None,
         }
@@ -146,12 +148,14 @@ pub(super) fn exit_of(error: &ConnectError) -> Exit {
 pub(super) fn remedy_of(error: &ConnectError) -> Option<&'static str> {
     Some(match error {
         ConnectError::Device(OpenDeviceError::Missing { .. }) => {
-            "load the module now with `modprobe nvme-fabrics`, and add the line `nvme-fabrics` to /etc/modules-load.d/nvmeof-csi.conf"
+            "load the module now with `modprobe nvme-fabrics`, and add the line `nvme-fabrics` \
+                to /etc/modules-load.d/nvmeof-csi.conf"
         }
         ConnectError::Device(OpenDeviceError::Open { .. }) => "run as root",
         ConnectError::Excluded { .. } => "remove the entry if the controller is wanted",
         ConnectError::HostIdConflict { .. } => {
-            "use one pair for the whole host: /etc/nvme/hostnqn and /etc/nvme/hostid; disconnect what uses another"
+            "use one pair for the whole host: /etc/nvme/hostnqn and /etc/nvme/hostid; disconnect \
+                what uses another"
         }
         ConnectError::Portal(_)
         | ConnectError::Refused { .. }
@@ -159,7 +163,8 @@ pub(super) fn remedy_of(error: &ConnectError) -> Option<&'static str> {
             "check the address, the network, and that the target listens there"
         }
         ConnectError::Unsupported { .. } => {
-            "leave the option out, or use a newer kernel; `nvmeof-csi doctor` lists what this one takes"
+            "leave the option out, or use a newer kernel; `nvmeof-csi doctor` lists what this \
+                one takes"
         }
         _ => return None,
     })
@@ -188,18 +193,21 @@ impl Command for Arguments {
     }
 }
 
-/// What a person is told who interrupts while the kernel cannot be interrupted.
+/// What the kernel may be doing when it cannot be interrupted.
 fn uninterruptible(options: &ConnectOptions) -> String {
+    let (nqn, address) = (options.nqn(), options.address());
     format!(
-        "the kernel is connecting {} at {} and cannot be interrupted: waiting for it to finish. A controller that it makes stays, and the next connect adopts it. A second signal ends this program as soon as the kernel lets it.",
-        options.nqn(),
-        options.address()
+        "the kernel is connecting {nqn} at {address}; a controller that it makes stays, and the \
+         next connect adopts it"
     )
 }
 
 fn interrupted(signal: Signal, result: Result<Connection, ConnectFailure>) -> ConnectFailure {
     match result {
         Ok(connection) => ConnectFailure::InterruptedAfterConnect(signal, connection.controller),
+        Err(ConnectFailure::Wait(WaitError::Interrupted { controller })) => {
+            ConnectFailure::InterruptedAfterConnect(signal, controller.to_string())
+        }
         Err(ConnectFailure::Connect(
             ConnectError::Interrupted { .. } | ConnectError::Portal(DialError::Interrupted { .. }),
         )) => ConnectFailure::Interrupted(signal),

@@ -1,7 +1,8 @@
 //! The device of a namespace, as a verb hands it out.
 //!
-//! Invariant: a node is named only after it was compared with the kernel's number for that namespace; a node that is not there at all is named
-//! too, because a container may see sysfs and not the host's /dev.
+//! Invariant: a node is named only after it was compared with the kernel's number for that
+//! namespace; a node that is not there at all is named too, because a container may see sysfs and
+//! not the host's /dev.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -109,7 +110,8 @@ fn check_node(path: &Path, expected: Option<DevT>) -> Result<(), DeviceError> {
 /// A size as people write it: three digits and a binary unit.
 pub(crate) fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    // The unit is the largest that leaves a number of at least one; 64 bits have room for 6 steps of 10 bits.
+    // The unit is the largest that leaves a number of at least one; 64 bits have room for 6 steps
+    // of 10 bits.
     let step = bytes.checked_ilog2().map_or(0, |bits| bits / 10);
     let unit = UNITS[usize::try_from(step).unwrap_or(0)];
     let scale = 1_u64 << (step * 10);

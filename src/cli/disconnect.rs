@@ -1,7 +1,9 @@
-//! `disconnect`: deletes the controllers of a subsystem, or one controller, and returns when they are gone.
+//! `disconnect`: deletes the controllers of a subsystem, or one controller, and returns when they
+//! are gone.
 //!
-//! Invariants: a disk that is in use loses its last path only by `--force`; PCIe and excluded controllers are never touched, not even by
-//! `--force`; all refusals come before the first controller goes.
+//! Invariants: a disk that is in use loses its last path only by `--force`; PCIe and excluded
+//! controllers are never touched, not even by `--force`; all refusals come before the first
+//! controller goes.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -33,7 +35,8 @@ pub struct Arguments {
     force: bool,
 
     /// Most seconds to wait for each controller to go
-    // One minute: the kernel first flushes, and gives a dead target that long to answer its last command.
+    // One minute: the kernel first flushes, and gives a dead target that long to answer its last
+    // command.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_timeout, allow_hyphen_values = true)]
     timeout: Duration,
 
@@ -122,7 +125,8 @@ pub enum DisconnectFailure {
     },
     /// The controller does not say which subsystem it belongs to.
     #[error(
-        "{controller} has never been connected: the kernel does not delete such a controller, it goes when its first connect fails"
+        "{controller} has never been connected: the kernel does not delete such a controller, it \
+            goes when its first connect fails"
     )]
     Unidentified {
         /// Which.
@@ -171,7 +175,8 @@ impl Failure for DisconnectFailure {
     fn remedy(&self) -> Option<String> {
         let text = match self {
             DisconnectFailure::InUse { .. } => {
-                "end these uses first (unmount, stop the processes), or give --force and lose what was not written yet"
+                "end these uses first (unmount, stop the processes), or give --force and lose \
+                    what was not written yet"
             }
             DisconnectFailure::Unknown { .. } => {
                 "make the host's /proc and /sys readable, or give --force"
@@ -213,10 +218,7 @@ impl Command for Arguments {
 
     fn run(config: &Config, options: Options) -> Result<Disconnection, DisconnectFailure> {
         let plan = Plan::make(config, &options)?;
-        let waits_for = format!(
-            "the kernel is disconnecting {} and cannot be interrupted: waiting for it to finish. A second signal ends this program as soon as the kernel lets it.",
-            plan.names().join(", ")
-        );
+        let waits_for = format!("the kernel is disconnecting {}", plan.names().join(", "));
         let fabrics = Fabrics::at(&config.root);
         let work = move |stop: &Stop| plan.carry_out(&fabrics, options.timeout, stop);
         match interrupt::run(&waits_for, work)? {
@@ -290,7 +292,8 @@ impl Plan {
                 Ok(Disconnected::AlreadyGone) => {}
                 Err(error) if first_error.is_none() => first_error = Some(error),
                 Err(error) => {
-                    tracing::error!(controller = %instance, error = chain(&error), "cannot disconnect");
+                    let error = chain(&error);
+                    tracing::error!(controller = %instance, error, "cannot disconnect");
                 }
             }
         }

@@ -1,6 +1,8 @@
-//! `discover`: what a discovery controller, and those it refers to, say there is to connect to; with `--connect`, connects it all.
+//! `discover`: what a discovery controller, and those it refers to, say there is to connect to;
+//! with `--connect`, connects it all.
 //!
-//! Invariant: a referral or a subsystem that fails is part of the result, and of the exit code; it never hides what the others said.
+//! Invariant: a referral or a subsystem that fails is part of the result, and of the exit code; it
+//! never hides what the others said.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -161,7 +163,8 @@ impl Command for Arguments {
 
     fn run(config: &Config, options: Options) -> Result<Found, DiscoverFailure> {
         let waits_for = format!(
-            "the kernel is connecting what the discovery controller at {} names and cannot be interrupted: waiting for it to finish. A controller that it makes stays, and the next connect adopts it. A second signal ends this program as soon as the kernel lets it.",
+            "the kernel is connecting what the discovery controller at {} names; a controller \
+             that it makes stays, and the next connect adopts it",
             options.request.options().address()
         );
         let root = config.root.clone();

@@ -1,6 +1,7 @@
 //! `doctor`: looks at this machine and says what to do about each finding.
 //!
-//! Invariant: it changes nothing and asks no target anything. A check that cannot be made is `unknown`, neither good nor bad.
+//! Invariant: it changes nothing and asks no target anything. A check that cannot be made is
+//! `unknown`, neither good nor bad.
 
 mod controllers;
 mod identity;
@@ -122,6 +123,7 @@ fn examine(root: &Path) -> Vec<Check> {
     }
     checks.push(machine::check_network_namespace(root));
     checks.push(machine::check_autoconnect(root));
+    checks.push(machine::check_exclusions(root));
     checks
 }
 

@@ -1,9 +1,11 @@
 //! Work that a person can interrupt, although it waits inside the kernel.
 //!
-//! A write to `/dev/nvme-fabrics` first waits for the TCP connection, which a signal ends at once and without a trace, and then for answers of
-//! the target, which nothing can end (fabrics.c, tcp.c: the admin commands wait uninterruptibly). So the work runs in a thread of its own while
-//! this one waits for signals: the first makes the other thread's system call return; if the kernel does not let it, the person is told what is
-//! being waited for; the second signal ends the program.
+//! A write to `/dev/nvme-fabrics` first waits for the TCP connection, which a signal ends at once
+//! and without a trace, and then for answers of the target, which nothing can end (fabrics.c,
+//! tcp.c: the admin commands wait uninterruptibly). So the work runs in a thread of its own while
+//! this one waits for signals: the first makes the other thread's system call return; if the kernel
+//! does not let it, the person is told what is being waited for; the second signal ends the
+//! program.
 //!
 //! Invariant: when [`run`] returns, the work has come to its end; nothing goes on unseen.
 
@@ -21,7 +23,8 @@ use thiserror::Error;
 
 use super::signals::{self, Signals};
 
-/// How often the worker is interrupted again: a signal that comes just before a system call does not end that call.
+/// How often the worker is interrupted again: a signal that comes just before a system call does
+/// not end that call.
 const WAKE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// After this long the kernel is taken to wait uninterruptibly.
@@ -61,7 +64,8 @@ pub enum InterruptError {
     Abandoned(Signal),
 }
 
-/// Runs `work` until it ends. `waits_for` says what it may be waiting for, as a sentence.
+/// Runs `work` until it ends. `waits_for` says what the kernel may be doing
+/// when it cannot be interrupted.
 pub(crate) fn run<T: Send + 'static>(
     waits_for: &str,
     work: impl FnOnce(&Stop) -> T + Send + 'static,
@@ -120,8 +124,12 @@ impl<T: Send + 'static> Worker<T> {
             }
             if !told && started.elapsed() >= PATIENCE {
                 told = true;
-                // Not a log line: a person waits at the terminal and must know why, whatever the log level is.
-                eprintln!("{waits_for}");
+                // Not a log line: a person waits at the terminal and must know why, whatever the
+                // log level is.
+                eprintln!(
+                    "{waits_for}. This cannot be interrupted: waiting for it to finish. A second \
+                     signal ends this program as soon as the kernel lets it."
+                );
             }
         }
     }

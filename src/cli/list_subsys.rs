@@ -1,8 +1,10 @@
 //! `list-subsys`: subsystems with their controllers and namespaces.
 //!
-//! As JSON it has the shape, the order and the layout of `nvme list-subsys -o json` (nvme-cli 2.13, seen by running it): hosts and subsystems in
-//! the order of their first controller, names compared as text, and controllers without a host (PCIe) under the first host, or under this
-//! host's own identity if such a controller comes first. Subsystems without controllers are left out; nvme-cli adds them to the first host.
+//! As JSON it has the shape, the order and the layout of `nvme list-subsys -o json` (nvme-cli 2.13,
+//! seen by running it): hosts and subsystems in the order of their first controller, names compared
+//! as text, and controllers without a host (PCIe) under the first host, or under this host's own
+//! identity if such a controller comes first. Subsystems without controllers are left out; nvme-cli
+//! adds them to the first host.
 //!
 //! Invariant: the JSON form reads only what it prints.
 
@@ -119,7 +121,8 @@ impl Report for Listing {
     }
 }
 
-/// Puts the listing into nvme-cli's order. `own` is the identity that controllers without a host get if they come first.
+/// Puts the listing into nvme-cli's order. `own` is the identity that controllers without a host
+/// get if they come first.
 fn arrange(listed: Vec<ListedHost>, own: impl FnOnce() -> Option<HostIdentity>) -> Vec<Host> {
     let mut hosts: Vec<Host> = listed.into_iter().map(Host::from).collect();
     hosts.sort_by(|a, b| a.first_path().cmp(&b.first_path()));

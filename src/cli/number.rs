@@ -1,7 +1,8 @@
 //! Numbers on the command line: plain decimal, or refused.
 //!
-//! The kernel reads option numbers with base 0, so that `010` means eight and `0x10` sixteen (lib/parser.c): whoever types one of those means
-//! something else than the next reader. Ranges are not checked here but where the options are built.
+//! The kernel reads option numbers with base 0, so that `010` means eight and `0x10` sixteen
+//! (lib/parser.c): whoever types one of those means something else than the next reader. Ranges are
+//! not checked here but where the options are built.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! What a verb prints on standard output: text for people, or JSON.
 //!
-//! JSON has the layout of `nvme-cli` (two spaces, no space after a colon), so that `list-subsys -o json` is the same text and all verbs agree.
+//! JSON has the layout of `nvme-cli` (two spaces, no space after a colon), so that `list-subsys -o
+//! json` is the same text and all verbs agree.
 
 use std::io::{self, Write};
 
@@ -113,7 +114,8 @@ mod tests {
 
     #[test]
     fn json_has_the_layout_and_escapes_of_nvme_cli() {
-        let expected = "{\n  \"Name\":\"a\\\"b/c\\u0001é\",\n  \"Paths\":[\n    1,\n    2\n  ],\n  \"Empty\":[]\n}\n";
+        let expected = "{\n  \"Name\":\"a\\\"b/c\\u0001é\",\n  \"Paths\":[\n    1,\n    2\n  \
+            ],\n  \"Empty\":[]\n}\n";
         let sample = Sample {
             name: "a\"b/c\u{1}é",
             paths: vec![1, 2],

@@ -1,6 +1,7 @@
 //! Options of a connect before it is known who this host is.
 //!
-//! Invariant: everything the command line says was checked when the request was made; completing it reads only the identity of this host.
+//! Invariant: everything the command line says was checked when the request was made; completing it
+//! reads only the identity of this host.
 
 use std::path::Path;
 

@@ -1,6 +1,7 @@
 //! `resolve`: which device a namespace is, by the NQN of its subsystem and its own identity.
 //!
-//! Invariant: only a disk is printed, never the hidden path form `nvmeXcYnZ`; if several namespaces match, none is.
+//! Invariant: only a disk is printed, never the hidden path form `nvmeXcYnZ`; if several namespaces
+//! match, none is.
 
 use std::io::{self, Write};
 

@@ -1,6 +1,8 @@
-//! Signals as a file descriptor, and a signal that only makes a blocking call return (signalfd(2), signal(7)).
+//! Signals as a file descriptor, and a signal that only makes a blocking call return (signalfd(2),
+//! signal(7)).
 //!
-//! Invariant: from [`Signals::block`] on, SIGINT and SIGTERM end nothing by themselves; they wait in the descriptor.
+//! Invariant: from [`Signals::block`] on, SIGINT and SIGTERM end nothing by themselves; they wait
+//! in the descriptor.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::thread::JoinHandleExt;
@@ -46,13 +48,15 @@ impl AsFd for Signals {
 
 /// Makes the system call that `thread` waits in return EINTR, where the kernel allows it.
 pub(crate) fn wake<T>(thread: &JoinHandle<T>) -> nix::Result<()> {
-    // The handle is not joined yet, so the thread's id is still its own even if the thread has ended.
+    // The handle is not joined yet, so the thread's id is still its own even if the thread has
+    // ended.
     pthread_kill(thread.as_pthread_t(), WAKE)
 }
 
 extern "C" fn ignore(_: libc::c_int) {}
 
-/// Gives the wake-up signal a handler that does nothing. Without SA_RESTART: the call that it interrupts is not taken up again.
+/// Gives the wake-up signal a handler that does nothing. Without SA_RESTART: the call that it
+/// interrupts is not taken up again.
 #[expect(unsafe_code, reason = "sigaction(2) has no safe form")]
 fn catch_wake() -> nix::Result<()> {
     let action = SigAction::new(
@@ -60,6 +64,7 @@ fn catch_wake() -> nix::Result<()> {
         SaFlags::empty(),
         SigSet::empty(),
     );
-    // SAFETY: the handler touches no memory, so it is safe at any point of any thread; nothing else in this program handles the signal.
+    // SAFETY: the handler touches no memory, so it is safe at any point of any thread; nothing else
+    // in this program handles the signal.
     unsafe { sigaction(WAKE, &action) }.map(drop)
 }

@@ -1,9 +1,11 @@
 //! A disk with its partitions and holders: `/sys/block/NAME`.
 //!
-//! Format: `dev` is `MAJOR:MINOR`; `holders/` has one entry per device-mapper, md or bcache device stacked on it; a partition is a directory
-//! below its disk that has an attribute `partition` (Documentation/ABI/stable/sysfs-block).
+//! Format: `dev` is `MAJOR:MINOR`; `holders/` has one entry per device-mapper, md or bcache device
+//! stacked on it; a partition is a directory below its disk that has an attribute `partition`
+//! (Documentation/ABI/stable/sysfs-block).
 //!
-//! Invariant: a device that is not there, or vanishes while it is read, is `None`; anything else that cannot be read is an error.
+//! Invariant: a device that is not there, or vanishes while it is read, is `None`; anything else
+//! that cannot be read is an error.
 
 use std::fs;
 use std::io;
@@ -100,7 +102,8 @@ fn read_names(directory: &Path) -> Result<Vec<String>, ReadBlockError> {
     Ok(names)
 }
 
-/// Whether the kernel says that what was asked for has gone: a removed device answers ENOENT before an open and ENODEV after it.
+/// Whether the kernel says that what was asked for has gone: a removed device answers ENOENT before
+/// an open and ENODEV after it.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

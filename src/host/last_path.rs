@@ -1,7 +1,7 @@
 //! Which disks a disconnect would take away.
 //!
-//! Invariant: pure. A path counts only while I/O can go through it, unless no path of the disk is that good: then each counts, because the
-//! kernel holds I/O for any of them to come back.
+//! Invariant: pure. A path counts only while I/O can go through it, unless no path of the disk is
+//! that good: then each counts, because the kernel holds I/O for any of them to come back.
 
 use nvme_sysfs::{Controller, Instance, Namespace, NamespaceKind, NamespacePath, Tree};
 

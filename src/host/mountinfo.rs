@@ -6,7 +6,8 @@
 //! 36 35 259:3 / /mnt/a\040b rw,noatime shared:1 master:2 - ext4 /dev/nvme0n1 rw,errors=continue
 //! ```
 //!
-//! Invariant: a path is the bytes the kernel knows, with its escapes undone; it need not be UTF-8 and lines have no length limit.
+//! Invariant: a path is the bytes the kernel knows, with its escapes undone; it need not be UTF-8
+//! and lines have no length limit.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -18,13 +19,15 @@ use thiserror::Error;
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// `st_dev` of the files on it. btrfs and other filesystems that span devices show an anonymous one here, with major number 0.
+    /// `st_dev` of the files on it. btrfs and other filesystems that span devices show an anonymous
+    /// one here, with major number 0.
     pub dev: DevT,
     /// Where it is mounted, as seen by the process whose table this is.
     pub mount_point: PathBuf,
     /// Filesystem type, for example `ext4`.
     pub filesystem: String,
-    /// What was mounted: for a disk filesystem the path of its device node, as `mount(2)` was given it.
+    /// What was mounted: for a disk filesystem the path of its device node, as `mount(2)` was given
+    /// it.
     pub source: PathBuf,
 }
 
@@ -59,7 +62,8 @@ impl MountTable {
     /// Parses the contents of a mountinfo file.
     ///
     /// # Errors
-    /// [`ParseMountinfoError`] names the first line that does not have the form of `proc_pid_mountinfo(5)`.
+    /// [`ParseMountinfoError`] names the first line that does not have the form of
+    /// `proc_pid_mountinfo(5)`.
     pub fn parse(text: &[u8]) -> Result<MountTable, ParseMountinfoError> {
         let mounts = text
             .split(|&byte| byte == b'\n')
@@ -98,7 +102,8 @@ fn parse_line(line: usize, text: &[u8]) -> Result<Mount, ParseMountinfoError> {
     next("root")?;
     let mount_point = unescape_path(next("mount point")?);
     next("options")?;
-    // Any number of optional fields stands before the separator (proc_pid_mountinfo(5), fields 7 and 8).
+    // Any number of optional fields stands before the separator (proc_pid_mountinfo(5), fields 7
+    // and 8).
     while next("separator")? != b"-" {}
     let filesystem = String::from_utf8_lossy(next("filesystem type")?).into_owned();
     let source = unescape_path(next("source")?);
@@ -122,10 +127,11 @@ fn unescape_path(field: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(unescape(field)))
 }
 
-/// Undoes the escapes `\040`, `\011`, `\012` and `\134` that the kernel writes for space, tab, line feed and backslash.
+/// Undoes the escapes `\040`, `\011`, `\012` and `\134` that the kernel writes for space, tab, line
+/// feed and backslash.
 ///
-/// Any backslash followed by three octal digits up to `\377` is taken as one byte, which also covers `#` in a source (`\043`);
-/// a backslash that starts no such sequence stays.
+/// Any backslash followed by three octal digits up to `\377` is taken as one byte, which also
+/// covers `#` in a source (`\043`); a backslash that starts no such sequence stays.
 pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -238,7 +244,8 @@ mod tests {
     #[test]
     fn the_last_mount_over_a_path_is_the_one_that_is_seen() {
         let table = parse(
-            "1 0 8:1 / /a rw - ext4 old rw\n2 1 8:2 / /a rw - ext4 new rw\n3 1 8:3 / /ab rw - ext4 other rw\n",
+            "1 0 8:1 / /a rw - ext4 old rw\n2 1 8:2 / /a rw - ext4 new rw\n3 1 8:3 / /ab rw - \
+                ext4 other rw\n",
         );
         let seen = table.find_mount_at(Path::new("/a")).expect("mounted");
         assert_eq!(seen.source, Path::new("new"));

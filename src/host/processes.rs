@@ -1,7 +1,8 @@
 //! The processes that can be seen: `/proc/PID`, their mount tables and their open files.
 //!
-//! Format: `proc_pid(5)`. Invariants: a process that ends while it is read is skipped; a file of it that may not be read is an error for the
-//! caller to count; nothing here asks a filesystem anything, because the file behind a descriptor may lie on a mount whose device is dead.
+//! Format: `proc_pid(5)`. Invariants: a process that ends while it is read is skipped; a file of it
+//! that may not be read is an error for the caller to count; nothing here asks a filesystem
+//! anything, because the file behind a descriptor may lie on a mount whose device is dead.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -35,7 +36,8 @@ impl fmt::Display for Process {
 pub enum OpenFile {
     /// A block device node, by the number of its device.
     BlockDevice(DevT),
-    /// A path that cannot be looked at from here, for example in a captured tree: the text of the link is all there is.
+    /// A path that cannot be looked at from here, for example in a captured tree: the text of the
+    /// link is all there is.
     Link(PathBuf),
     /// It cannot be looked at.
     Unknown(io::ErrorKind),
@@ -67,7 +69,8 @@ pub fn read_mountinfo(root: &Path, pid: u32) -> io::Result<Option<Vec<u8>>> {
     gone_is_none(fs::read(directory(root, pid).join("mountinfo")))
 }
 
-/// Which mount namespace a process lives in (`mnt:[4026531841]`), or `None` when that cannot be told.
+/// Which mount namespace a process lives in (`mnt:[4026531841]`), or `None` when that cannot be
+/// told.
 pub fn read_mount_namespace(root: &Path, pid: u32) -> Option<OsString> {
     let link = fs::read_link(directory(root, pid).join("ns/mnt")).ok()?;
     Some(link.into_os_string())
@@ -102,7 +105,8 @@ fn read_descriptor(descriptor: &Path) -> io::Result<Option<OpenFile>> {
     if !target.is_absolute() {
         return Ok(None);
     }
-    // DONT_SYNC: the answer comes from what the kernel has cached, so that a file on a dead network mount cannot block this.
+    // DONT_SYNC: the answer comes from what the kernel has cached, so that a file on a dead network
+    // mount cannot block this.
     let flags = AtFlags::STATX_DONT_SYNC;
     match rustix::fs::statx(CWD, descriptor, flags, StatxFlags::TYPE) {
         Ok(stat) if FileType::from_raw_mode(stat.stx_mode.into()).is_block_device() => {

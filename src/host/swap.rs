@@ -5,7 +5,8 @@
 //! /dev/nvme0n1p2                          partition       1048572         0               -2
 //! ```
 //!
-//! Invariant: only areas of type `partition` count; a swap file lies on a mounted filesystem, and that mount is what holds the device.
+//! Invariant: only areas of type `partition` count; a swap file lies on a mounted filesystem, and
+//! that mount is what holds the device.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -39,7 +40,8 @@ mod tests {
     #[test]
     fn partitions_are_listed_and_files_are_not() {
         let text = format!(
-            "{HEADER}/dev/nvme0n1p2                          partition\t1048572\t\t0\t\t-2\n/swap\\040file  file\t\t1048572\t\t0\t\t-3\n"
+            "{HEADER}/dev/nvme0n1p2                          \
+                partition\t1048572\t\t0\t\t-2\n/swap\\040file  file\t\t1048572\t\t0\t\t-3\n"
         );
         assert_eq!(
             parse_swap_devices(text.as_bytes()),

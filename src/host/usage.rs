@@ -1,7 +1,8 @@
 //! Who uses a disk: mounts, swap, devices stacked on it, open files, exclusive owners.
 //!
-//! Sources: `/proc/PID/mountinfo` of every mount namespace that can be seen, `/proc/swaps`, `holders/`, `/proc/PID/fd`, and an exclusive open of
-//! the node, which the kernel refuses with EBUSY while a mount, a holder or swap anywhere owns the device, seen or not.
+//! Sources: `/proc/PID/mountinfo` of every mount namespace that can be seen, `/proc/swaps`,
+//! `holders/`, `/proc/PID/fd`, and an exclusive open of the node, which the kernel refuses with
+//! EBUSY while a mount, a holder or swap anywhere owns the device, seen or not.
 //!
 //! Invariant: "nobody" is said only together with what could not be looked at ([`Usage::gaps`]).
 
@@ -79,7 +80,8 @@ pub enum UsageError {
 
 /// Looks for every use of the disk called `name` and of its partitions.
 ///
-/// The exclusive open comes last, and only when nothing else was found: it is the one step that touches the device.
+/// The exclusive open comes last, and only when nothing else was found: it is the one step that
+/// touches the device.
 ///
 /// # Errors
 /// [`UsageError`], when a whole class of uses cannot be looked at.
@@ -179,7 +181,8 @@ impl Search<'_> {
     }
 }
 
-/// The number of the initial PID namespace's inode, fixed in the kernel (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+/// The number of the initial PID namespace's inode, fixed in the kernel (`PROC_PID_INIT_INO`,
+/// include/linux/proc_ns.h).
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 fn sees_all_processes(root: &Path) -> bool {
@@ -197,7 +200,8 @@ fn read_swaps(root: &Path) -> Result<Vec<PathBuf>, UsageError> {
     }
 }
 
-/// Asks the kernel whether anybody owns the device. The node is looked at first: only the very device in question is opened.
+/// Asks the kernel whether anybody owns the device. The node is looked at first: only the very
+/// device in question is opened.
 fn open_exclusively(node: &Path, dev: DevT) -> Result<(), Errno> {
     let stat = rustix::fs::lstat(node)?;
     let found = DevT {

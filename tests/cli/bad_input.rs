@@ -1,4 +1,5 @@
-//! Wrong use: exit code 2, an error that names option, value and rule, and nothing changed anywhere.
+//! Wrong use: exit code 2, an error that names option, value and rule, and nothing changed
+//! anywhere.
 
 use std::ffi::OsStr;
 use std::fs;

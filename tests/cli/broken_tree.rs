@@ -1,4 +1,5 @@
-//! A sysfs that is truncated, garbage or a trap: a clear error that names the file, or the truth without it; never a panic, never a hang.
+//! A sysfs that is truncated, garbage or a trap: a clear error that names the file, or the truth
+//! without it; never a panic, never a hang.
 
 use std::fs;
 use std::os::unix::fs::symlink;

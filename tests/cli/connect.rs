@@ -1,4 +1,5 @@
-//! `connect` where a captured tree has the answer: controllers that are there are adopted, without a word to the device.
+//! `connect` where a captured tree has the answer: controllers that are there are adopted, without
+//! a word to the device.
 
 use std::net::TcpListener;
 use std::path::Path;

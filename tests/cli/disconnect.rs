@@ -1,6 +1,7 @@
 //! `disconnect`: what it refuses, and that it touches nothing before it has decided.
 //!
-//! A tree in a directory never loses a controller, so a disconnect that is not refused ends with the time-out.
+//! A tree in a directory never loses a controller, so a disconnect that is not refused ends with
+//! the time-out.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;

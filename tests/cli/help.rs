@@ -1,10 +1,11 @@
 //! The help texts: complete, because an option that is not in them does not exist for its users.
 
 use std::path::Path;
+use std::process::Command;
 
 use nvme_fabrics::TokenSet;
 
-use crate::common::run;
+use crate::common::{Run, captured, run};
 
 const VERBS: [&str; 6] = [
     "connect",
@@ -67,4 +68,15 @@ fn a_root_that_is_no_directory_is_wrong_use() {
     run(Path::new("/nowhere"), &["list-subsys"])
         .expect(2)
         .says(&["--root /nowhere"]);
+}
+
+#[test]
+fn the_root_may_come_from_the_environment() {
+    let root = captured("trixie-one-path");
+    let output = Command::new(env!("CARGO_BIN_EXE_nvmeof-csi"))
+        .arg("list-subsys")
+        .env("NVMEOF_ROOT", root.path())
+        .output();
+    let run = Run::from(output.expect("it starts")).expect(0);
+    assert!(run.out.starts_with("nvme-subsys0 "), "{}", run.out);
 }

@@ -1,4 +1,5 @@
-//! Signals: they end the dial at once and leave nothing; where the kernel cannot be interrupted, the program says what it waits for.
+//! Signals: they end the dial at once and leave nothing; where the kernel cannot be interrupted,
+//! the program says what it waits for.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -116,6 +117,37 @@ fn a_signal_ends_the_dial_and_leaves_nothing() {
 }
 
 #[test]
+fn a_signal_during_the_wait_says_what_stays() {
+    let root = captured("trixie-connecting");
+    let (mut child, mut errors) = start(
+        root.path(),
+        &[
+            "connect",
+            "--transport",
+            "tcp",
+            "--traddr",
+            "10.0.0.2",
+            "--nqn",
+            "nqn.2026-01.org.example:volume-1",
+            "--hostnqn",
+            HOSTNQN,
+            "--hostid",
+            HOSTID,
+            "--wait",
+        ],
+    );
+    send(&child, Signal::SIGTERM);
+    let sent = Instant::now();
+    assert_eq!(child.wait().expect("it ends").code(), Some(1));
+    assert!(
+        sent.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        sent.elapsed()
+    );
+    wait_for(&mut errors, "nvme0 is connected by now: it stays");
+}
+
+#[test]
 fn a_silent_portal_times_out_after_the_time_given() {
     let root = captured("trixie-one-path");
     let portal = silent();
@@ -146,7 +178,8 @@ fn a_silent_portal_times_out_after_the_time_given() {
     assert!(begun.elapsed() >= Duration::from_secs(1));
 }
 
-/// A FIFO in place of the device: reading it blocks, and the read is taken up again after every signal, as the kernel's own waits are.
+/// A FIFO in place of the device: reading it blocks, and the read is taken up again after every
+/// signal, as the kernel's own waits are.
 #[test]
 fn what_cannot_be_interrupted_is_named_and_a_second_signal_ends_it() {
     let root = captured("trixie-one-path");

@@ -1,7 +1,8 @@
 //! The options of `connect`: the kernel's tokens with dashes, and how long to wait.
 //!
-//! Invariant: what is not given is not sent, so the kernel's default holds (its defaults stand in the help texts). Numbers are checked for their
-//! form here and for their range by [`ConnectOptions`], the one place that knows the kernel's rules.
+//! Invariant: what is not given is not sent, so the kernel's default holds (its defaults stand in
+//! the help texts). Numbers are checked for their form here and for their range by
+//! [`ConnectOptions`], the one place that knows the kernel's rules.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,7 +57,8 @@ pub(in crate::cli) struct AddressArguments {
     #[arg(long, short = 'a', value_name = "ADDRESS")]
     traddr: Option<String>,
 
-    /// Port of the target [default for tcp and rdma: 4420; 8009 for a discovery controller over tcp]
+    /// Port of the target [default for tcp and rdma: 4420; 8009 for a discovery controller over
+    /// tcp]
     #[arg(long, short = 's', value_name = "PORT")]
     trsvcid: Option<String>,
 
@@ -73,11 +75,13 @@ pub(in crate::cli) struct AddressArguments {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Host identity")]
 pub(in crate::cli) struct HostArguments {
-    /// NQN of this host; needs --hostid [default: /etc/nvme/hostnqn, else made from this machine's UUID]
+    /// NQN of this host; needs --hostid [default: /etc/nvme/hostnqn, else made from this machine's
+    /// UUID]
     #[arg(long, value_name = "NQN")]
     hostnqn: Option<Nqn>,
 
-    /// UUID of this host; needs --hostnqn [default: /etc/nvme/hostid, else the UUID in the host NQN]
+    /// UUID of this host; needs --hostnqn [default: /etc/nvme/hostid, else the UUID in the host
+    /// NQN]
     #[arg(long, value_name = "UUID")]
     hostid: Option<Uuid>,
 }
@@ -94,7 +98,8 @@ struct TuningArguments {
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, allow_hyphen_values = true)]
     reconnect_delay: Option<Duration>,
 
-    /// Seconds after which I/O on a lost path fails; -1: only with the controller [kernel's default: -1]
+    /// Seconds after which I/O on a lost path fails; -1: only with the controller [kernel's
+    /// default: -1]
     #[arg(long, value_name = "SECONDS", value_parser = parse_fast_io_fail, allow_hyphen_values = true)]
     fast_io_fail_tmo: Option<FastIoFail>,
 
@@ -143,7 +148,8 @@ struct TuningArguments {
     discovery: bool,
 }
 
-/// Authentication and encryption. Secrets come from files: an argument can be read by every user of the machine.
+/// Authentication and encryption. Secrets come from files: an argument can be read by every user of
+/// the machine.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Security")]
 struct SecurityArguments {
@@ -177,7 +183,8 @@ struct SecurityArguments {
 #[command(next_help_heading = "Waiting")]
 struct WaitArguments {
     /// Seconds within which a TCP portal must answer before the kernel is asked to connect
-    // 3 s is what the kernel itself would wait for a silent peer, while every other connect of the host waits behind it.
+    // 3 s is what the kernel itself would wait for a silent peer, while every other connect of the
+    // host waits behind it.
     #[arg(long, value_name = "SECONDS", default_value = "3", value_parser = parse_timeout, allow_hyphen_values = true)]
     dial_timeout: Duration,
 
@@ -311,7 +318,8 @@ fn set_flags<const N: usize>(builder: &mut ConnectOptionsBuilder, flags: [(bool,
     }
 }
 
-/// The kernel's word as it stands; whether it is one that can be connected is decided by [`ConnectOptions`].
+/// The kernel's word as it stands; whether it is one that can be connected is decided by
+/// [`ConnectOptions`].
 pub(in crate::cli) fn parse_transport(text: &str) -> Result<Transport, std::convert::Infallible> {
     Ok(Transport::from(text))
 }

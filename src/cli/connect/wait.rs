@@ -1,9 +1,11 @@
 //! Waiting for a namespace to become usable.
 //!
-//! The kernel scans for namespaces after the write to `/dev/nvme-fabrics` has returned, and says so by uevents. It says nothing when an ANA
-//! state or the state of a controller changes (no sysfs_notify and no event in drivers/nvme), so the tree is also read once a second.
+//! The kernel scans for namespaces after the write to `/dev/nvme-fabrics` has returned, and says so
+//! by uevents. It says nothing when an ANA state or the state of a controller changes (no
+//! sysfs_notify and no event in drivers/nvme), so the tree is also read once a second.
 //!
-//! Invariant: the socket is open before the connect and before the first scan, so that no event falls between them.
+//! Invariant: the socket is open before the connect and before the first scan, so that no event
+//! falls between them.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +34,10 @@ pub(super) struct Goal {
 #[derive(Debug, Error)]
 pub enum WaitError {
     /// Not within the time given.
-    #[error("after {} s subsystem {nqn} has no usable {wanted}: {controller} is {state}, {seen}", timeout.as_secs())]
+    #[error(
+        "after {} s subsystem {nqn} has no usable {wanted}: {controller} is {state}, {seen}",
+        timeout.as_secs()
+    )]
     TimedOut {
         /// The time given.
         timeout: Duration,
@@ -65,8 +70,11 @@ pub enum WaitError {
     #[error("cannot read the NVMe devices")]
     Scan(#[from] ScanError),
     /// A signal came.
-    #[error("the wait was interrupted")]
-    Interrupted,
+    #[error("the wait for {controller} was interrupted")]
+    Interrupted {
+        /// The controller that was connected.
+        controller: Instance,
+    },
 }
 
 /// Returns the tree in which the wanted namespace is usable.
@@ -86,15 +94,19 @@ pub(super) fn wait(
             return Err(goal.timed_out(&tree));
         }
         wait_for_change(events, deadline.min(Instant::now() + RESCAN), stop)?;
+        if stop.is_requested() {
+            let controller = goal.controller;
+            return Err(WaitError::Interrupted { controller });
+        }
     }
 }
 
-/// Returns when something may have changed.
+/// Returns when something may have changed, or when a signal has come.
 fn wait_for_change(events: &UeventSocket, until: Instant, stop: &Stop) -> Result<(), WaitError> {
     loop {
         let received = events.receive(Some(until));
         if stop.is_requested() {
-            return Err(WaitError::Interrupted);
+            return Ok(());
         }
         match received? {
             Received::Uevent(event) if !concerns_nvme(&event) => {}

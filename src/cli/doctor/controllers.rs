@@ -38,7 +38,8 @@ fn check_orphans(tree: &Tree) -> Check {
         NAME,
         Status::Warn,
         format!("live without any namespace: {}", orphans.join("; ")),
-        "check that the target exports a namespace to this host; otherwise disconnect the controller",
+        "check that the target exports a namespace to this host; otherwise disconnect the \
+            controller",
     )
 }
 

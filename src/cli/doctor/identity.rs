@@ -1,7 +1,7 @@
 //! Who this host is to a target, and whether that can go wrong.
 //!
-//! Since 6.5 the kernel insists that a hostnqn and a hostid belong to each other one to one; machines copied from one image share both, and a
-//! target then takes them for one host.
+//! Since 6.5 the kernel insists that a hostnqn and a hostid belong to each other one to one;
+//! machines copied from one image share both, and a target then takes them for one host.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,8 @@ pub(super) fn check(root: &Path, tree: &Tree) -> Check {
                 NAME,
                 Status::Warn,
                 chain(&error),
-                "nothing: the first connect makes one and keeps it in /etc/nvme; make sure that directory survives a reboot",
+                "nothing: the first connect makes one and keeps it in /etc/nvme; make sure that \
+                    directory survives a reboot",
             );
         }
         Err(error) => {
@@ -43,7 +44,8 @@ pub(super) fn check(root: &Path, tree: &Tree) -> Check {
             NAME,
             Status::Fail,
             conflict,
-            "disconnect what was connected under the other identity, or put that identity into /etc/nvme/hostnqn and /etc/nvme/hostid",
+            "disconnect what was connected under the other identity, or put that identity into \
+                /etc/nvme/hostnqn and /etc/nvme/hostid",
         );
     }
     judge(&loaded, read_machine_uuid(root))
@@ -70,14 +72,16 @@ fn judge(loaded: &LoadedIdentity, machine: Option<Uuid>) -> Check {
                 NAME,
                 Status::Warn,
                 format!("{finding}; this machine's own UUID is {machine}"),
-                "if this machine was copied from another one, remove /etc/nvme/hostnqn and /etc/nvme/hostid while nothing is connected",
+                "if this machine was copied from another one, remove /etc/nvme/hostnqn and \
+                    /etc/nvme/hostid while nothing is connected",
             )
         }
         _ => Check::ok(NAME, finding),
     }
 }
 
-/// Whether an identity made from a UUID was made from another machine's, or at random. A name that was given by hand says nothing.
+/// Whether an identity made from a UUID was made from another machine's, or at random. A name that
+/// was given by hand says nothing.
 fn is_of_another(hostnqn: &Nqn, hostid: Uuid, machine: Uuid) -> bool {
     hostnqn.as_str().ends_with(&hostid.to_string()) && hostid != machine
 }
@@ -93,9 +97,15 @@ fn conflict(own: &HostIdentity, controller: &Controller) -> Option<String> {
     let same_nqn = *hostnqn == own.hostnqn;
     let same_id = hostid == own.hostid;
     (same_nqn != same_id).then(|| {
-        let HostIdentity { hostnqn: own_nqn, hostid: own_id } = own;
+        let HostIdentity {
+            hostnqn: own_nqn,
+            hostid: own_id,
+        } = own;
         let instance = controller.instance;
-        format!("{instance} is connected as {hostnqn} with hostid {hostid}, but this host is {own_nqn} with hostid {own_id}: the kernel refuses to mix them")
+        format!(
+            "{instance} is connected as {hostnqn} with hostid {hostid}, but this host is \
+            {own_nqn} with hostid {own_id}: the kernel refuses to mix them"
+        )
     })
 }
 

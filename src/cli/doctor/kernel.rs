@@ -44,12 +44,14 @@ pub(super) fn check_multipath(tree: &Tree) -> Check {
             NAME,
             Status::Warn,
             "off: every path to a namespace is a disk of its own, and none takes over for another",
-            "remove nvme_core.multipath=N from the kernel's command line, unless device-mapper multipath is used on purpose",
+            "remove nvme_core.multipath=N from the kernel's command line, unless device-mapper \
+                multipath is used on purpose",
         ),
         None => Check::bad(
             NAME,
             Status::Unknown,
-            "the kernel does not say: the module nvme_core is not loaded, or built without multipath",
+            "the kernel does not say: the module nvme_core is not loaded, or built without \
+                multipath",
             "load nvme-fabrics, then check again",
         ),
     }

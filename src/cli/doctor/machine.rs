@@ -1,14 +1,18 @@
-//! What else on this machine has a say: network namespaces and udev.
+//! What else on this machine has a say: network namespaces, udev, the administrator's exclusions.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nvme_fabrics::Fabrics;
+
 use super::{Check, Status};
+use crate::cli::exit::chain;
 
 /// Whether connections are opened in the network namespace of the host.
 ///
-/// The kernel opens the first connection in the namespace of whoever writes the option string, and reconnects from the host's.
+/// The kernel opens the first connection in the namespace of whoever writes the option string, and
+/// reconnects from the host's.
 pub(super) fn check_network_namespace(root: &Path) -> Check {
     const NAME: &str = "network namespace";
     let read = |process: &str| fs::read_link(root.join("proc").join(process).join("ns/net"));
@@ -18,7 +22,8 @@ pub(super) fn check_network_namespace(root: &Path) -> Check {
             NAME,
             Status::Fail,
             format!(
-                "{} here, {} in process 1: a connection made here is never made again after a loss",
+                "{} here, {} in process 1: the kernel connects from \
+                 here first and reconnects from the host",
                 own.display(),
                 init.display()
             ),
@@ -53,7 +58,8 @@ pub(super) fn check_autoconnect(root: &Path) -> Check {
             Status::Warn,
             format!("nvme-cli connects on its own by {}", path.display()),
             format!(
-                "nothing, if you want that: both find what the other has connected; otherwise `ln -s /dev/null /etc/udev/rules.d/{RULE}`"
+                "nothing, if you want that: both find what the other has connected; otherwise \
+                    `ln -s /dev/null /etc/udev/rules.d/{RULE}`"
             ),
         ),
         Err((path, error)) => Check::bad(
@@ -65,7 +71,8 @@ pub(super) fn check_autoconnect(root: &Path) -> Check {
     }
 }
 
-/// The rule file that is in force, unless it is empty or a link to `/dev/null`, which both switch it off.
+/// The rule file that is in force, unless it is empty or a link to `/dev/null`, which both switch
+/// it off.
 fn find_rule(root: &Path) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
     for directory in RULE_DIRECTORIES {
         let path = root.join(directory).join(RULE);
@@ -82,6 +89,31 @@ fn find_rule(root: &Path) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
 
 fn is_null(link: &Path) -> bool {
     fs::read_link(link).is_ok_and(|target| target == Path::new("/dev/null"))
+}
+
+/// Whether every entry that tells this program to leave a controller alone is understood.
+pub(super) fn check_exclusions(root: &Path) -> Check {
+    const NAME: &str = "exclusions";
+    let exclusions = match Fabrics::at(root).exclusions() {
+        Ok(exclusions) => exclusions,
+        Err(error) => {
+            return Check::bad(NAME, Status::Fail, chain(&error), "make the file readable");
+        }
+    };
+    let ignored = exclusions.ignored().iter().map(|line| {
+        let path = line.path.display();
+        format!("{path} line {}: {}", line.line, line.reason)
+    });
+    let ignored: Vec<_> = ignored.collect();
+    if ignored.is_empty() {
+        return Check::ok(NAME, "no entry is malformed");
+    }
+    Check::bad(
+        NAME,
+        Status::Warn,
+        format!("excludes nothing: {}", ignored.join("; ")),
+        "correct the line: exclusion = key=value;key=value",
+    )
 }
 
 #[cfg(test)]
@@ -131,6 +163,22 @@ mod tests {
         assert_eq!(
             check_network_namespace(machine().path()).status,
             Status::Unknown
+        );
+    }
+
+    #[test]
+    fn an_exclusion_that_is_not_understood_is_named_with_its_line() {
+        let root = machine();
+        assert_eq!(check_exclusions(root.path()).status, Status::Ok);
+        fs::create_dir(root.path().join("etc/nvme")).expect("directory");
+        let list = "[exclusions]\nexclusion = colour=red\n";
+        fs::write(root.path().join("etc/nvme/exclusions.conf"), list).expect("list");
+        let check = check_exclusions(root.path());
+        assert_eq!(check.status, Status::Warn);
+        assert!(
+            check.finding.contains("exclusions.conf line 2"),
+            "{}",
+            check.finding
         );
     }
 

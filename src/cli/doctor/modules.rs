@@ -1,7 +1,8 @@
 //! Whether the kernel modules are there: loaded, built in, or missing.
 //!
-//! Files: `/sys/module/NAME` (loaded, or built in with parameters), `/lib/modules/RELEASE/modules.builtin` (one path per line), and
-//! `/proc/sys/kernel/osrelease`. The kernel spells a module's name with `_` in sysfs and with `-` or `_` in files.
+//! Files: `/sys/module/NAME` (loaded, or built in with parameters),
+//! `/lib/modules/RELEASE/modules.builtin` (one path per line), and `/proc/sys/kernel/osrelease`.
+//! The kernel spells a module's name with `_` in sysfs and with `-` or `_` in files.
 
 use std::fs;
 use std::path::Path;
@@ -72,7 +73,8 @@ impl Module {
                 self.missing,
                 format!("{name} is not loaded: {purpose}"),
                 format!(
-                    "add the line `{name}` to {MODULES_LOAD} on the host, and load it now with `modprobe {name}`"
+                    "add the line `{name}` to {MODULES_LOAD} on the host, and load it now with \
+                        `modprobe {name}`"
                 ),
             ),
         }
@@ -90,7 +92,8 @@ fn find(root: &Path, name: &str, builtin: Option<&str>) -> Presence {
     }
 }
 
-/// The list of what is built in, or `None` where the running kernel's files are not to be seen (a container without the host's /lib).
+/// The list of what is built in, or `None` where the running kernel's files are not to be seen (a
+/// container without the host's /lib).
 fn read_builtin(root: &Path) -> Option<String> {
     let release = fs::read_to_string(root.join("proc/sys/kernel/osrelease")).ok()?;
     let below = Path::new("modules")

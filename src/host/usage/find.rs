@@ -28,7 +28,8 @@ pub(super) fn find_swap(devices: &[BlockDevice], swaps: &[PathBuf]) -> impl Iter
         })
 }
 
-/// A filesystem that spans devices (btrfs) has an anonymous device number, so its source counts as well.
+/// A filesystem that spans devices (btrfs) has an anonymous device number, so its source counts as
+/// well.
 pub(super) fn find_mounts(
     devices: &[BlockDevice],
     table: &MountTable,

@@ -37,7 +37,8 @@ pub enum Use {
         /// Which process.
         process: Process,
     },
-    /// The kernel refuses an exclusive open: somebody owns it whom we cannot see, for example a mount in another container.
+    /// The kernel refuses an exclusive open: somebody owns it whom we cannot see, for example a
+    /// mount in another container.
     Owned {
         /// Kernel name of the disk or partition.
         device: String,
@@ -60,7 +61,8 @@ impl fmt::Display for Use {
             Use::Open { device, process } => write!(f, "{device} is open in {process}"),
             Use::Owned { device } => write!(
                 f,
-                "{device} cannot be opened exclusively: a mount, a stacked device or a process that is not visible owns it"
+                "{device} cannot be opened exclusively: a mount, a stacked device or a process \
+                    that is not visible owns it"
             ),
         }
     }
