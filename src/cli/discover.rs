@@ -34,12 +34,6 @@ pub struct Arguments {
     #[arg(long, short = 't', value_parser = parse_transport)]
     transport: Transport,
 
-    #[command(flatten)]
-    address: AddressArguments,
-
-    #[command(flatten)]
-    host: HostArguments,
-
     /// Connect every subsystem that was found
     #[arg(long)]
     connect: bool,
@@ -51,6 +45,13 @@ pub struct Arguments {
 
     #[command(flatten)]
     output: Output,
+
+    // After all others: what follows a group is listed under its heading.
+    #[command(flatten)]
+    address: AddressArguments,
+
+    #[command(flatten)]
+    host: HostArguments,
 }
 
 /// Whether to connect what is found.

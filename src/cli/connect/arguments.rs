@@ -30,6 +30,10 @@ pub struct Arguments {
     #[arg(long, short = 'n')]
     nqn: Nqn,
 
+    // Before the groups: what follows one is listed under its heading.
+    #[command(flatten)]
+    pub(super) output: Output,
+
     #[command(flatten)]
     address: AddressArguments,
 
@@ -44,9 +48,6 @@ pub struct Arguments {
 
     #[command(flatten)]
     wait: WaitArguments,
-
-    #[command(flatten)]
-    pub(super) output: Output,
 }
 
 /// Where to and from.
