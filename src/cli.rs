@@ -18,7 +18,7 @@ mod request;
 pub mod resolve;
 mod signals;
 
-use std::io;
+use std::io::{self, BufWriter, Write};
 
 use crate::config::{CommandLine, Config, LogFormat, Verb};
 use exit::{Exit, Failure};
@@ -73,7 +73,10 @@ fn execute<C: Command>(config: &Config, command: C) -> Exit {
 }
 
 fn print(report: &impl Report, format: Format) -> Exit {
-    match report.write(format, &mut io::stdout().lock()) {
+    // Standard output alone would make one system call of each line.
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = report.write(format, &mut out).and_then(|()| out.flush());
+    match written {
         Ok(()) => report.exit(),
         // Whoever read the output has gone (`… | head`): nobody is left to tell.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => report.exit(),
