@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use nvme_sysfs::Nqn;
+
 use crate::token::TokenSet;
 
 /// A cause that the kernel logs and does not return.
@@ -9,8 +11,11 @@ use crate::token::TokenSet;
 #[non_exhaustive]
 pub enum Cause {
     /// The target knows the subsystem and does not admit this host.
-    #[error("the target does not allow this host: its hostnqn is not among the allowed hosts")]
-    HostNotAllowed,
+    #[error("the target does not allow this host: {hostnqn} is not among the allowed hosts")]
+    HostNotAllowed {
+        /// The name that this host gave.
+        hostnqn: Nqn,
+    },
     /// The target does not know the subsystem, or does not export it on this port (yet).
     #[error("the target has no such subsystem on this port")]
     UnknownSubsystem,

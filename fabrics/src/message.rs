@@ -37,8 +37,9 @@ fn of_target(text: &str, options: &ConnectOptions) -> Option<Cause> {
     let nqn = options.nqn().as_str();
     let ours = |quoted: &str| quoted == format!("\"{nqn}\"");
     if let Some(rest) = text.strip_prefix("Connect for subsystem ") {
-        let (subsystem, _) = rest.split_once(" is not allowed, hostnqn: ")?;
-        return (subsystem == nqn).then_some(Cause::HostNotAllowed);
+        let (subsystem, hostnqn) = rest.split_once(" is not allowed, hostnqn: ")?;
+        let hostnqn = hostnqn.parse().ok()?;
+        return (subsystem == nqn).then_some(Cause::HostNotAllowed { hostnqn });
     }
     if let Some(quoted) = text.strip_prefix("Connect Invalid Data Parameter, subsysnqn ") {
         return ours(quoted).then_some(Cause::UnknownSubsystem);
@@ -192,7 +193,12 @@ mod tests {
         let discovery = format!("Subsystem {VOLUME} is not a discovery controller");
         let duplicate = format!("Duplicate cntlid 1 with nvme0, subsys {VOLUME}, rejecting");
         for (text, expected) in [
-            (allowed, Cause::HostNotAllowed),
+            (
+                allowed,
+                Cause::HostNotAllowed {
+                    hostnqn: HOSTNQN.parse().expect("a valid name"),
+                },
+            ),
             (subsystem, Cause::UnknownSubsystem),
             (host, Cause::InvalidHostNqn),
             (discovery, Cause::NotDiscovery),

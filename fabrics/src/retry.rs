@@ -72,7 +72,7 @@ impl Cause {
     #[must_use]
     pub fn class(&self) -> RetryClass {
         match self {
-            Cause::HostNotAllowed
+            Cause::HostNotAllowed { .. }
             | Cause::UnknownSubsystem
             | Cause::DuplicateCntlid
             | Cause::ControllerBusy

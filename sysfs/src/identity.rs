@@ -84,6 +84,23 @@ impl NamespaceIdentity {
     }
 }
 
+impl fmt::Display for NamespaceIdentity {
+    /// `nsid 1, uuid 11111111-…`: what is there, in this order, or `no identifier`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.nsid.map(|nsid| format!("nsid {nsid}")),
+            self.uuid.map(|uuid| format!("uuid {uuid}")),
+            self.nguid.map(|nguid| format!("nguid {nguid}")),
+            self.eui64.map(|eui64| format!("eui64 {eui64}")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        match parts.is_empty() {
+            true => formatter.write_str("no identifier"),
+            false => formatter.write_str(&parts.join(", ")),
+        }
+    }
+}
+
 impl Uuid {
     /// A UUID of these bytes, unless they are all zero.
     #[must_use]

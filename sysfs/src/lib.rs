@@ -71,5 +71,5 @@ pub use path::{AnaState, NamespacePath};
 pub use scan::Sysfs;
 pub use socket::{Received, UeventSocket, UeventSocketError};
 pub use subsystem::{IoPolicy, Subsystem, SubsystemType};
-pub use tree::{AmbiguousNamespace, NamespaceSelector, Tree};
+pub use tree::{AmbiguousNamespace, Candidate, NamespaceSelector, Tree};
 pub use uevent::{Action, ParseUeventError, Uevent};

@@ -2,9 +2,11 @@
 //!
 //! Invariant: every question is answered from the snapshot alone; nothing here reads sysfs.
 
+use std::fmt;
+
 use crate::controller::Controller;
 use crate::device::{DevT, Instance};
-use crate::identity::{Eui64, Nguid, Nsid, Uuid};
+use crate::identity::{Eui64, NamespaceIdentity, Nguid, Nsid, Uuid};
 use crate::namespace::{Namespace, NamespaceKind};
 use crate::nqn::Nqn;
 use crate::path::NamespacePath;
@@ -38,12 +40,41 @@ pub enum NamespaceSelector {
 
 /// More than one namespace is meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("subsystem {nqn} has several namespaces that match: {}", .candidates.join(", "))]
+#[error("subsystem {nqn} has several namespaces that match: {}", joined(.candidates))]
 pub struct AmbiguousNamespace {
     /// The subsystem asked for.
     pub nqn: Nqn,
-    /// Names of the disks.
-    pub candidates: Vec<String>,
+    /// The disks.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A disk that may be meant, with what tells it from the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Name of the disk.
+    pub name: String,
+    /// Its identifiers.
+    pub identity: NamespaceIdentity,
+}
+
+impl Candidate {
+    fn of(disk: &Namespace) -> Self {
+        Self {
+            name: disk.name.clone(),
+            identity: disk.identity,
+        }
+    }
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.name, self.identity)
+    }
+}
+
+fn joined(candidates: &[Candidate]) -> String {
+    let texts: Vec<String> = candidates.iter().map(Candidate::to_string).collect();
+    texts.join(", ")
 }
 
 impl Tree {
@@ -107,7 +138,7 @@ impl Tree {
             return Ok(None);
         };
         if others.iter().any(|(_, other)| !same_volume(first, other)) {
-            let candidates = disks.iter().map(|(_, disk)| disk.name.clone()).collect();
+            let candidates = disks.iter().map(|(_, disk)| Candidate::of(disk)).collect();
             return Err(AmbiguousNamespace {
                 nqn: nqn.clone(),
                 candidates,

@@ -64,10 +64,15 @@ pub fn get_nvme_cli() -> Result<Peer, PeerError> {
     let peer = Peer::nvme_cli_below(&place::of("peers"));
     store::build_once(&peer.directory, |partial| {
         let apt = Apt::update(Suite::Trixie)?;
-        let packages: BTreeSet<_> = apt.closure("nvme-cli", |name| name.starts_with("lib"))?;
+        let packages: BTreeSet<_> = apt.closure("nvme-cli", is_library)?;
         apt.unpack(&packages, partial).map_err(PeerError::from)
     })?;
     Ok(peer)
+}
+
+/// What a program needs at run time; zlib is the one library of them whose package is not called `lib…`.
+fn is_library(package: &str) -> bool {
+    package.starts_with("lib") || package.starts_with("zlib")
 }
 
 impl Peer {

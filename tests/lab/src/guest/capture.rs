@@ -315,12 +315,17 @@ fn volume(namespaces: &[u32]) -> io::Result<Subsystem> {
     Ok(volume)
 }
 
-/// Waits for the first disk of a controller's subsystem and gives its name.
+/// Waits for the first disk of a controller's subsystem, until it can be opened, and gives its name.
+///
+/// The open waits until the kernel has looked for partitions: a link cut in the middle of that keeps a controller of 6.1
+/// in `resetting` until the read times out, and no capture is to show that.
 fn head(name: &str) -> io::Result<String> {
     wait_state(name, "live")?;
     let number = name.trim_start_matches("nvme");
     let device = format!("nvme{number}n1");
-    wait_path(&format!("/dev/{device}"))?;
+    let path = format!("/dev/{device}");
+    wait_path(&path)?;
+    context(fs::File::open(&path), || path.clone())?;
     Ok(device)
 }
 

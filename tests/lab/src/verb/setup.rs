@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
     /// bookworm, trixie, sid, with commas between them, or all; LAB_KERNELS or trixie when not given
     #[arg(long)]
     kernels: Option<String>,
-    /// Get nvme-cli too, which the benchmarks compare with
+    /// Get nvme-cli too, which a test and the benchmarks compare with
     #[arg(long)]
     peers: bool,
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use kernel_lab::peers;
+
 use super::{Outcome, cargo, setup};
 
 /// Set up, then run all tests of the workspace; a test that lacks the lab fails
@@ -18,6 +20,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let suites = setup::suites(arguments.kernels.as_deref())?;
     setup::prepare(&suites)?;
+    // A test compares what the program prints with what nvme-cli prints.
+    peers::get_nvme_cli()?;
     let names = suites
         .iter()
         .map(|suite| suite.as_str())

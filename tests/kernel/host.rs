@@ -1,0 +1,284 @@
+//! The host's side: chooses kernels and cases, boots one machine per kernel and profile, and reports.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use kernel_lab::initramfs::{Content, GuestFile};
+use kernel_lab::modules::{self, Absent, Selection};
+use kernel_lab::{Boot, Kernel, Suite, Unavailable, peers, programs, protocol};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::case::{Case, Need, Profile};
+use crate::{cases, guest, scene};
+
+/// A machine may take this long per case, on the slowest host, before it counts as hung.
+const PER_CASE: Duration = Duration::from_secs(310);
+const TO_BOOT: Duration = Duration::from_secs(300);
+
+/// Runs the chosen cases under the chosen kernels (`LAB_KERNELS`, by default trixie's).
+pub(crate) fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    let mut machines = Vec::new();
+    let suites = match Suite::chosen() {
+        Ok(suites) => suites,
+        Err(error) => {
+            eprintln!("LAB_KERNELS: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    for suite in suites {
+        match kernel_lab::available(suite) {
+            Ok(kernel) => plan_kernel(&arguments, kernel, &mut trials, &mut machines),
+            Err(reason) => trials.extend(without_a_kernel(suite, &reason)),
+        }
+    }
+    // A trial only waits for its machine's word, so each may have a thread.
+    arguments.test_threads = Some(trials.len().max(1));
+    if !arguments.list {
+        thread::spawn(move || run_machines(machines));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Every case of a kernel that cannot be had.
+fn without_a_kernel(suite: Suite, reason: &Unavailable) -> Vec<Trial> {
+    let name = |case: &Case| format!("{suite}::{}", case.name);
+    cases::all()
+        .iter()
+        .map(|case| without_the_lab(name(case), &reason.to_string()))
+        .collect()
+}
+
+/// Ignored by name with the remedy, or failed where the lab is required (`LAB_REQUIRED=1`).
+fn without_the_lab(name: String, remedy: &str) -> Trial {
+    if std::env::var_os("LAB_REQUIRED").is_some_and(|value| value == "1") {
+        let remedy = remedy.to_owned();
+        return Trial::test(name, move || Err(Failed::from(remedy)));
+    }
+    ignored(name, remedy)
+}
+
+fn ignored(name: String, reason: &str) -> Trial {
+    Trial::test(name, || Ok(()))
+        .with_kind(reason)
+        .with_ignored_flag(true)
+}
+
+/// Makes a trial of each case and one machine of each profile that a chosen case wants.
+fn plan_kernel(
+    arguments: &Arguments,
+    kernel: Kernel,
+    trials: &mut Vec<Trial>,
+    machines: &mut Vec<Arc<Machine>>,
+) {
+    let selection = modules::select(&kernel.modules);
+    let mut profiles: BTreeMap<Profile, Arc<Machine>> = BTreeMap::new();
+    for case in cases::all() {
+        let name = format!("{}::{}", kernel.suite, case.name);
+        match case.need {
+            Some(Need::Module(module)) if is_missing(&selection, module) => {
+                trials.push(ignored(
+                    name,
+                    &format!("{} has no {module}", kernel.release),
+                ));
+                continue;
+            }
+            Some(Need::NvmeCli) if let Err(missing) = peers::find_nvme_cli() => {
+                trials.push(without_the_lab(name, &missing.to_string()));
+                continue;
+            }
+            _ => {}
+        }
+        let machine = profiles
+            .entry(case.profile)
+            .or_insert_with(|| Arc::new(Machine::new(kernel.clone(), case.profile)));
+        if is_chosen(arguments, &name) {
+            machine.lock().plan.push(case.name);
+        }
+        let machine = Arc::clone(machine);
+        trials.push(Trial::test(name, move || machine.verdict(case.name)));
+    }
+    machines.extend(
+        profiles
+            .into_values()
+            .filter(|machine| !machine.lock().plan.is_empty()),
+    );
+}
+
+/// The filters of libtest, which libtest-mimic applies only once the trials exist.
+fn is_chosen(arguments: &Arguments, name: &str) -> bool {
+    let matches = |filter: &String| {
+        if arguments.exact {
+            name == filter
+        } else {
+            name.contains(filter.as_str())
+        }
+    };
+    arguments.filter.as_ref().is_none_or(matches)
+        && !arguments.skip.iter().any(matches)
+        && !arguments.ignored
+}
+
+/// What every guest carries: the program under test, mke2fs with its libraries, the names of the cases.
+fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
+    let mut files =
+        programs::program("mke2fs", "/usr/sbin/mke2fs").map_err(|error| error.to_string())?;
+    files.push(GuestFile::program(
+        "/bin/nvmeof-csi",
+        env!("CARGO_BIN_EXE_nvmeof-csi"),
+    ));
+    if let Ok(peer) = peers::find_nvme_cli() {
+        files.extend(
+            peer.guest_files(scene::PEERS)
+                .map_err(|error| error.to_string())?,
+        );
+    }
+    files.push(GuestFile {
+        path: guest::PLAN.to_owned(),
+        mode: 0o644,
+        content: Content::Bytes(plan.join("\n").into_bytes()),
+    });
+    Ok(files)
+}
+
+/// Whether the kernel has no such module, neither to load nor built in.
+fn is_missing(selection: &io::Result<Selection>, module: &str) -> bool {
+    let missing = |absent: &Absent| matches!(absent, Absent::Missing(name) if name.replace('-', "_") == module.replace('-', "_"));
+    selection
+        .as_ref()
+        .is_ok_and(|selection| selection.absent.iter().any(missing))
+}
+
+/// One guest: what it shall run and what it has said so far.
+struct Machine {
+    kernel: Kernel,
+    profile: Profile,
+    state: Mutex<MachineState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct MachineState {
+    plan: Vec<&'static str>,
+    verdicts: BTreeMap<String, Result<(), String>>,
+    logs: BTreeMap<String, Vec<String>>,
+    /// Set when the machine has ended; the reason holds for every case without a verdict.
+    ended: Option<String>,
+}
+
+impl Machine {
+    fn new(kernel: Kernel, profile: Profile) -> Self {
+        Self {
+            kernel,
+            profile,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, MachineState> {
+        self.state.lock().expect("no panic holds the lock")
+    }
+
+    /// Waits for what the guest says of a case.
+    fn verdict(&self, name: &str) -> Result<(), Failed> {
+        let undecided =
+            |state: &mut MachineState| !state.verdicts.contains_key(name) && state.ended.is_none();
+        let mut state = self
+            .changed
+            .wait_while(self.lock(), undecided)
+            .expect("no panic holds the lock");
+        let log = state.logs.remove(name).unwrap_or_default().join("\n");
+        match (state.verdicts.get(name), &state.ended) {
+            (Some(Ok(())), _) => Ok(()),
+            (Some(Err(reason)), _) => Err(format!("{reason}\n{log}").into()),
+            (None, ended) => Err(format!(
+                "no verdict: {}\n{log}",
+                ended.as_deref().unwrap_or("unknown")
+            )
+            .into()),
+        }
+    }
+
+    /// Boots, runs the plan, and notes how the machine ended.
+    fn run(&self) {
+        let plan = self.lock().plan.clone();
+        let ended = match self.boot(&plan) {
+            Ok(code) => format!("the guest ended with {code}"),
+            Err(error) => error,
+        };
+        self.lock().ended = Some(ended);
+        self.changed.notify_all();
+    }
+
+    fn boot(&self, plan: &[&str]) -> Result<String, String> {
+        let init = std::env::current_exe().map_err(|error| format!("this binary: {error}"))?;
+        let cases = u32::try_from(plan.len()).expect("the cases fit a u32");
+        let mut boot = Boot::new(&self.kernel, init);
+        boot.files = guest_files(plan)?;
+        boot.append = self.profile.append();
+        boot.pcie_namespaces_mib = vec![16];
+        boot.deadline = TO_BOOT + PER_CASE * cases;
+        boot.run(&mut |line| self.hear(line))
+            .map(|exit| format!("{exit:?}"))
+            .map_err(|error| error.to_string())
+    }
+
+    /// Takes one line of the guest.
+    fn hear(&self, line: &str) {
+        if line == protocol::AGAIN {
+            let plan = std::mem::take(&mut self.lock().plan);
+            *self.lock() = MachineState {
+                plan,
+                ..MachineState::default()
+            };
+            return;
+        }
+        let Some(words) = line.strip_prefix("lab:") else {
+            return;
+        };
+        let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
+        let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
+        let mut state = self.lock();
+        match verb {
+            "kernel" => eprintln!("{}: Linux {rest}, {:?}", self.kernel.suite, self.profile),
+            "note" => eprintln!("{}: {rest}", self.kernel.suite),
+            "log" => state
+                .logs
+                .entry(name.to_owned())
+                .or_default()
+                .push(text.to_owned()),
+            "passed" => drop(state.verdicts.insert(name.to_owned(), Ok(()))),
+            "failed" => drop(state.verdicts.insert(name.to_owned(), Err(text.to_owned()))),
+            "broken" => state.ended = Some(rest.to_owned()),
+            _ => {}
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+/// Runs the machines, as many at a time as `LAB_JOBS` says (2 by default: each guest has two processors).
+fn run_machines(machines: Vec<Arc<Machine>>) {
+    let jobs = std::env::var("LAB_JOBS")
+        .ok()
+        .and_then(|jobs| jobs.parse().ok())
+        .unwrap_or(2);
+    let queue = Mutex::new(machines.into_iter());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().expect("no panic holds the lock").next();
+                    let Some(machine) = next else { return };
+                    machine.run();
+                }
+            });
+        }
+    });
+}

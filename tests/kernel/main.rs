@@ -1,0 +1,30 @@
+//! Tests on real kernels: one binary, both sides.
+//!
+//! On the host it packs itself as the guest's `/init`, boots the kernels and reports what the guest says,
+//! in the usual output of `cargo test`. In the guest it is PID 1, which runs each case as a process of its
+//! own and cleans up behind it; the cases are ordinary Rust functions under `cases/`.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test starts the program under test and polls with a deadline"
+)]
+
+mod case;
+mod cases;
+mod guest;
+mod host;
+mod responder;
+mod scene;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if std::process::id() == 1 {
+        guest::main();
+    }
+    match arguments.as_slice() {
+        [_, verb, name] if verb == guest::RUN_CASE => guest::run_case(name),
+        _ => host::main(),
+    }
+}
