@@ -94,10 +94,10 @@ impl fmt::Display for NamespaceIdentity {
             self.eui64.map(|eui64| format!("eui64 {eui64}")),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
-        match parts.is_empty() {
-            true => formatter.write_str("no identifier"),
-            false => formatter.write_str(&parts.join(", ")),
+        if parts.is_empty() {
+            return formatter.write_str("no identifier");
         }
+        formatter.write_str(&parts.join(", "))
     }
 }
 
@@ -335,6 +335,14 @@ mod tests {
             );
         }
         assert_eq!("4294967294".parse::<Nsid>().map(Nsid::get), Ok(0xffff_fffe));
+    }
+
+    #[test]
+    fn an_identity_is_told_by_what_there_is() {
+        let nsid = "7".parse().ok();
+        let known = NamespaceIdentity::new(nsid, UUID.parse().ok(), None, None);
+        assert_eq!(known.to_string(), format!("nsid 7, uuid {UUID}"));
+        assert_eq!(NamespaceIdentity::default().to_string(), "no identifier");
     }
 
     #[test]

@@ -63,9 +63,9 @@ fn the_only_namespace_of_two_is_an_error_that_names_both() {
         .find_namespace(&nqn(), &NamespaceSelector::Only)
         .expect_err("two namespaces");
     assert_eq!(names(&error), ["nvme0n1", "nvme0n2"]);
-    let told = error.to_string();
-    let first = format!("match: nvme0n1 (nsid 1, uuid {UUID}), nvme0n2 (nsid ");
-    assert!(told.contains(NQN) && told.contains(&first), "{told}");
+    let candidates = format!("nvme0n1 (nsid 2, uuid {UUID}), nvme0n2 (nsid 1, uuid {OTHER_UUID})");
+    let expected = format!("subsystem {NQN} has several namespaces that match: {candidates}");
+    assert_eq!(error.to_string(), expected);
 }
 
 #[test]
