@@ -127,7 +127,10 @@ fn two_namespaces_are_told_apart_by_identity_whatever_their_running_numbers() {
             .find_namespace(&nqn, &NamespaceSelector::Only)
             .expect_err("two namespaces");
         assert_eq!(error.candidates.len(), 2);
-        assert!(tree.namespaces().all(|head| tree.paths_of(head).count() == 1));
+        assert!(
+            tree.namespaces()
+                .all(|head| tree.paths_of(head).count() == 1)
+        );
     });
 }
 
