@@ -3,6 +3,9 @@
 //! Invariant: texts are as the kernel prints them, without the line break, so that scripts find what they found before.
 
 use std::collections::HashMap;
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::thread;
 
 use crate::attribute::Directory;
 use crate::entry::Entry;
@@ -53,28 +56,76 @@ struct Hosts {
     by_key: HashMap<HostKey, usize>,
 }
 
+/// One subsystem as it was read.
+struct Found {
+    name: String,
+    nqn: String,
+    controllers: Vec<(HostKey, ListedPath)>,
+}
+
+/// As many subsystems are worth a thread: below that, starting it costs more than it saves.
+const WORTH_A_THREAD: usize = 128;
+/// Reading sysfs is almost all kernel time on data touched once; more readers than this were no faster.
+const MAX_THREADS: usize = 4;
+
 /// Lists the controllers of every subsystem.
 pub(crate) fn read(classes: &Directory) -> Result<Vec<ListedHost>, ScanError> {
-    let mut hosts = Hosts::default();
     let Some(class) = classes.directory("nvme-subsystem")? else {
-        return Ok(hosts.listed);
+        return Ok(Vec::new());
     };
-    for entry in class.nvme_entries()? {
-        let Entry::Subsystem(_) = entry else { continue };
-        let name = entry.to_string();
-        let Some(directory) = class.directory(&name)? else {
-            continue;
-        };
-        let controllers = read_controllers(&directory)?;
-        // Read last, as the proof that the subsystem is still there.
-        let Some(nqn) = directory.proof_line("subsysnqn", "a qualified name")? else {
-            continue;
-        };
-        for (key, path) in controllers {
-            hosts.add(key, &name, &nqn, path);
+    let mut hosts = Hosts::default();
+    for found in read_subsystems(&class)? {
+        for (key, path) in found.controllers {
+            hosts.add(key, &found.name, &found.nqn, path);
         }
     }
     Ok(hosts.listed)
+}
+
+/// Every subsystem in order, read by several threads where there are many.
+fn read_subsystems(class: &Directory) -> Result<Vec<Found>, ScanError> {
+    let entries = class.nvme_entries()?;
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = (entries.len() / WORTH_A_THREAD).clamp(1, processors.min(MAX_THREADS));
+    if threads == 1 {
+        return read_some(class, &entries);
+    }
+    let parts = entries.chunks(entries.len().div_ceil(threads));
+    let parts: Vec<_> = thread::scope(|scope| {
+        let readers: Vec<_> = parts
+            .map(|part| scope.spawn(|| read_some(class, part)))
+            .collect();
+        readers.into_iter().map(|reader| reader.join()).collect()
+    });
+    let mut all = Vec::with_capacity(entries.len());
+    for part in parts {
+        all.extend(part.unwrap_or_else(|panic| resume_unwind(panic))?);
+    }
+    Ok(all)
+}
+
+fn read_some(class: &Directory, entries: &[Entry]) -> Result<Vec<Found>, ScanError> {
+    let mut found = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if matches!(entry, Entry::Subsystem(_)) {
+            found.extend(read_subsystem(class, entry.to_string())?);
+        }
+    }
+    Ok(found)
+}
+
+fn read_subsystem(class: &Directory, name: String) -> Result<Option<Found>, ScanError> {
+    let Some(directory) = class.directory(&name)? else {
+        return Ok(None);
+    };
+    let controllers = read_controllers(&directory)?;
+    // Read last, as the proof that the subsystem is still there.
+    let nqn = directory.proof_line("subsysnqn", "a qualified name")?;
+    Ok(nqn.map(|nqn| Found {
+        name,
+        nqn,
+        controllers,
+    }))
 }
 
 fn read_controllers(subsystem: &Directory) -> Result<Vec<(HostKey, ListedPath)>, ScanError> {

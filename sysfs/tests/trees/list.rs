@@ -117,3 +117,20 @@ fn a_listing_opens_no_attribute_that_it_does_not_print() {
     }
     assert_eq!(fake.sysfs().list().expect("no error").len(), 1);
 }
+
+#[test]
+fn hundreds_of_subsystems_are_listed_in_order_and_one_broken_one_is_an_error() {
+    let fake = Fake::new();
+    for number in 0..300 {
+        fake.subsystem(number, &format!("{NQN}:{number}"));
+        fake.live(number, number, NQN);
+    }
+    let listed = fake.sysfs().list().expect("no error");
+    let names = listed[0].subsystems.iter().map(|subsystem| &subsystem.name);
+    let expected = (0..300).map(|number| format!("nvme-subsys{number}"));
+    assert!(names.eq(expected.collect::<Vec<_>>().iter()));
+    let last = "sys/devices/virtual/nvme-subsystem/nvme-subsys299/subsysnqn";
+    fake.file(last, "x".repeat(5000));
+    let error = fake.sysfs().list().expect_err("a file too large");
+    assert!(error.path().ends_with("nvme-subsys299/subsysnqn"), "{error}");
+}
