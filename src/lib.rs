@@ -28,3 +28,4 @@
 pub mod cli;
 pub mod config;
 pub mod host;
+pub mod volume;

@@ -1,0 +1,91 @@
+//! How a volume is used: as a filesystem or as a raw block device, and by whom.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::mount_flag::MountFlag;
+
+/// Access type and access mode together, `VolumeCapability` of the CSI.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capability {
+    /// As what.
+    pub access: AccessType,
+    /// By whom.
+    pub mode: AccessMode,
+}
+
+/// As what a volume is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum AccessType {
+    /// Through a filesystem.
+    Filesystem {
+        /// Its type.
+        fs: FilesystemType,
+        /// What the user wants it to be mounted with.
+        flags: Vec<MountFlag>,
+    },
+    /// As a raw block device.
+    Block,
+}
+
+/// A filesystem that this driver makes and mounts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilesystemType {
+    /// The default.
+    #[default]
+    Ext4,
+    /// For large files and parallel writers.
+    Xfs,
+}
+
+/// By how many nodes and how a volume may be used, `AccessMode.Mode` of the CSI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessMode {
+    /// One node reads and writes.
+    SingleNodeWriter,
+    /// One node reads.
+    SingleNodeReaderOnly,
+    /// One pod of one node reads and writes.
+    SingleNodeSingleWriter,
+    /// Several pods of one node read and write.
+    SingleNodeMultiWriter,
+    /// Several nodes read.
+    MultiNodeReaderOnly,
+    /// Several nodes read, one writes.
+    MultiNodeSingleWriter,
+    /// Several nodes read and write.
+    MultiNodeMultiWriter,
+}
+
+impl AccessMode {
+    /// Whether nobody may write.
+    #[must_use]
+    pub fn is_reader_only(self) -> bool {
+        matches!(
+            self,
+            AccessMode::SingleNodeReaderOnly | AccessMode::MultiNodeReaderOnly
+        )
+    }
+}
+
+impl FilesystemType {
+    /// The kernel's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FilesystemType::Ext4 => "ext4",
+            FilesystemType::Xfs => "xfs",
+        }
+    }
+}
+
+impl fmt::Display for FilesystemType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
