@@ -148,10 +148,12 @@ fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
 
 /// Whether the kernel has no such module, neither to load nor built in.
 fn is_missing(selection: &io::Result<Selection>, module: &str) -> bool {
-    let missing = |absent: &Absent| matches!(absent, Absent::Missing(name) if name.replace('-', "_") == module.replace('-', "_"));
-    selection
-        .as_ref()
-        .is_ok_and(|selection| selection.absent.iter().any(missing))
+    let module = module.replace('-', "_");
+    let built_in = |absent: &Absent| matches!(absent, Absent::BuiltIn(name) if *name == module);
+    selection.as_ref().is_ok_and(|selection| {
+        let loaded = selection.load.iter().any(|loaded| loaded.name == module);
+        !loaded && !selection.absent.iter().any(built_in)
+    })
 }
 
 /// One guest: what it shall run and what it has said so far.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nvme_fabrics::{Cause, ConnectOptions, RetryClass, TokenSet};
 use nvme_sysfs::Transport;
 
-use crate::case::Case;
+use crate::case::{Case, Need};
 use crate::responder;
 use crate::scene::{
     HOSTNQN, NQN, SILENT, Scene, cli, connect, connect_to, controllers, finish, start, target,
@@ -35,6 +35,11 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new("a_host_that_is_not_admitted_is_named", host_not_allowed),
     Case::new("a_digest_mismatch_is_named", digest_mismatch),
+    Case::new(
+        "a_wrong_secret_is_named_and_no_secret_is_ever_told",
+        wrong_secret,
+    )
+    .needs(Need::Module("nvme-auth")),
     Case::new(
         "a_host_id_that_belongs_to_another_host_nqn_is_refused",
         hostid_conflict,
@@ -209,6 +214,39 @@ fn digest_mismatch() {
         .expect(1)
         .says(&["header digest"]);
     assert_eq!(controllers(), Vec::<String>::new());
+}
+
+fn wrong_secret() {
+    const RIGHT: &str = "DHHC-1:00:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+KfiaR:";
+    const WRONG: &str = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
+    let scene = Scene::new();
+    let (volume, _) = scene.volume();
+    volume.allow_only(HOSTNQN).expect("a list of hosts");
+    volume
+        .demand_secret(HOSTNQN, RIGHT)
+        .expect("a secret for the host");
+    connect(&[]).expect(1).says(&["authentication"]);
+    let file = "/tmp/secret";
+    let with_secret = ["-v", "-v", "-v", "--dhchap-secret-file", file];
+    std::fs::write(file, format!("{WRONG}\n")).expect("a file");
+    let refused = connect(&with_secret).expect(1).says(&["rejected"]);
+    std::fs::write(file, format!("{RIGHT}\n")).expect("a file");
+    let accepted = connect(&[&with_secret[..], &["--wait"]].concat()).expect(0);
+    let log = crate::scene::kernel_log()
+        .expect("the kernel's log")
+        .concat();
+    for told in [
+        &refused.out,
+        &refused.err,
+        &accepted.out,
+        &accepted.err,
+        &log,
+    ] {
+        assert!(
+            !told.contains("AAECAwQF") && !told.contains("ia6zGodO"),
+            "{told}"
+        );
+    }
 }
 
 fn hostid_conflict() {

@@ -108,6 +108,15 @@ impl Subsystem {
         link(&host, &self.directory.join("allowed_hosts").join(hostnqn))
     }
 
+    /// Demands that an admitted host proves a DH-HMAC-CHAP secret.
+    ///
+    /// # Errors
+    /// When the kernel has no authentication, or refuses the secret.
+    pub fn demand_secret(&self, hostnqn: &str, secret: &str) -> io::Result<()> {
+        let host = Path::new(ROOT).join("hosts").join(hostnqn);
+        put(&host.join("dhchap_key"), secret)
+    }
+
     /// Writes an attribute of the subsystem, such as `attr_qid_max`.
     ///
     /// # Errors
