@@ -14,7 +14,7 @@ use nix::sys::socket::{
     socket,
 };
 
-use crate::uevent::{ParseUeventError, Uevent};
+use crate::uevent::Uevent;
 
 /// The multicast group in which the kernel speaks; udev repeats in another one what it made of it.
 const KERNEL_GROUP: u32 = 1;
@@ -38,7 +38,7 @@ pub struct UeventSocket {
 pub enum Received {
     /// An event.
     Uevent(Uevent),
-    /// Events were lost because they were not read in time: only a rescan tells what is true now.
+    /// Events were lost: not read in time, or malformed. Only a rescan tells what is true now.
     Overrun,
     /// The deadline passed.
     TimedOut,
@@ -56,9 +56,6 @@ pub enum UeventSocketError {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// The kernel sent what is no event. The socket goes on; what the event would have told is lost, as by an overrun.
-    #[error("uevent socket: malformed datagram")]
-    Malformed(#[from] ParseUeventError),
 }
 
 impl UeventSocket {
@@ -73,8 +70,7 @@ impl UeventSocket {
     /// Waits for one event, until the deadline if there is one. A deadline that has passed takes what is there.
     ///
     /// # Errors
-    /// [`UeventSocketError::Malformed`] for a datagram that is no event, [`UeventSocketError::Call`] if the socket is of
-    /// no use any more. A signal is no error, the wait goes on.
+    /// [`UeventSocketError::Call`] if the socket is of no use any more. A signal is no error, the wait goes on.
     pub fn receive(&self, deadline: Option<Instant>) -> Result<Received, UeventSocketError> {
         loop {
             if let Some(received) = self.take()? {
@@ -112,7 +108,7 @@ impl UeventSocket {
         let mut datagram = [0; DATAGRAM];
         match recvfrom::<NetlinkAddr>(self.fd.as_raw_fd(), &mut datagram) {
             Ok((length, Some(sender))) if sender.pid() == 0 => {
-                Ok(Some(Received::Uevent(Uevent::parse(&datagram[..length])?)))
+                Ok(Some(received(&datagram[..length])))
             }
             Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(Errno::ENOBUFS) => Ok(Some(Received::Overrun)),
@@ -125,6 +121,12 @@ impl AsFd for UeventSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// What a datagram of the kernel says. Its texts come from devices of every kind, and a Bluetooth name that was cut within
+/// a character is no reason to give up the wait for a disk.
+fn received(datagram: &[u8]) -> Received {
+    Uevent::parse(datagram).map_or(Received::Overrun, Received::Uevent)
 }
 
 /// Milliseconds, rounded up so that the wait does not end early; the longest possible wait where they are too many.
@@ -218,6 +220,13 @@ mod tests {
             socket.receive(Some(Instant::now())).expect("no error"),
             expected
         );
+    }
+
+    #[test]
+    fn an_event_that_is_not_text_counts_as_lost() {
+        assert!(matches!(received(EVENT), Received::Uevent(_)));
+        let cut = b"add@/devices/x\0HID_NAME=Maus \xc3\0";
+        assert_eq!(received(cut), Received::Overrun);
     }
 
     #[test]
