@@ -96,6 +96,8 @@ fn start_log(config: &Config) {
     let log = tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_max_level(config.log_level)
+        // It would tell of a closed standard error by `eprintln!`, which panics then.
+        .log_internal_errors(false)
         .with_ansi(false);
     match config.log_format {
         LogFormat::Text => log.init(),

@@ -25,3 +25,5 @@ mod listing;
 mod resolve;
 #[path = "cli/signals.rs"]
 mod signals;
+#[path = "cli/streams.rs"]
+mod streams;

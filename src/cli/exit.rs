@@ -3,6 +3,8 @@
 //! Invariant: a number is never reused for another meaning; scripts decide by it.
 
 use std::error::Error;
+use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::LogFormat;
@@ -55,12 +57,18 @@ pub(crate) fn report(failure: &dyn Failure, format: LogFormat) {
     match format {
         LogFormat::Json => tracing::error!(error = chain, remedy, "the command failed"),
         LogFormat::Text => {
-            eprintln!("error: {chain}");
+            tell(format_args!("error: {chain}"));
             if let Some(remedy) = remedy {
-                eprintln!("  what to do: {remedy}");
+                tell(format_args!("  what to do: {remedy}"));
             }
         }
     }
+}
+
+/// Writes a line to standard error for the person who waits there, if anybody still does: `eprintln!`
+/// would panic, and the exit code is what a script needs.
+pub(crate) fn tell(line: fmt::Arguments<'_>) {
+    let _nobody_reads = writeln!(io::stderr(), "{line}");
 }
 
 /// The error and its causes, joined by colons.

@@ -7,7 +7,8 @@
 //! does not let it, the person is told what is being waited for; the second signal ends the
 //! program.
 //!
-//! Invariant: when [`run`] returns, the work has come to its end; nothing goes on unseen.
+//! Invariant: when [`run`] returns, the work has come to its end, or it returns
+//! [`InterruptError::Abandoned`] and the program ends; nothing goes on unseen.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -21,6 +22,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
+use super::exit::tell;
 use super::signals::{self, Signals};
 
 /// How often the worker is interrupted again: a signal that comes just before a system call does
@@ -126,10 +128,10 @@ impl<T: Send + 'static> Worker<T> {
                 told = true;
                 // Not a log line: a person waits at the terminal and must know why, whatever the
                 // log level is.
-                eprintln!(
+                tell(format_args!(
                     "{waits_for}. This cannot be interrupted: waiting for it to finish. A second \
                      signal ends this program as soon as the kernel lets it."
-                );
+                ));
             }
         }
     }
