@@ -252,8 +252,8 @@ pub(super) fn describe(
         how,
         state,
     } = connected;
-    let found = tree.find_controller(*controller);
-    let devices = wait::usable_namespaces(tree, *controller)
+    let found = wait::find_controller(tree, options.nqn(), *controller);
+    let devices = wait::usable_namespaces(tree, options.nqn(), *controller)
         .into_iter()
         .map(|namespace| Device::of(root, namespace))
         .collect::<Result<Vec<_>, _>>()?;

@@ -126,18 +126,17 @@ impl Goal {
     fn is_reached(&self, tree: &Tree) -> Result<bool, WaitError> {
         self.find_controller(tree)?;
         if self.which == NamespaceSelector::Only {
-            return Ok(!usable_namespaces(tree, self.controller).is_empty());
+            return Ok(!usable_namespaces(tree, &self.nqn, self.controller).is_empty());
         }
         let wanted = tree.find_namespace(&self.nqn, &self.which)?;
         Ok(wanted.is_some_and(|namespace| is_usable(tree, namespace)))
     }
 
     fn find_controller<'a>(&self, tree: &'a Tree) -> Result<&'a Controller, WaitError> {
-        tree.find_controller(self.controller)
-            .ok_or_else(|| WaitError::Gone {
-                controller: self.controller,
-                nqn: self.nqn.clone(),
-            })
+        find_controller(tree, &self.nqn, self.controller).ok_or_else(|| WaitError::Gone {
+            controller: self.controller,
+            nqn: self.nqn.clone(),
+        })
     }
 
     fn timed_out(&self, tree: &Tree) -> WaitError {
@@ -151,14 +150,32 @@ impl Goal {
             wanted: describe(&self.which),
             controller: self.controller,
             state: controller.state.clone(),
-            seen: describe_namespaces(tree, self.controller),
+            seen: describe_namespaces(tree, &self.nqn, self.controller),
         }
     }
 }
 
+/// The controller, unless its number has passed to one of another subsystem by now. One that is still identifying itself
+/// does not say what it belongs to.
+pub(super) fn find_controller<'a>(
+    tree: &'a Tree,
+    nqn: &Nqn,
+    controller: Instance,
+) -> Option<&'a Controller> {
+    tree.find_controller(controller)
+        .filter(|found| match &found.subsysnqn_text {
+            Some(text) => text == nqn.as_str(),
+            None => true,
+        })
+}
+
 /// The namespaces of the controller's subsystem that I/O can reach, through whichever controller.
-pub(super) fn usable_namespaces(tree: &Tree, controller: Instance) -> Vec<&Namespace> {
-    let subsystem = find_subsystem(tree, controller);
+pub(super) fn usable_namespaces<'a>(
+    tree: &'a Tree,
+    nqn: &Nqn,
+    controller: Instance,
+) -> Vec<&'a Namespace> {
+    let subsystem = find_subsystem(tree, nqn, controller);
     subsystem
         .into_iter()
         .flat_map(|subsystem| {
@@ -176,8 +193,8 @@ fn is_usable(tree: &Tree, namespace: &Namespace) -> bool {
     })
 }
 
-fn find_subsystem(tree: &Tree, controller: Instance) -> Option<&Subsystem> {
-    tree.subsystems.iter().find(|subsystem| {
+fn find_subsystem<'a>(tree: &'a Tree, nqn: &Nqn, controller: Instance) -> Option<&'a Subsystem> {
+    tree.find_subsystems(nqn).find(|subsystem| {
         subsystem
             .controllers
             .iter()
@@ -185,8 +202,8 @@ fn find_subsystem(tree: &Tree, controller: Instance) -> Option<&Subsystem> {
     })
 }
 
-fn describe_namespaces(tree: &Tree, controller: Instance) -> String {
-    let names: Vec<_> = find_subsystem(tree, controller)
+fn describe_namespaces(tree: &Tree, nqn: &Nqn, controller: Instance) -> String {
+    let names: Vec<_> = find_subsystem(tree, nqn, controller)
         .into_iter()
         .flat_map(|subsystem| &subsystem.namespaces)
         .map(|namespace| namespace.name.as_str())
@@ -195,5 +212,48 @@ fn describe_namespaces(tree: &Tree, controller: Instance) -> String {
         "and there is no namespace at all".to_owned()
     } else {
         format!("and the namespaces are {}", names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn tree(name: &str) -> Tree {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/sysfs");
+        let root = kernel_lab::tree::unpack(&fixtures.join(name)).expect("a captured tree");
+        Sysfs::at(root.path()).scan().expect("a scan")
+    }
+
+    fn goal(nqn: &str) -> Goal {
+        Goal {
+            nqn: nqn.parse().expect("a name"),
+            controller: Instance(0),
+            which: NamespaceSelector::Only,
+            timeout: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_usable_namespace_of_the_controllers_subsystem_is_the_goal() {
+        let goal = goal("nqn.2026-01.org.example:volume-1");
+        assert!(
+            goal.is_reached(&tree("trixie-one-path.tree"))
+                .expect("there")
+        );
+        let connecting = tree("trixie-connecting.tree");
+        assert!(!goal.is_reached(&connecting).expect("there"));
+        assert!(!goal.is_reached(&tree("trixie-orphan.tree")).expect("there"));
+    }
+
+    #[test]
+    fn a_number_that_passed_to_another_subsystem_is_a_controller_that_is_gone() {
+        let tree = tree("trixie-one-path.tree");
+        let goal = goal("nqn.2026-01.org.example:volume-11");
+        let error = goal.is_reached(&tree).expect_err("another's");
+        assert!(matches!(error, WaitError::Gone { .. }), "{error}");
+        assert!(usable_namespaces(&tree, &goal.nqn, goal.controller).is_empty());
     }
 }
