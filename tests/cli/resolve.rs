@@ -17,17 +17,22 @@ fn the_only_namespace_needs_no_name() {
     }
 }
 
+/// The disks are numbered by the kernel: on trixie's in the other order than the namespaces.
 #[test]
 fn one_of_several_is_found_by_number_or_uuid() {
-    let root = captured("trixie-two-namespaces");
-    let by_number = run(root.path(), &["resolve", "--nqn", NQN, "--nsid", "7"]).expect(0);
-    assert!(
-        by_number.out.ends_with("/dev/nvme0n2\n"),
-        "{}",
-        by_number.out
-    );
-    let by_uuid = run(root.path(), &["resolve", "--nqn", NQN, "--uuid", UUID]).expect(0);
-    assert!(by_uuid.out.ends_with("/dev/nvme0n1\n"), "{}", by_uuid.out);
+    for (kernel, first, seventh) in [
+        ("bookworm", "nvme0n1", "nvme0n2"),
+        ("trixie", "nvme0n2", "nvme0n1"),
+        ("sid", "nvme0n1", "nvme0n2"),
+    ] {
+        let root = captured(&format!("{kernel}-two-namespaces"));
+        for (which, disk) in [(["--nsid", "7"], seventh), (["--uuid", UUID], first)] {
+            let arguments = [&["resolve", "--nqn", NQN], &which[..]].concat();
+            let run = run(root.path(), &arguments).expect(0);
+            let device = root.path().join("dev").join(disk);
+            assert_eq!(run.out, format!("{}\n", device.display()), "{kernel}");
+        }
+    }
 }
 
 #[test]
