@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nvme_fabrics::{Candidate, DisconnectError, Disconnected, ExclusionsError, Fabrics};
-use nvme_sysfs::{Controller, Instance, Nqn, ScanError, Sysfs, Transport, Tree};
+use nvme_sysfs::{Controller, Instance, Nqn, ParseNqnError, ScanError, Sysfs, Transport, Tree};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -131,6 +131,16 @@ pub enum DisconnectFailure {
     Unidentified {
         /// Which.
         controller: Instance,
+    },
+    /// Its subsystem has a name that is no NQN, so it cannot be told for sure which one it is.
+    #[error("{controller} belongs to {name:?}, which is no valid NQN")]
+    Name {
+        /// Which.
+        controller: Instance,
+        /// The name as the kernel prints it.
+        name: String,
+        /// What is wrong with it.
+        source: ParseNqnError,
     },
     /// The kernel did not delete it.
     #[error("cannot disconnect")]
@@ -313,12 +323,17 @@ impl Target {
     }
 }
 
-fn identified(controller: &Controller) -> Result<(Instance, Nqn), DisconnectFailure> {
-    let controller_name = controller.instance;
-    match &controller.subsysnqn {
-        Some(nqn) => Ok((controller_name, nqn.clone())),
-        None => Err(DisconnectFailure::Unidentified {
-            controller: controller_name,
+fn identified(found: &Controller) -> Result<(Instance, Nqn), DisconnectFailure> {
+    let controller = found.instance;
+    let Some(name) = &found.subsysnqn_text else {
+        return Err(DisconnectFailure::Unidentified { controller });
+    };
+    match name.parse() {
+        Ok(nqn) => Ok((controller, nqn)),
+        Err(source) => Err(DisconnectFailure::Name {
+            controller,
+            name: name.clone(),
+            source,
         }),
     }
 }

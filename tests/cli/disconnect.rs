@@ -155,3 +155,21 @@ fn an_excluded_controller_is_refused_even_by_force() {
         .says(&["nvme0 is excluded", "exclusions.conf"]);
     assert_eq!(delete_controller(root.path(), "nvme0"), "");
 }
+
+#[test]
+fn a_controller_whose_subsystem_cannot_be_told_is_not_touched() {
+    let root = captured("trixie-one-path");
+    for (name, words) in [
+        ("(efault)\n", &["nvme0", "has never been connected"][..]),
+        (
+            "nqn.odd name\n",
+            &["nvme0", "\"nqn.odd name\"", "no valid NQN"],
+        ),
+    ] {
+        write(root.path(), "sys/class/nvme/nvme0/subsysnqn", name);
+        disconnect(root.path(), &["--controller", "nvme0", "--force"])
+            .expect(1)
+            .says(words);
+        assert_eq!(delete_controller(root.path(), "nvme0"), "");
+    }
+}
