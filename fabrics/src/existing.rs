@@ -25,8 +25,8 @@ pub(crate) fn find_existing<'a>(
     candidates: Candidates,
 ) -> Option<&'a Controller> {
     tree.controllers().find(|controller| {
-        let subsystem = match &controller.subsysnqn {
-            Some(nqn) => nqn == options.nqn(),
+        let subsystem = match &controller.subsysnqn_text {
+            Some(text) => text == options.nqn().as_str(),
             None => candidates == Candidates::All,
         };
         subsystem
@@ -174,6 +174,14 @@ mod tests {
         let tree = scan(&root);
         assert!(find_existing(&tree, &options, Candidates::Identified).is_none());
         assert!(find_existing(&tree, &options, Candidates::All).is_some());
+    }
+
+    #[test]
+    fn a_subsystem_whose_name_is_no_nqn_is_another_one() {
+        let root = host("trixie-one-path");
+        fs::write(attribute(&root, "nvme0", "subsysnqn"), "nqn.odd name\n").expect("a file");
+        let options = connected().build().expect("valid options");
+        assert!(find_existing(&scan(&root), &options, Candidates::All).is_none());
     }
 
     #[test]
