@@ -1,7 +1,5 @@
 //! One entry of the discovery log, and how to connect what it names.
 
-use std::fmt;
-
 use nvme_sysfs::{Nqn, Transport};
 
 use crate::options::{ConnectOptions, ConnectOptionsBuilder};
@@ -155,33 +153,6 @@ impl DiscoveryEntry {
             builder.tls();
         }
         builder
-    }
-}
-
-/// nvme-cli's words.
-impl fmt::Display for AddressFamily {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AddressFamily::Pci => f.write_str("pci"),
-            AddressFamily::Ipv4 => f.write_str("ipv4"),
-            AddressFamily::Ipv6 => f.write_str("ipv6"),
-            AddressFamily::InfiniBand => f.write_str("infiniband"),
-            AddressFamily::FibreChannel => f.write_str("fibre-channel"),
-            AddressFamily::Loop => f.write_str("loop"),
-            AddressFamily::Other(number) => write!(f, "{number}"),
-        }
-    }
-}
-
-/// nvme-cli's words.
-impl fmt::Display for Subtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Subtype::Referral => f.write_str("discovery subsystem referral"),
-            Subtype::Nvm => f.write_str("nvme subsystem"),
-            Subtype::CurrentDiscovery => f.write_str("current discovery subsystem"),
-            Subtype::Other(number) => write!(f, "{number}"),
-        }
     }
 }
 

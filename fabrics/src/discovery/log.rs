@@ -183,6 +183,10 @@ fn tcp_security(sectype: u8) -> TcpSecurity {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
     use crate::fixture;
 
@@ -226,6 +230,37 @@ pub(crate) mod tests {
             sectype: Some(TcpSecurity::Tls13),
         };
         assert_eq!(entry, expected);
+    }
+
+    #[test]
+    fn each_kernels_own_log_is_read_to_the_last_entry() {
+        for suite in ["bookworm", "trixie", "sid"] {
+            let path = format!("../fixtures/discovery/{suite}-one-subsystem-one-referral.bin");
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+            let log = fs::read(path).expect(suite);
+            let header = DiscoveryHeader::decode(&log).expect(suite);
+            let entries: Vec<_> = log[ENTRY_LEN..]
+                .chunks(ENTRY_LEN)
+                .take(usize::try_from(header.numrec).expect("a small log"))
+                .enumerate()
+                .map(|(index, bytes)| DiscoveryEntry::decode(index, bytes).expect(suite))
+                .collect();
+            let found: BTreeSet<_> = entries
+                .iter()
+                .map(|entry| (entry.subnqn.as_str(), &entry.traddr[..], &entry.trsvcid[..]))
+                .collect();
+            let volume = (fixture::VOLUME, "10.0.0.2", "4421");
+            assert!(found.contains(&volume), "{suite}: {found:?}");
+            let referral = entries
+                .iter()
+                .find(|entry| entry.subtype == Subtype::Referral)
+                .expect("the referral");
+            assert!(referral.subnqn.is_discovery(), "{suite}");
+            assert_eq!(
+                (&referral.traddr[..], &referral.trsvcid[..]),
+                ("10.0.0.3", "8009")
+            );
+        }
     }
 
     #[test]
