@@ -1,13 +1,129 @@
-//! This machine as the command line and the driver see it: mounts, block devices, and who uses
-//! them.
+//! This machine as the command line and the driver see it: mounts, block devices, filesystems, and
+//! who uses them.
 //!
-//! Everything here only reads, and only below the root that the caller names, so that it runs on a
-//! captured tree as on a node. One invariant: what could not be read is reported as unknown, never
-//! taken for "not in use".
+//! What only reads takes the root that the caller names, so that it runs on a captured tree as on a
+//! node. What changes the machine is a method of [`Host`], and nothing else is.
+//!
+//! One invariant: what could not be read is reported as unknown, never taken for "not in use" or
+//! "blank".
 
 pub mod block;
+pub mod command;
+pub mod device_node;
+pub mod filesystem;
+pub mod filesystem_type;
 pub mod last_path;
+pub mod mount;
+pub mod mount_flag;
+pub mod mount_point;
 pub mod mountinfo;
 pub mod processes;
+pub mod requirements;
+pub mod signature;
 pub mod swap;
 pub mod usage;
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use nvme_fabrics::{ConnectError, ConnectOptions, Connected, DisconnectError, RescanError};
+use nvme_sysfs::{Instance, Nqn};
+
+pub use device_node::DeviceNode;
+pub use filesystem::{CheckError, FormatError, FormatOver, FormatRequest, GrowError};
+pub use filesystem_type::FilesystemType;
+pub use mount::{Access, MountAccess, MountError, MountRequest, UnmountError};
+pub use mount_flag::{MountFlag, ParseMountFlagError};
+pub use mount_point::{MountPoint, MountPointError};
+
+/// Everything that this program does to the machine.
+///
+/// Every method blocks, some for as long as a dead target makes them; the asynchronous side gives
+/// each call a thread and a deadline. Each is safe to repeat with the same arguments, unless it says
+/// otherwise.
+pub trait Host: Send + Sync + Debug {
+    /// Connects a controller, or finds the one that is connected already.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    fn connect(&self, options: &ConnectOptions) -> Result<Connected, ConnectError>;
+
+    /// Deletes a controller if it still belongs to `nqn`, and returns when it is gone. Nothing to
+    /// delete is a success.
+    ///
+    /// # Errors
+    /// [`DisconnectError`].
+    fn disconnect(&self, controller: Instance, nqn: &Nqn) -> Result<(), DisconnectError>;
+
+    /// Asks the target of a controller that still belongs to `nqn` for its namespaces and their
+    /// sizes; returns when the kernel has been told to, which is before it has looked.
+    ///
+    /// # Errors
+    /// [`RescanError`].
+    fn rescan(&self, controller: Instance, nqn: &Nqn) -> Result<(), RescanError>;
+
+    /// Mounts a filesystem on top of whatever is at the target: the caller has looked at the mount
+    /// table. Not safe to repeat.
+    ///
+    /// # Errors
+    /// [`MountError`]; then nothing was mounted.
+    fn mount(&self, request: &MountRequest) -> Result<(), MountError>;
+
+    /// Makes a directory or a device node visible at a second place; a read-only one is never seen
+    /// writable. Of the flags, those of a single mount (`nosuid`, `noatime`, …) are added to what
+    /// the source has; the others belong to the filesystem. Not safe to repeat: mounts stack.
+    ///
+    /// # Errors
+    /// [`MountError`]; then nothing was mounted.
+    fn bind(
+        &self,
+        source: &Path,
+        target: &Path,
+        access: Access,
+        flags: &[MountFlag],
+    ) -> Result<(), MountError>;
+
+    /// Unmounts the topmost mount at `target`: a plain unmount, which never takes a mount away from
+    /// somebody who uses it.
+    ///
+    /// # Errors
+    /// [`UnmountError`].
+    fn unmount(&self, target: &Path) -> Result<(), UnmountError>;
+
+    /// Makes the last component of `path`, unless it is there already.
+    ///
+    /// # Errors
+    /// [`MountPointError`].
+    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError>;
+
+    /// Removes the empty directory or file at `path`. Nothing there is a success.
+    ///
+    /// # Errors
+    /// [`MountPointError`], when something is mounted there or it holds something.
+    fn remove_mount_point(&self, path: &Path) -> Result<(), MountPointError>;
+
+    /// Makes a filesystem on a device that is blank, which is proved again right before.
+    ///
+    /// # Errors
+    /// [`FormatError`].
+    fn format(&self, request: &FormatRequest) -> Result<(), FormatError>;
+
+    /// Repairs what can be repaired safely on a filesystem that is not mounted: `e2fsck -p` for
+    /// ext4; nothing for xfs, which replays its log when it is mounted.
+    ///
+    /// # Errors
+    /// [`CheckError`].
+    fn check(&self, device: &DeviceNode, fs: FilesystemType) -> Result<(), CheckError>;
+
+    /// Grows a mounted filesystem to the size of its device; one that fills it already is a
+    /// success.
+    ///
+    /// # Errors
+    /// [`GrowError`].
+    fn grow(
+        &self,
+        mounted_at: &Path,
+        device: &DeviceNode,
+        fs: FilesystemType,
+    ) -> Result<(), GrowError>;
+}

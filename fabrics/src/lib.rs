@@ -32,7 +32,8 @@
 //!
 //! What it does, and where:
 //! - [`ConnectOptions`]: what to ask for; [`SupportedOptions`]: what the running kernel takes
-//! - [`Fabrics::connect`], [`Fabrics::disconnect`], [`Fabrics::tune`], [`Fabrics::discover`]
+//! - [`Fabrics::connect`], [`Fabrics::disconnect`], [`Fabrics::tune`],
+//!   [`Fabrics::rescan`], [`Fabrics::discover`]
 //! - [`connect`]: the bare conversation with the device, for anything that reads and writes
 //! - [`ConnectError`] with its [`RetryClass`] and, from the kernel's log, its [`Cause`]
 //! - [`HostIdentity`]: hostnqn and hostid; [`Secret`]: DH-HMAC-CHAP keys
@@ -67,6 +68,7 @@ mod problem;
 mod registry;
 mod replace;
 mod reply;
+mod rescan;
 mod retry;
 mod rules;
 mod secret;
@@ -95,6 +97,7 @@ pub use portal::{DialError, Portal};
 pub use problem::{OptionProblem, OptionsError};
 pub use registry::{OWNER, Registry, RegistryError};
 pub use reply::{Reply, ReplyError};
+pub use rescan::RescanError;
 pub use retry::RetryClass;
 pub use rules::MAX_CONNECT_NQN;
 pub use secret::{ParseSecretError, ReadSecretError, Secret};

@@ -1,0 +1,158 @@
+//! Why a mount or an unmount failed, one variant for each condition that a caller or a user can do
+//! something about.
+//!
+//! Source: mount(2), umount(2), mount_setattr(2), and fs/ext4/super.c, fs/xfs/xfs_super.c of the
+//! kernel for what each errno means there.
+
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use thiserror::Error;
+
+use super::{BindCall, MountCall};
+use crate::host::device_node::OpenNodeError;
+use crate::host::filesystem_type::FilesystemType;
+
+/// Why something was not mounted.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum MountError {
+    /// The device is not the one that is meant, or cannot be opened.
+    #[error("the device to be mounted is not usable")]
+    Device(#[from] OpenNodeError),
+    /// The options do not fit into the page that the kernel reads.
+    #[error("the mount options are longer than the kernel takes: {call}")]
+    TooLong {
+        /// What was to be called.
+        call: MountCall,
+    },
+    /// EBUSY: something else owns the device, or it is mounted in another way.
+    #[error("the device is in use, or mounted with other options (EBUSY): {call}")]
+    Busy {
+        /// What was called.
+        call: MountCall,
+    },
+    /// EUCLEAN, or EFSCORRUPTED as xfs calls it.
+    #[error("the filesystem needs repair (EUCLEAN), run {}: {call}", repair_tool(call.fs))]
+    NeedsRepair {
+        /// What was called.
+        call: MountCall,
+    },
+    /// ENODEV: the kernel does not know the filesystem.
+    #[error("the kernel has no {} (ENODEV), load its module: {call}", call.fs)]
+    NoFilesystem {
+        /// What was called.
+        call: MountCall,
+    },
+    /// EINVAL: there is no such filesystem on the device, or an option does not suit the kernel.
+    #[error(
+        "the device holds no usable {}, or the kernel does not take an option (EINVAL): {call}",
+        call.fs
+    )]
+    Invalid {
+        /// What was called.
+        call: MountCall,
+    },
+    /// EROFS or EACCES: the device cannot be written.
+    #[error("the device is read-only ({errno}): {call}")]
+    ReadOnlyDevice {
+        /// What was called.
+        call: MountCall,
+        /// What the kernel answered.
+        errno: Errno,
+    },
+    /// EIO, ENXIO and the like: the device does not answer.
+    #[error("the device cannot be read: {call}")]
+    DeviceFailed {
+        /// What was called.
+        call: MountCall,
+        /// What the kernel answered.
+        source: Errno,
+    },
+    /// Anything else.
+    #[error("cannot mount: {call}")]
+    Other {
+        /// What was called.
+        call: MountCall,
+        /// What the kernel answered.
+        source: Errno,
+    },
+    /// A bind mount was not made.
+    #[error("cannot bind: {call}")]
+    Bind {
+        /// What was to be done.
+        call: BindCall,
+        /// What the kernel answered.
+        source: Errno,
+    },
+}
+
+impl MountError {
+    /// What the errno of `mount(2)` means.
+    pub(super) fn from_mount(call: MountCall, errno: Errno) -> MountError {
+        match errno {
+            Errno::BUSY => MountError::Busy { call },
+            Errno::UCLEAN => MountError::NeedsRepair { call },
+            Errno::NODEV => MountError::NoFilesystem { call },
+            Errno::INVAL => MountError::Invalid { call },
+            // `bdev_open` refuses to write to a read-only device with EACCES.
+            Errno::ROFS | Errno::ACCESS => MountError::ReadOnlyDevice { call, errno },
+            Errno::IO | Errno::NXIO | Errno::NODATA | Errno::TIMEDOUT => {
+                let source = errno;
+                MountError::DeviceFailed { call, source }
+            }
+            source => MountError::Other { call, source },
+        }
+    }
+
+    pub(super) fn from_bind(call: BindCall, source: Errno) -> MountError {
+        MountError::Bind { call, source }
+    }
+}
+
+/// What repairs a filesystem that cannot be repaired automatically.
+pub(crate) fn repair_tool(fs: FilesystemType) -> &'static str {
+    match fs {
+        FilesystemType::Ext4 => "e2fsck",
+        FilesystemType::Xfs => "xfs_repair",
+    }
+}
+
+/// Why something is still mounted.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum UnmountError {
+    /// EBUSY: files of it are open, or something is mounted on it.
+    #[error("umount2({target:?}, UMOUNT_NOFOLLOW): the mount is in use (EBUSY)")]
+    Busy {
+        /// The mount.
+        target: PathBuf,
+    },
+    /// EINVAL or ENOENT: nothing is mounted there.
+    #[error("umount2({target:?}, UMOUNT_NOFOLLOW): nothing is mounted there ({errno})")]
+    NotMounted {
+        /// The place.
+        target: PathBuf,
+        /// What the kernel answered.
+        errno: Errno,
+    },
+    /// Anything else.
+    #[error("umount2({target:?}, UMOUNT_NOFOLLOW)")]
+    Other {
+        /// The mount.
+        target: PathBuf,
+        /// What the kernel answered.
+        source: Errno,
+    },
+}
+
+impl UnmountError {
+    pub(super) fn new(target: &Path, errno: Errno) -> UnmountError {
+        let target = target.to_owned();
+        match errno {
+            Errno::BUSY => UnmountError::Busy { target },
+            Errno::INVAL | Errno::NOENT => UnmountError::NotMounted { target, errno },
+            source => UnmountError::Other { target, source },
+        }
+    }
+}
