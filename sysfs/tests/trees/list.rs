@@ -132,5 +132,8 @@ fn hundreds_of_subsystems_are_listed_in_order_and_one_broken_one_is_an_error() {
     let last = "sys/devices/virtual/nvme-subsystem/nvme-subsys299/subsysnqn";
     fake.file(last, "x".repeat(5000));
     let error = fake.sysfs().list().expect_err("a file too large");
-    assert!(error.path().ends_with("nvme-subsys299/subsysnqn"), "{error}");
+    assert!(
+        error.path().ends_with("nvme-subsys299/subsysnqn"),
+        "{error}"
+    );
 }

@@ -79,6 +79,16 @@ impl Subsystem {
         remove(&self.namespace(nsid))
     }
 
+    /// Makes a namespace's file longer and tells the hosts.
+    ///
+    /// # Errors
+    /// When the file cannot grow, or the namespace is not enabled.
+    pub fn grow(&self, nsid: u32, backing: &Path, bytes: u64) -> io::Result<()> {
+        let file = File::options().write(true).open(backing);
+        context(file, || format!("open {}", backing.display()))?.set_len(bytes)?;
+        put(&self.namespace(nsid).join("revalidate_size"), "1")
+    }
+
     /// Puts a namespace into an ANA group of the ports.
     ///
     /// # Errors
@@ -123,6 +133,15 @@ impl Subsystem {
     /// When the kernel refuses the value.
     pub fn set(&self, attribute: &str, value: &str) -> io::Result<()> {
         put(&self.directory.join(attribute), value)
+    }
+
+    /// Removes the subsystem.
+    ///
+    /// # Errors
+    /// When it still has namespaces or is exported.
+    pub fn remove(&self) -> io::Result<()> {
+        unlink_all(&self.directory.join("allowed_hosts"))?;
+        remove(&self.directory)
     }
 
     fn namespace(&self, nsid: u32) -> PathBuf {
@@ -188,6 +207,14 @@ impl Port {
         context(fs::remove_file(&path), || {
             format!("unlink {}", path.display())
         })
+    }
+
+    /// Removes the port.
+    ///
+    /// # Errors
+    /// When something is still exported here.
+    pub fn remove(&self) -> io::Result<()> {
+        remove(&self.directory)
     }
 
     /// Sets the state of an ANA group on this port, making the group (2 to 128) if need be.
