@@ -22,7 +22,7 @@ use super::number::parse_timeout;
 use super::output::{Format, Output, Report, write_json};
 use crate::config::Config;
 use crate::host::last_path::find_disks_losing_last_path;
-use crate::host::usage::{UsageError, Use, read_usage};
+use crate::host::usage::{Gap, UsageError, Use, read_usage};
 
 /// Arguments of `disconnect`.
 #[derive(Debug, clap::Args)]
@@ -123,6 +123,18 @@ pub enum DisconnectFailure {
         /// Why.
         source: UsageError,
     },
+    /// The kernel could not be asked who owns a disk: the one question that finds a mount wherever it is.
+    #[error(
+        "cannot tell whether the disk {disk}, which would lose its last path, is in use: not \
+            looked at: {}",
+        gaps.join("; ")
+    )]
+    Unseen {
+        /// Kernel name of the disk.
+        disk: String,
+        /// What could not be looked at.
+        gaps: Vec<String>,
+    },
     /// The controller does not say which subsystem it belongs to.
     #[error(
         "{controller} has never been connected: the kernel does not delete such a controller, it \
@@ -172,6 +184,7 @@ impl Failure for DisconnectFailure {
             | DisconnectFailure::Excluded { .. }
             | DisconnectFailure::InUse { .. }
             | DisconnectFailure::Unknown { .. }
+            | DisconnectFailure::Unseen { .. }
             | DisconnectFailure::Disconnect(
                 DisconnectError::Pcie { .. } | DisconnectError::Excluded { .. },
             ) => Exit::Refused,
@@ -188,8 +201,8 @@ impl Failure for DisconnectFailure {
                 "end these uses first (unmount, stop the processes), or give --force and lose \
                     what was not written yet"
             }
-            DisconnectFailure::Unknown { .. } => {
-                "make the host's /proc and /sys readable, or give --force"
+            DisconnectFailure::Unknown { .. } | DisconnectFailure::Unseen { .. } => {
+                "make the host's /proc, /sys and /dev readable, or give --force"
             }
             DisconnectFailure::Excluded { .. } => "remove the entry if the controller is to go",
             DisconnectFailure::Disconnect(DisconnectError::StillThere { .. }) => {
@@ -363,7 +376,8 @@ fn refuse_untouchable(config: &Config, chosen: &[&Controller]) -> Result<(), Dis
     Ok(())
 }
 
-/// Refuses if a disk in use would go; returns what could not be looked at.
+/// Refuses if a disk in use would go, or one whose owner cannot be asked for; returns what else could
+/// not be looked at.
 fn refuse_in_use(
     config: &Config,
     tree: &Tree,
@@ -371,19 +385,27 @@ fn refuse_in_use(
 ) -> Result<Vec<String>, DisconnectFailure> {
     let mut uses = Vec::new();
     let mut unchecked = Vec::new();
+    let mut unseen = None;
     for disk in find_disks_losing_last_path(tree, leaving) {
-        let usage =
-            read_usage(&config.root, &disk.name).map_err(|source| DisconnectFailure::Unknown {
-                disk: disk.name.clone(),
-                source,
-            })?;
+        let disk = disk.name.clone();
+        let usage = match read_usage(&config.root, &disk) {
+            Ok(usage) => usage,
+            Err(source) => return Err(DisconnectFailure::Unknown { disk, source }),
+        };
+        let gaps = usage.gaps.iter().map(ToString::to_string);
+        if usage.gaps.iter().any(|gap| matches!(gap, Gap::Node(..))) {
+            let gaps = gaps.collect();
+            unseen = unseen.or(Some(DisconnectFailure::Unseen { disk, gaps }));
+        } else {
+            unchecked.extend(gaps);
+        }
         uses.extend(usage.uses);
-        unchecked.extend(usage.gaps.iter().map(ToString::to_string));
     }
-    if !uses.is_empty() {
-        return Err(DisconnectFailure::InUse { uses });
+    match unseen {
+        _ if !uses.is_empty() => Err(DisconnectFailure::InUse { uses }),
+        Some(unseen) => Err(unseen),
+        None => Ok(unchecked),
     }
-    Ok(unchecked)
 }
 
 fn join(uses: &[Use]) -> String {

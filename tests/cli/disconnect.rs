@@ -132,6 +132,22 @@ fn without_a_list_of_processes_the_use_is_unknown_and_the_disconnect_refused() {
     assert_eq!(delete_controller(root.path(), "nvme0"), "");
 }
 
+/// In a container with a /proc and a /dev of its own, a mount on the host is seen by nobody but the kernel.
+#[test]
+fn without_the_device_node_the_kernel_cannot_be_asked_and_the_disconnect_is_refused() {
+    let root = captured("trixie-one-path");
+    write(root.path(), "proc/7/comm", "nvmeof-csi\n");
+    let own = "1 0 0:40 / / rw - overlay overlay rw\n";
+    write(root.path(), "proc/7/mountinfo", own);
+    disconnect(root.path(), &["--nqn", NQN]).expect(5).says(&[
+        "nvme0n1, which would lose its last path",
+        "the device node",
+        "processes outside this PID namespace",
+        "--force",
+    ]);
+    assert_eq!(delete_controller(root.path(), "nvme0"), "");
+}
+
 #[test]
 fn pcie_is_refused_even_by_force() {
     for kernel in ["bookworm", "trixie", "sid"] {
