@@ -8,11 +8,13 @@
 //! "blank".
 
 pub mod block;
+pub mod blocking;
 pub mod command;
 pub mod device_node;
 pub mod filesystem;
 pub mod filesystem_type;
 pub mod last_path;
+pub mod linux;
 pub mod mount;
 pub mod mount_flag;
 pub mod mount_point;
@@ -32,6 +34,7 @@ use nvme_sysfs::{Instance, Nqn};
 pub use device_node::DeviceNode;
 pub use filesystem::{CheckError, FormatError, FormatOver, FormatRequest, GrowError};
 pub use filesystem_type::FilesystemType;
+pub use linux::{LinuxHost, Timeouts};
 pub use mount::{Access, MountAccess, MountError, MountRequest, UnmountError};
 pub use mount_flag::{MountFlag, ParseMountFlagError};
 pub use mount_point::{MountPoint, MountPointError};

@@ -4,11 +4,19 @@
 //! Invariant: nothing is formatted that was not proved blank right before, on the very disk that is
 //! meant, unless a record of our own unfinished format permits it.
 
+mod check;
 mod error;
+mod ext4_resize;
+mod format;
+mod grow;
+mod xfs_geometry;
 
 use crate::host::device_node::DeviceNode;
 use crate::host::filesystem_type::FilesystemType;
+pub(crate) use check::check;
 pub use error::{CheckError, FormatError, GrowError};
+pub(crate) use format::format;
+pub(crate) use grow::grow;
 
 /// A filesystem to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +37,6 @@ pub enum FormatOver {
     /// Nothing: its signature areas are all zero.
     Blank,
     /// Whatever an interrupted format of ours left: the caller has a record that says so for this
-    /// very identity and size.
+    /// very identity and size. Formats that ours never leaves are refused even so.
     Unfinished,
 }

@@ -229,6 +229,7 @@ mod tests {
             "noatime ",
             "suid",
             "noatime,bind",
+            "data=journal,noload",
             "commit",
         ] {
             let error = parse(text).expect_err(text);
@@ -246,7 +247,6 @@ mod tests {
             "commit=",
             "commit=0",
             "commit=301",
-            "data=journal,noload",
             "context=a:b:c:s0,noload",
             "context=\"a:b:c:s0\",noload",
             "context=\"a:b\"c\"",

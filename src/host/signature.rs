@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use area::Areas;
 pub use area::ReadAt;
-pub use ext::{Check, Ext, ExtVersion, Journal};
+pub use ext::{Check, Ext, ExtVersion, Journal, Layout};
 pub use xfs::Xfs;
 
 /// What is on a device.
@@ -88,6 +88,25 @@ pub fn probe(device: &impl ReadAt) -> Result<Found, ProbeError> {
         Some(offset) => Found::Unknown { offset },
         None => Found::Blank,
     }))
+}
+
+/// Reads the ext superblock of a device, and nothing else; `None` when there is none.
+///
+/// # Errors
+/// [`ProbeError::Read`].
+pub(crate) fn read_ext(device: &impl ReadAt) -> Result<Option<Ext>, ProbeError> {
+    let mut head = [0; 2048];
+    let length = head.len();
+    let read = device.read_exact_at(&mut head, 0);
+    read.map_err(|source| ProbeError::Read {
+        offset: 0,
+        length,
+        source,
+    })?;
+    Ok(match ext::parse(&head) {
+        Some(Found::Ext(ext)) => Some(ext),
+        _ => None,
+    })
 }
 
 fn find_filesystem(areas: &Areas) -> Option<Found> {

@@ -44,6 +44,16 @@ pub enum FormatError {
         /// What was meant.
         expected: u64,
     },
+    /// The program succeeded and its filesystem is not there.
+    #[error("{} holds {found} after {fs} was made on it", device.display())]
+    NotMade {
+        /// The device.
+        device: PathBuf,
+        /// The filesystem.
+        fs: FilesystemType,
+        /// What is on it.
+        found: Found,
+    },
     /// The program did not succeed.
     #[error("cannot make {fs} on {}", device.display())]
     Program {
@@ -108,15 +118,11 @@ pub enum GrowError {
         /// Why.
         source: ProbeError,
     },
-    /// What is on the device is not the filesystem that was named.
-    #[error("{} holds {found}, not {fs}", device.display())]
-    OtherFilesystem {
+    /// There is no ext superblock on the device.
+    #[error("{} holds no ext4", device.display())]
+    NotExt4 {
         /// The device.
         device: PathBuf,
-        /// What it holds.
-        found: Found,
-        /// What was named.
-        fs: FilesystemType,
     },
     /// The device is smaller than the filesystem.
     #[error(
@@ -141,17 +147,17 @@ pub enum GrowError {
         /// What the kernel answered.
         source: Errno,
     },
-    /// The kernel said yes, and the filesystem is still smaller than its device.
+    /// The kernel said yes, and the filesystem is still smaller.
     #[error(
-        "{} has {filesystem_bytes} bytes after it was grown to the {device_bytes} of its device",
+        "{} has {filesystem_bytes} bytes after it was grown to {wanted_bytes}",
         mounted_at.display()
     )]
     Incomplete {
         /// The mount.
         mounted_at: PathBuf,
-        /// The filesystem's size.
+        /// Its size.
         filesystem_bytes: u64,
-        /// The device's size.
-        device_bytes: u64,
+        /// What it was grown to.
+        wanted_bytes: u64,
     },
 }

@@ -18,12 +18,23 @@ pub struct Ext {
     pub uuid: Option<Uuid>,
     /// Size in bytes.
     pub size_bytes: u64,
-    /// Size of one block group in bytes: the unit in which it grows.
-    pub group_bytes: u64,
+    /// How it is laid out.
+    pub layout: Layout,
     /// Whether its journal has to be replayed.
     pub journal: Journal,
     /// Whether it asks for e2fsck.
     pub check: Check,
+}
+
+/// How an ext filesystem is divided into block groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Size of a block in bytes.
+    pub block_bytes: u64,
+    first_block: u64,
+    blocks_per_group: u64,
+    /// More than the metadata of one group can take.
+    metadata_blocks: u64,
 }
 
 /// Which ext filesystem it is.
@@ -71,38 +82,89 @@ const RO_COMPAT_EXT3: u32 = 0x1 | 0x2 | 0x4;
 
 /// Reads the superblock from the first bytes of a device.
 pub(super) fn parse(head: &[u8]) -> Option<Found> {
-    let superblock = head.get(SUPERBLOCK..2 * SUPERBLOCK)?;
-    let log_block_size = le32(superblock, 0x18);
-    // 64 KiB is the largest block of any architecture (EXT4_MAX_BLOCK_LOG_SIZE).
-    if le16(superblock, 0x38) != MAGIC || log_block_size > 6 {
-        return None;
-    }
-    let incompat = le32(superblock, 0x60);
-    if incompat & INCOMPAT_JOURNAL_DEV != 0 {
+    let superblock = find_superblock(head)?;
+    if le32(superblock, 0x60) & INCOMPAT_JOURNAL_DEV != 0 {
         return Some(Found::Other {
             name: "an external journal of ext4",
             offset: 1024,
         });
     }
-    let block_bytes = 1024_u64 << log_block_size;
+    Some(Found::Ext(read(superblock)))
+}
+
+fn find_superblock(head: &[u8]) -> Option<&[u8]> {
+    let superblock = head.get(SUPERBLOCK..2 * SUPERBLOCK)?;
+    let is_ext = le16(superblock, 0x38) == MAGIC;
+    // 64 KiB is the largest block of any architecture (EXT4_MAX_BLOCK_LOG_SIZE); the kernel
+    // divides by the other.
+    (is_ext && le32(superblock, 0x18) <= 6 && le32(superblock, 0x20) != 0).then_some(superblock)
+}
+
+fn read(superblock: &[u8]) -> Ext {
+    let incompat = le32(superblock, 0x60);
     let state = le16(superblock, 0x3A);
     let journal = match incompat & INCOMPAT_RECOVER {
         0 => Journal::Clean,
         _ => Journal::NeedsRecovery,
     };
     let sound = state & VALID != 0 && state & ERROR == 0 && journal == Journal::Clean;
-    Some(Found::Ext(Ext {
+    let blocks = block_count(superblock, incompat);
+    let layout = layout(superblock, incompat, blocks);
+    Ext {
         version: version(superblock, incompat),
         uuid: Uuid::from_bytes(field(superblock, 0x68)),
-        size_bytes: block_count(superblock, incompat).saturating_mul(block_bytes),
-        group_bytes: u64::from(le32(superblock, 0x20)).saturating_mul(block_bytes),
+        size_bytes: blocks.saturating_mul(layout.block_bytes),
+        layout,
         journal,
         check: if sound {
             Check::Unneeded
         } else {
             Check::Needed
         },
-    }))
+    }
+}
+
+fn layout(superblock: &[u8], incompat: u32, blocks: u64) -> Layout {
+    let block_bytes = 1024_u64 << le32(superblock, 0x18);
+    let blocks_per_group = u64::from(le32(superblock, 0x20));
+    let inodes = u64::from(le32(superblock, 0x28)) * u64::from(le16(superblock, 0x58));
+    let descriptor_bytes = match incompat & INCOMPAT_64BIT {
+        0 => 32,
+        _ => u64::from(le16(superblock, 0xFE)).max(64),
+    };
+    let descriptors = (blocks / blocks_per_group + 1).saturating_mul(descriptor_bytes);
+    let reserved_descriptors = u64::from(le16(superblock, 0xCE));
+    // Two bitmaps, a copy of the superblock, and one block each for what was rounded down.
+    let metadata = inodes / block_bytes + descriptors / block_bytes + reserved_descriptors + 5;
+    Layout {
+        block_bytes,
+        first_block: u64::from(le32(superblock, 0x14)),
+        blocks_per_group,
+        metadata_blocks: metadata,
+    }
+}
+
+impl Ext {
+    /// The largest size that it may be grown to on a device, in bytes.
+    ///
+    /// A new group at the end must have room for its metadata and 50 blocks more, as mke2fs and
+    /// resize2fs demand; the kernel does not look.
+    pub(crate) fn largest_size(&self, device_bytes: u64) -> u64 {
+        const LEAST_DATA: u64 = 50;
+        let layout = &self.layout;
+        let group_of =
+            |block: u64| block.saturating_sub(layout.first_block) / layout.blocks_per_group;
+        let blocks = device_bytes / layout.block_bytes;
+        let now = self.size_bytes / layout.block_bytes;
+        let in_last = blocks.saturating_sub(layout.first_block) % layout.blocks_per_group;
+        let extends_a_group = group_of(blocks.saturating_sub(1)) == group_of(now.saturating_sub(1));
+        let blocks = if extends_a_group || in_last >= layout.metadata_blocks + LEAST_DATA {
+            blocks
+        } else {
+            blocks - in_last
+        };
+        blocks * layout.block_bytes
+    }
 }
 
 fn block_count(superblock: &[u8], incompat: u32) -> u64 {

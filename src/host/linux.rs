@@ -1,0 +1,129 @@
+//! The real machine behind [`Host`].
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nvme_fabrics::{
+    ConnectError, ConnectOptions, Connected, DisconnectError, Fabrics, RescanError,
+};
+use nvme_sysfs::{Instance, Nqn};
+
+use crate::host::command::Programs;
+use crate::host::{
+    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError, Host,
+    MountError, MountFlag, MountPoint, MountPointError, MountRequest, UnmountError, filesystem,
+    mount, mount_point,
+};
+
+/// This machine.
+#[derive(Debug, Clone)]
+pub struct LinuxHost {
+    root: PathBuf,
+    fabrics: Fabrics,
+    programs: Programs,
+    timeouts: Timeouts,
+}
+
+/// How long what can be bounded may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To dial a portal before the kernel is asked to connect.
+    pub dial: Duration,
+    /// To wait for a controller to be gone after it was deleted.
+    pub disconnect: Duration,
+    /// For mke2fs and mkfs.xfs.
+    pub format: Duration,
+    /// For e2fsck.
+    pub check: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        const MINUTE: Duration = Duration::from_secs(60);
+        Timeouts {
+            // As for `connect --dial-timeout`: what answers at all answers sooner.
+            dial: Duration::from_secs(3),
+            // The kernel gives a dead target an admin command's time-out to shut down.
+            disconnect: MINUTE,
+            // Writing a journal and the group descriptors of many TiB over a slow link.
+            format: 15 * MINUTE,
+            // A full check reads all metadata, and to be killed in it gains nothing.
+            check: 60 * MINUTE,
+        }
+    }
+}
+
+impl LinuxHost {
+    /// The machine below `root`, which is `/` outside of tests.
+    pub fn new(root: impl Into<PathBuf>, timeouts: Timeouts) -> LinuxHost {
+        let root = root.into();
+        LinuxHost {
+            fabrics: Fabrics::at(&root),
+            root,
+            programs: Programs::installed(),
+            timeouts,
+        }
+    }
+}
+
+impl Host for LinuxHost {
+    fn connect(&self, options: &ConnectOptions) -> Result<Connected, ConnectError> {
+        self.fabrics.connect(options, self.timeouts.dial)
+    }
+
+    fn disconnect(&self, controller: Instance, nqn: &Nqn) -> Result<(), DisconnectError> {
+        let done = self
+            .fabrics
+            .disconnect(controller, nqn, self.timeouts.disconnect)?;
+        tracing::debug!(%controller, %nqn, ?done, "disconnected");
+        Ok(())
+    }
+
+    fn rescan(&self, controller: Instance, nqn: &Nqn) -> Result<(), RescanError> {
+        self.fabrics.rescan(controller, nqn)
+    }
+
+    fn mount(&self, request: &MountRequest) -> Result<(), MountError> {
+        mount::mount(&self.root, request)
+    }
+
+    fn bind(
+        &self,
+        source: &Path,
+        target: &Path,
+        access: Access,
+        flags: &[MountFlag],
+    ) -> Result<(), MountError> {
+        mount::bind(source, target, access, flags)
+    }
+
+    fn unmount(&self, target: &Path) -> Result<(), UnmountError> {
+        mount::unmount(target)
+    }
+
+    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {
+        mount_point::make(path, kind)
+    }
+
+    fn remove_mount_point(&self, path: &Path) -> Result<(), MountPointError> {
+        mount_point::remove(path)
+    }
+
+    fn format(&self, request: &FormatRequest) -> Result<(), FormatError> {
+        filesystem::format(&self.root, &self.programs, self.timeouts.format, request)
+    }
+
+    fn check(&self, device: &DeviceNode, fs: FilesystemType) -> Result<(), CheckError> {
+        let deadline = self.timeouts.check;
+        filesystem::check(&self.root, &self.programs, deadline, device, fs)
+    }
+
+    fn grow(
+        &self,
+        mounted_at: &Path,
+        device: &DeviceNode,
+        fs: FilesystemType,
+    ) -> Result<(), GrowError> {
+        filesystem::grow(&self.root, mounted_at, device, fs)
+    }
+}
