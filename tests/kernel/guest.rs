@@ -9,7 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kernel_lab::guest::{Channel, Machine, context, live, net, nvmet};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::cases;
 
@@ -136,11 +139,15 @@ pub(crate) fn run_case(name: &str) -> ExitCode {
 }
 
 /// Undoes whatever a case made: mounts, controllers, target, links, files.
-fn clean_up() -> io::Result<()> {
+///
+/// Also called by a case between its rounds.
+pub(crate) fn clean_up() -> io::Result<()> {
+    kill_all_others();
     for link in crate::scene::LINKS {
         unless_gone(link, net::set_up(link))?;
     }
     unmount_below("/mnt")?;
+    unmount_below("/var/lib/kubelet")?;
     delete_fabrics_controllers()?;
     nvmet::clear()?;
     for link in crate::scene::LINKS {
@@ -162,12 +169,25 @@ fn clean_up() -> io::Result<()> {
             fs::remove_file(path)?;
         }
     }
-    Ok(())
+    // Nothing is mounted below it any more: each unmount above has succeeded.
+    match fs::remove_dir_all("/var/lib/kubelet") {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// A link goes by itself, a moment after its far end's network namespace has ended with the case.
 fn unless_gone(link: &str, done: io::Result<()>) -> io::Result<()> {
     if net::exists(link) { done } else { Ok(()) }
+}
+
+/// Ends what a case has left running. From PID 1 that is everything, from a case everything but itself and PID 1.
+fn kill_all_others() {
+    match kill(Pid::from_raw(-1), Signal::SIGKILL) {
+        // Nobody else is there.
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => panic!("kill: {errno}"),
+    }
 }
 
 fn unmount_below(directory: &str) -> io::Result<()> {

@@ -21,6 +21,8 @@ pub(crate) const LINKS: [&str; 3] = ["v0", "v1", "silent0"];
 /// Longer than anything that ends at all takes on the slowest emulated machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Bytes of a namespace that every filesystem fits on.
+pub(crate) const BIG: u64 = 320 << 20;
 /// Where the host packs programs to compare with.
 pub(crate) const PEERS: &str = "/peers";
 
@@ -78,6 +80,13 @@ impl Scene {
         let subsystem = subsystem(NQN, &[(1, UUID)]);
         let port = self.listen(1, target(0), 4420, &[&subsystem]);
         (subsystem, port)
+    }
+
+    /// The same with a namespace of [`BIG`] bytes: XFS wants 300 MB.
+    pub(crate) fn big_volume(&self) -> (Subsystem, Port) {
+        let file = PathBuf::from(format!("/tmp/{UUID}.img"));
+        nvmet::backing_file(&file, BIG).expect("a backing file");
+        self.volume()
     }
 
     /// A TCP port in the target's network that exports these subsystems.

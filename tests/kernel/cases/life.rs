@@ -31,6 +31,7 @@ pub(super) const CASES: &[Case] = &[
         "a_host_without_identity_gets_one_and_keeps_it",
         identity_is_kept,
     ),
+    Case::new("a_link_local_address_connects_through_its_link", link_local),
     Case::new("disconnecting_nothing_succeeds", disconnect_nothing),
     Case::new("list_subsys_prints_what_nvme_cli_prints", same_as_nvme_cli).needs(Need::NvmeCli),
     Case::new("discover_follows_referrals_and_connects_all", discover_all),
@@ -45,6 +46,11 @@ fn usable_then_gone() {
     scene.volume();
     let run = connect(&["--wait", "-o", "json"]).expect(0);
     let device = run.json()["device"].as_str().expect("a device").to_owned();
+    let owner = format!("/run/nvme/registry/{}/owner", controllers()[0]);
+    assert_eq!(
+        fs::read_to_string(&owner).expect("an owner").trim(),
+        "nvmeof-csi"
+    );
 
     let mut disk = File::options()
         .read(true)
@@ -123,6 +129,40 @@ fn ipv6_spellings() {
         .expect(0);
         assert_eq!(controllers().len(), 1, "after {spelling}");
     }
+}
+
+fn link_local() {
+    let scene = Scene::new();
+    let far = "fe80::2".parse().expect("an address");
+    scene
+        .far
+        .run(|| net::add_address("t0", far, 64))
+        .expect("an address");
+    let volume = subsystem(NQN, &[(1, crate::scene::UUID)]);
+    scene.listen(1, "::".parse().expect("an address"), 4420, &[&volume]);
+    cli(&[
+        "connect",
+        "--transport",
+        "tcp",
+        "--traddr",
+        "fe80::2%v0",
+        "--nqn",
+        NQN,
+        "--wait",
+    ])
+    .expect(0);
+    cli(&[
+        "connect",
+        "--transport",
+        "tcp",
+        "--traddr",
+        "fe80:0::2%v0",
+        "--nqn",
+        NQN,
+        "--wait",
+    ])
+    .expect(0);
+    assert_eq!(controllers().len(), 1);
 }
 
 fn identity_is_kept() {

@@ -1,5 +1,7 @@
 //! Links that fail and targets that come back.
 
+use std::io::Read as _;
+
 use crate::case::Case;
 use crate::scene::{NQN, Scene, cli, connect, controllers, eventually, net, wait_state};
 
@@ -35,6 +37,10 @@ fn cut_and_back() {
     net::set_up("v0").expect("the cable is back");
     wait_state(&controller, "live");
     assert_eq!(resolve(), device);
+    let mut start = [0; 4096];
+    std::fs::File::open(&device)
+        .and_then(|mut disk| disk.read_exact(&mut start))
+        .expect("the device gives a read");
 }
 
 fn renumbered() {

@@ -98,7 +98,9 @@ fn during_kernel_connect() {
     });
     let sent = Instant::now();
     signal(&child, Signal::SIGTERM);
-    finish(child, begun).expect(1).says(&["SIGTERM"]);
+    finish(child, begun)
+        .expect(1)
+        .says(&["SIGTERM", "nothing was connected"]);
     assert!(sent.elapsed() < AT_ONCE, "{:?}", sent.elapsed());
     assert_eq!(controllers(), Vec::<String>::new());
 }
@@ -163,18 +165,34 @@ fn terminated_in_connect_of(scene: &Scene, queue: u16) -> (Run, String) {
     (run, said)
 }
 
+/// Killed in the write: while the kernel waits for each Connect command, of the admin queue and of the I/O queue.
 fn kill_nine() {
     let scene = Scene::new();
     scene.volume();
     let address = target(0).to_string();
-    for delay in [0, 5, 20, 50, 100, 200, 400] {
+    for (queue, service) in [(0, 4430), (1, 4431)] {
+        let door = responder::pausing(
+            &scene,
+            target(0),
+            service,
+            SocketAddr::new(target(0), 4420),
+            queue,
+        );
         let begun = Instant::now();
-        let child = start(&connect_arguments(&address, "4420"));
-        std::thread::sleep(Duration::from_millis(delay));
+        let child = program(&connect_arguments(&address, &service.to_string()))
+            .args(["--nr-io-queues", "1"])
+            .spawn();
+        let child = child.expect("the program starts");
+        door.wait_for_a_visitor();
         signal(&child, Signal::SIGKILL);
+        door.open();
         finish(child, begun);
-        connect(&["--wait"]).expect(0);
-        assert_eq!(controllers().len(), 1, "killed after {delay} ms");
+        connect_to(target(0), service, &["--wait"]).expect(0);
+        assert_eq!(
+            controllers().len(),
+            1,
+            "killed in the Connect command of queue {queue}"
+        );
         crate::scene::cli(&["disconnect", "--nqn", NQN]).expect(0);
     }
 }

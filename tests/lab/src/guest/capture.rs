@@ -183,7 +183,7 @@ impl Capture<'_> {
         self.delete_all(&[name])
     }
 
-    /// One subsystem on two ports, and a referral.
+    /// One subsystem, the discovery subsystem itself, and a referral.
     fn discovery_log(&mut self) -> io::Result<()> {
         let volume = self.target(&[1])?;
         let port = self.port(2, 4421, &volume)?;
