@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::panic::resume_unwind;
-use std::thread;
+use std::thread::{self, Builder};
 
 use crate::attribute::Directory;
 use crate::entry::Entry;
@@ -90,18 +90,35 @@ fn read_subsystems(class: &Directory) -> Result<Vec<Found>, ScanError> {
     if threads == 1 {
         return read_some(class, &entries);
     }
-    let parts = entries.chunks(entries.len().div_ceil(threads));
-    let parts: Vec<_> = thread::scope(|scope| {
-        let readers: Vec<_> = parts
-            .map(|part| scope.spawn(|| read_some(class, part)))
-            .collect();
-        readers.into_iter().map(|reader| reader.join()).collect()
-    });
+    read_in_parts(class, &entries, threads, Builder::new)
+}
+
+/// Reads with as many threads as asked for, each made by `builder`. A thread that cannot be started, as where a
+/// container's limit of processes is reached, only makes the listing slower: its part is read here.
+fn read_in_parts(
+    class: &Directory,
+    entries: &[Entry],
+    threads: usize,
+    builder: fn() -> Builder,
+) -> Result<Vec<Found>, ScanError> {
     let mut all = Vec::with_capacity(entries.len());
-    for part in parts {
-        all.extend(part.unwrap_or_else(|panic| resume_unwind(panic))?);
-    }
-    Ok(all)
+    thread::scope(|scope| {
+        let started: Vec<_> = entries
+            .chunks(entries.len().div_ceil(threads))
+            .map(|part| {
+                let reader = builder().spawn_scoped(scope, || read_some(class, part));
+                (part, reader)
+            })
+            .collect();
+        for (part, reader) in started {
+            let found = match reader {
+                Ok(reader) => reader.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(_) => read_some(class, part),
+            };
+            all.extend(found?);
+        }
+        Ok(all)
+    })
 }
 
 fn read_some(class: &Directory, entries: &[Entry]) -> Result<Vec<Found>, ScanError> {
@@ -190,6 +207,36 @@ impl Hosts {
                 nqn: nqn.to_owned(),
                 paths: vec![path],
             }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn threads_that_cannot_be_started_leave_nothing_unread() {
+        let temp = tempfile::tempdir().expect("a directory");
+        for number in 0..7 {
+            let subsystem = temp.path().join(format!("nvme-subsys{number}"));
+            fs::create_dir(&subsystem).expect("made");
+            fs::write(subsystem.join("subsysnqn"), format!("testnqn{number}\n")).expect("written");
+        }
+        let class = Directory::open(temp.path().to_owned())
+            .expect("opened")
+            .expect("there");
+        let entries = class.nvme_entries().expect("listed");
+        // No machine has an exbibyte to give to a stack.
+        let unstartable = || Builder::new().stack_size(1 << 60);
+        assert!(unstartable().spawn(|| ()).is_err());
+        for builder in [Builder::new, unstartable] {
+            let found = read_in_parts(&class, &entries, 3, builder).expect("read");
+            let names = found.into_iter().map(|found| found.nqn);
+            let expected = (0..7).map(|number| format!("testnqn{number}"));
+            assert!(names.eq(expected));
         }
     }
 }
