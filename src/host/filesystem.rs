@@ -37,6 +37,7 @@ pub enum FormatOver {
     /// Nothing: its signature areas are all zero.
     Blank,
     /// Whatever an interrupted format of ours left: the caller has a record that says so for this
-    /// very identity and size. Formats that ours never leaves are refused even so.
+    /// very identity and size. A complete filesystem and what no format of ours leaves are refused
+    /// even so.
     Unfinished,
 }

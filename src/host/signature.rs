@@ -10,6 +10,8 @@ mod ext;
 mod foreign;
 mod partition;
 mod raid;
+#[cfg(test)]
+mod tests;
 mod xfs;
 mod zfs;
 

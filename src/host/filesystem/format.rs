@@ -74,8 +74,11 @@ fn check_may_format(node: &impl ReadAt, request: &FormatRequest) -> Result<(), F
     let found = probe(node).map_err(|source| unreadable(device, source))?;
     let may = match (request.over, &found) {
         (_, Found::Blank) => true,
-        (FormatOver::Unfinished, Found::Ext(_) | Found::Xfs(_) | Found::Unknown { .. }) => true,
-        (FormatOver::Unfinished, Found::Other { .. }) | (FormatOver::Blank, _) => false,
+        (FormatOver::Unfinished, Found::Unknown { .. }) => true,
+        (FormatOver::Unfinished, Found::Xfs(xfs)) => !xfs.is_complete,
+        (FormatOver::Unfinished, Found::Ext(_) | Found::Other { .. }) | (FormatOver::Blank, _) => {
+            false
+        }
     };
     if may {
         return Ok(());
@@ -105,7 +108,8 @@ fn invocation(request: &FormatRequest, deadline: Duration) -> Invocation {
 fn check_made(node: &impl ReadAt, request: &FormatRequest) -> Result<(), FormatError> {
     let found = probe(node).map_err(|source| unreadable(&request.device, source))?;
     match (request.fs, &found) {
-        (FilesystemType::Ext4, Found::Ext(_)) | (FilesystemType::Xfs, Found::Xfs(_)) => Ok(()),
+        (FilesystemType::Ext4, Found::Ext(_)) => Ok(()),
+        (FilesystemType::Xfs, Found::Xfs(xfs)) if xfs.is_complete => Ok(()),
         _ => Err(FormatError::NotMade {
             device: request.device.path.clone(),
             fs: request.fs,
@@ -182,6 +186,16 @@ mod tests {
     fn what_no_format_of_ours_leaves_is_refused_even_over_an_unfinished_one() {
         let error = may(FormatOver::Unfinished, &[(0, b"LUKS\xba\xbe")]).expect_err("LUKS");
         assert!(matches!(error, FormatError::NotBlank { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_complete_xfs_is_refused_and_an_incomplete_one_only_over_a_blank_device() {
+        let mut superblock = [0; 127];
+        superblock[..8].copy_from_slice(b"XFSB\0\0\x10\0");
+        may(FormatOver::Unfinished, &[(0, &superblock)]).expect_err("complete");
+        superblock[126] = 1;
+        may(FormatOver::Unfinished, &[(0, &superblock)]).expect("our own rest");
+        may(FormatOver::Blank, &[(0, &superblock)]).expect_err("not blank");
     }
 
     #[test]

@@ -194,3 +194,114 @@ impl fmt::Display for ExtVersion {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1000 groups of 32768 blocks of 4 KiB, of which a group's metadata takes about 516.
+    fn superblock() -> Vec<u8> {
+        let mut head = vec![0; 2048];
+        let mut put = |offset: usize, bytes: &[u8]| {
+            let start = SUPERBLOCK + offset;
+            head[start..start + bytes.len()].copy_from_slice(bytes);
+        };
+        put(0x4, &(1000_u32 * 32768).to_le_bytes());
+        put(0x18, &2_u32.to_le_bytes());
+        put(0x20, &32768_u32.to_le_bytes());
+        put(0x28, &8192_u32.to_le_bytes());
+        put(0x38, &MAGIC.to_le_bytes());
+        put(0x3A, &VALID.to_le_bytes());
+        put(0x58, &256_u16.to_le_bytes());
+        put(0x5C, &COMPAT_HAS_JOURNAL.to_le_bytes());
+        put(0x60, &0x2C2_u32.to_le_bytes());
+        put(0x64, &0x46B_u32.to_le_bytes());
+        put(0xFE, &64_u16.to_le_bytes());
+        head
+    }
+
+    fn parsed(head: &[u8]) -> Ext {
+        match parse(head) {
+            Some(Found::Ext(ext)) => ext,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn with(offset: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut head = superblock();
+        let start = SUPERBLOCK + offset;
+        head[start..start + bytes.len()].copy_from_slice(bytes);
+        head
+    }
+
+    #[test]
+    fn features_tell_the_version() {
+        assert_eq!(parsed(&superblock()).version, ExtVersion::Ext4);
+        let mut head = with(0x60, &0x2_u32.to_le_bytes());
+        head[SUPERBLOCK + 0x64..][..4].copy_from_slice(&0x3_u32.to_le_bytes());
+        assert_eq!(parsed(&head).version, ExtVersion::Ext3);
+        head[SUPERBLOCK + 0x5C] = 0;
+        assert_eq!(parsed(&head).version, ExtVersion::Ext2);
+    }
+
+    #[test]
+    fn the_high_half_of_the_block_count_needs_the_feature() {
+        let head = with(0x150, &1_u32.to_le_bytes());
+        assert_eq!(parsed(&head).size_bytes, ((1 << 32) + 32_768_000) * 4096);
+        let mut head = head;
+        head[SUPERBLOCK + 0x60] &= !0x80;
+        assert_eq!(parsed(&head).size_bytes, 32_768_000 * 4096);
+    }
+
+    #[test]
+    fn a_filesystem_that_is_not_sound_asks_for_a_check() {
+        assert_eq!(parsed(&superblock()).check, Check::Unneeded);
+        for state in [0, ERROR, VALID | ERROR] {
+            let ext = parsed(&with(0x3A, &state.to_le_bytes()));
+            assert_eq!((ext.check, ext.journal), (Check::Needed, Journal::Clean));
+        }
+        let recover = 0x2C2 | INCOMPAT_RECOVER;
+        let ext = parsed(&with(0x60, &recover.to_le_bytes()));
+        assert_eq!(
+            (ext.check, ext.journal),
+            (Check::Needed, Journal::NeedsRecovery)
+        );
+    }
+
+    #[test]
+    fn an_external_journal_is_no_filesystem() {
+        let head = with(0x60, &INCOMPAT_JOURNAL_DEV.to_le_bytes());
+        let found = parse(&head).expect("known");
+        assert_eq!(
+            found.to_string(),
+            "an external journal of ext4 (at byte 1024)"
+        );
+    }
+
+    #[test]
+    fn a_superblock_that_cannot_be_is_none() {
+        assert_eq!(parse(&with(0x18, &7_u32.to_le_bytes())), None);
+        assert_eq!(parse(&with(0x20, &0_u32.to_le_bytes())), None);
+        assert_eq!(parse(&superblock()[..2047]), None);
+    }
+
+    #[test]
+    fn a_last_group_without_room_for_its_metadata_is_left_out() {
+        let group = 32768;
+        let ext = parsed(&superblock());
+        let largest = |blocks: u64| ext.largest_size(blocks * 4096) / 4096;
+        let now = 1000 * group;
+        assert_eq!(largest(now), now);
+        assert_eq!(largest(now + group), now + group);
+        assert_eq!(largest(now + 500), now, "too small for a new group");
+        assert_eq!(largest(now + 1000), now + 1000);
+        assert_eq!(largest(now + group + 500), now + group);
+    }
+
+    #[test]
+    fn a_last_group_that_is_there_is_extended_by_any_block() {
+        let ext = parsed(&with(0x4, &(999_u32 * 32768 + 700).to_le_bytes()));
+        let blocks = 999 * 32768 + 701;
+        assert_eq!(ext.largest_size(blocks * 4096), blocks * 4096);
+    }
+}

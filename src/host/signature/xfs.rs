@@ -15,7 +15,13 @@ pub struct Xfs {
     /// Size in bytes. The kernel writes it when the filesystem is unmounted, so it may lag behind
     /// while one that has grown is mounted.
     pub size_bytes: u64,
+    /// Whether it was made to its end: mkfs.xfs clears `sb_inprogress` last, and the kernel refuses
+    /// to mount a filesystem in which it is set.
+    pub is_complete: bool,
 }
+
+/// `sb_inprogress`.
+const IN_PROGRESS: usize = 126;
 
 /// Reads the superblock from the first bytes of a device.
 pub(super) fn parse(head: &[u8]) -> Option<Found> {
@@ -29,5 +35,6 @@ pub(super) fn parse(head: &[u8]) -> Option<Found> {
     Some(Found::Xfs(Xfs {
         uuid: Uuid::from_bytes(field(head, 32)),
         size_bytes: blocks.saturating_mul(block_bytes.into()),
+        is_complete: field(head, IN_PROGRESS) == [0],
     }))
 }
