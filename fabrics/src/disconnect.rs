@@ -163,14 +163,13 @@ impl Fabrics {
             return Err(DisconnectError::Pcie { controller });
         }
         let address = TransportAddress::parse_attribute(&read("address")?.unwrap_or_default());
-        let nqn = read("subsysnqn")?.and_then(|text| text.trim().parse().ok());
-        let hostnqn = read("hostnqn")?.and_then(|text| text.trim().parse().ok());
+        let (nqn, hostnqn) = (read("subsysnqn")?, read("hostnqn")?);
         let hostid = read("hostid")?.and_then(|text| text.trim().parse().ok());
         let candidate = Candidate {
             transport: &transport,
             address: &address,
-            nqn: nqn.as_ref(),
-            hostnqn: hostnqn.as_ref(),
+            nqn: nqn.as_deref().map(str::trim),
+            hostnqn: hostnqn.as_deref().map(str::trim),
             hostid: hostid.as_ref(),
         };
         match self.exclusions()?.find(&candidate) {
@@ -342,6 +341,19 @@ mod tests {
         assert!(
             error.to_string().ends_with("exclusions.conf.d/site.conf"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn a_controller_is_excluded_by_a_name_that_is_no_nqn() {
+        let root = host("trixie-one-path");
+        fs::write(attribute(&root, "nvme0", "subsysnqn"), "nqn.odd name\n").expect("a file");
+        let list = "[exclusions]\nexclusion = nqn=nqn.odd name\n";
+        put(&root, "etc/nvme/exclusions.conf", list);
+        let error = disconnect(&root, Duration::ZERO).expect_err("excluded");
+        assert!(
+            matches!(error, DisconnectError::Excluded { .. }),
+            "{error:?}"
         );
     }
 

@@ -8,10 +8,9 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use nvme_sysfs::{Nqn, Transport, TransportAddress, Uuid};
+use nvme_sysfs::{Controller, Transport, TransportAddress, Uuid, same_address};
 
 use crate::bounded::read_text;
 
@@ -59,18 +58,32 @@ pub struct IgnoredLine {
 }
 
 /// A controller, existing or wanted, for comparison with the entries.
+///
+/// Names are texts: an entry must also match a subsystem whose name is no [`Nqn`](nvme_sysfs::Nqn).
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
     /// Its transport.
     pub transport: &'a Transport,
     /// Its address.
     pub address: &'a TransportAddress,
-    /// Its subsystem.
-    pub nqn: Option<&'a Nqn>,
-    /// The host's NQN.
-    pub hostnqn: Option<&'a Nqn>,
+    /// Its subsystem's name, as the kernel prints it.
+    pub nqn: Option<&'a str>,
+    /// The host's name, as the kernel prints it.
+    pub hostnqn: Option<&'a str>,
     /// The host's UUID.
     pub hostid: Option<&'a Uuid>,
+}
+
+impl<'a> From<&'a Controller> for Candidate<'a> {
+    fn from(controller: &'a Controller) -> Candidate<'a> {
+        Candidate {
+            transport: &controller.transport,
+            address: &controller.address,
+            nqn: controller.subsysnqn_text.as_deref(),
+            hostnqn: controller.hostnqn_text.as_deref(),
+            hostid: controller.hostid.as_ref(),
+        }
+    }
 }
 
 /// Why the exclusions could not be read.
@@ -150,40 +163,31 @@ impl Exclusions {
 
 impl Exclusion {
     fn matches(&self, candidate: &Candidate<'_>) -> bool {
-        self.fields.iter().all(|(key, wanted)| {
-            let address = candidate.address;
-            let found = match *key {
-                "transport" => Some(candidate.transport.to_string()),
-                "traddr" => address.traddr.clone(),
-                "trsvcid" => address.trsvcid.clone(),
-                "nqn" => candidate.nqn.map(ToString::to_string),
-                "host-traddr" => address.host_traddr.clone(),
-                "host-iface" => address.host_iface.clone(),
-                "hostnqn" => candidate.hostnqn.map(ToString::to_string),
-                _ => candidate.hostid.map(ToString::to_string),
-            };
-            found.is_some_and(|found| same(key, wanted, &found, candidate.transport))
-        })
+        let mut fields = self.fields.iter();
+        fields.all(|(key, wanted)| candidate.has(key, wanted))
     }
 }
 
-/// Addresses by value, Fibre Channel names and UUIDs in either case, the rest byte for byte.
-fn same(key: &str, wanted: &str, found: &str, transport: &Transport) -> bool {
-    let is_address = matches!(key, "traddr" | "host-traddr");
-    if wanted == found {
-        return true;
-    }
-    if key == "hostid" || (is_address && *transport == Transport::Fc) {
-        return wanted.eq_ignore_ascii_case(found);
-    }
-    let value = |text: &str| {
-        let (ip, scope) = match text.split_once('%') {
-            Some((ip, scope)) => (ip, Some(scope.to_owned())),
-            None => (text, None),
+impl Candidate<'_> {
+    /// Whether what the candidate has under `key` is `wanted`: addresses and UUIDs by value, the
+    /// rest byte for byte.
+    fn has(&self, key: &str, wanted: &str) -> bool {
+        let address = self.address;
+        let same_as = |found: &Option<String>| {
+            let found = found.as_deref();
+            found.is_some_and(|found| same_address(wanted, found))
         };
-        ip.parse::<IpAddr>().ok().map(|ip| (ip, scope))
-    };
-    is_address && value(wanted).is_some_and(|wanted| value(found) == Some(wanted))
+        match key {
+            "transport" => self.transport.as_str() == wanted,
+            "traddr" => same_as(&address.traddr),
+            "trsvcid" => address.trsvcid.as_deref() == Some(wanted),
+            "nqn" => self.nqn == Some(wanted),
+            "host-traddr" => same_as(&address.host_traddr),
+            "host-iface" => address.host_iface.as_deref() == Some(wanted),
+            "hostnqn" => self.hostnqn == Some(wanted),
+            _ => self.hostid.is_some() && self.hostid == wanted.parse().ok().as_ref(),
+        }
+    }
 }
 
 /// The `*.conf` files of `dir` in alphabetical order; none when there is no such directory.
@@ -243,7 +247,10 @@ fn parse_entry(text: &str) -> Result<Vec<(&'static str, String)>, String> {
 
 #[cfg(test)]
 mod tests {
+    use nvme_sysfs::{Instance, Sysfs};
+
     use super::*;
+    use crate::fixture::{HOSTID, attribute, host};
 
     const NQN: &str = "nqn.2024-01.com.example:vol1";
 
@@ -255,18 +262,18 @@ mod tests {
 
     /// Whether `entry` alone excludes vol1 at [2001:db8::1]:4420 over TCP.
     fn excludes(entry: &str) -> bool {
-        let nqn: Nqn = NQN.parse().expect("a name");
-        let address = TransportAddress {
-            traddr: Some("2001:db8::1".to_owned()),
-            trsvcid: Some("4420".to_owned()),
-            ..TransportAddress::default()
-        };
+        excludes_at(Transport::Tcp, "traddr=2001:db8::1,trsvcid=4420", entry)
+    }
+
+    /// Whether `entry` alone excludes vol1 at this address.
+    fn excludes_at(transport: Transport, address: &str, entry: &str) -> bool {
+        let hostid = HOSTID.parse().expect("a UUID");
         let candidate = Candidate {
-            transport: &Transport::Tcp,
-            address: &address,
-            nqn: Some(&nqn),
+            transport: &transport,
+            address: &TransportAddress::parse_attribute(address),
+            nqn: Some(NQN),
             hostnqn: None,
-            hostid: None,
+            hostid: Some(&hostid),
         };
         let list = parsed(&format!("[exclusions]\nexclusion = {entry}\n"));
         list.find(&candidate).is_some()
@@ -283,6 +290,36 @@ mod tests {
             "no substrings"
         );
         assert!(!excludes("host-iface=eth0"), "the controller has none");
+        assert!(!excludes("hostnqn=x"), "the controller has none");
+        assert!(excludes(&format!("hostid={}", HOSTID.to_uppercase())));
+        assert!(!excludes("hostid=bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"));
+        assert!(!excludes("hostid=x"));
+    }
+
+    #[test]
+    fn an_address_matches_however_it_is_spelt() {
+        for (transport, found, wanted) in [
+            (Transport::Tcp, "10.0.0.1", "::ffff:10.0.0.1"),
+            (Transport::Tcp, "fe80::1%eth0", "FE80:0::1%eth0"),
+            (Transport::Fc, "nn-0xab:pn-0xcd", "nn-0xAB:pn-0xCD"),
+        ] {
+            let address = format!("traddr={found},host_traddr={found}");
+            let entry = format!("traddr={wanted};host-traddr={wanted}");
+            assert!(excludes_at(transport, &address, &entry), "{entry}");
+        }
+        let scoped = "traddr=fe80::1%eth0";
+        assert!(!excludes_at(Transport::Tcp, scoped, "traddr=fe80::1%eth1"));
+    }
+
+    #[test]
+    fn a_controller_whose_subsystem_has_no_valid_name_is_found_by_its_text() {
+        let root = host("trixie-one-path");
+        fs::write(attribute(&root, "nvme0", "subsysnqn"), "nqn.odd name\n").expect("a file");
+        let tree = Sysfs::at(root.path()).scan().expect("a captured tree");
+        let controller = tree.find_controller(Instance(0)).expect("nvme0");
+        assert_eq!(controller.subsysnqn, None);
+        let list = parsed("[exclusions]\nexclusion = nqn=nqn.odd name\n");
+        assert!(list.find(&Candidate::from(controller)).is_some());
     }
 
     #[test]

@@ -180,8 +180,8 @@ impl Fabrics {
         let candidate = Candidate {
             transport: options.transport(),
             address: options.address(),
-            nqn: Some(options.nqn()),
-            hostnqn: options.hostnqn(),
+            nqn: Some(options.nqn().as_str()),
+            hostnqn: options.hostnqn().map(Nqn::as_str),
             hostid: options.hostid(),
         };
         match exclusions.find(&candidate) {

@@ -358,14 +358,7 @@ fn refuse_untouchable(config: &Config, chosen: &[&Controller]) -> Result<(), Dis
         if found.transport == Transport::Pcie {
             return Err(DisconnectFailure::Pcie { controller });
         }
-        let candidate = Candidate {
-            transport: &found.transport,
-            address: &found.address,
-            nqn: found.subsysnqn.as_ref(),
-            hostnqn: found.hostnqn.as_ref(),
-            hostid: found.hostid.as_ref(),
-        };
-        if let Some(exclusion) = exclusions.find(&candidate) {
+        if let Some(exclusion) = exclusions.find(&Candidate::from(*found)) {
             return Err(DisconnectFailure::Excluded {
                 controller,
                 entry: exclusion.text.clone(),

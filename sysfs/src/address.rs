@@ -57,16 +57,16 @@ impl TransportAddress {
         address
     }
 
-    /// Whether both name the same target port reached from the same place: `traddr` and `host_traddr` by the value of
-    /// the IP address (with its scope), `trsvcid` and `host_iface` by text.
+    /// Whether both name the same target port reached from the same place: `traddr` and `host_traddr` by
+    /// [`same_address`], `trsvcid` and `host_iface` by text.
     ///
     /// As in the kernel's own search for duplicates, an absent `host_traddr` or `host_iface` equals only an absent one,
-    /// and `src_addr` does not count. Unlike it, two spellings of one IP address are equal.
+    /// and `src_addr` does not count. Unlike it, two spellings of one address are equal.
     #[must_use]
     pub fn same_endpoint(&self, other: &Self) -> bool {
-        same_address(self.traddr.as_deref(), other.traddr.as_deref())
+        both_same(self.traddr.as_deref(), other.traddr.as_deref())
             && self.trsvcid == other.trsvcid
-            && same_address(self.host_traddr.as_deref(), other.host_traddr.as_deref())
+            && both_same(self.host_traddr.as_deref(), other.host_traddr.as_deref())
             && self.host_iface == other.host_iface
     }
 
@@ -108,12 +108,26 @@ fn present(value: &str) -> Option<String> {
     (!matches!(value, "" | "none" | "(null)" | "(efault)")).then(|| value.to_owned())
 }
 
-fn same_address(left: Option<&str>, right: Option<&str>) -> bool {
+/// Whether two texts are one `traddr` or `host_traddr`, in whatever way they are spelt: IP addresses by value and scope,
+/// Fibre Channel names (`nn-0x…:pn-0x…`, two hexadecimal numbers) in either case, anything else byte for byte.
+#[must_use]
+pub fn same_address(left: &str, right: &str) -> bool {
+    left == right
+        || same_ip(left, right)
+        || (is_fibre_channel(left) && left.eq_ignore_ascii_case(right))
+}
+
+fn both_same(left: Option<&str>, right: Option<&str>) -> bool {
     match (left, right) {
-        (Some(left), Some(right)) => left == right || same_ip(left, right),
+        (Some(left), Some(right)) => same_address(left, right),
         (None, None) => true,
         _ => false,
     }
+}
+
+fn is_fibre_channel(text: &str) -> bool {
+    text.get(..5)
+        .is_some_and(|start| start.eq_ignore_ascii_case("nn-0x"))
 }
 
 fn same_ip(left: &str, right: &str) -> bool {
@@ -185,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_one_ip_address_are_one_endpoint() {
+    fn spellings_of_one_address_are_one_endpoint() {
         for (left, right) in [
             (
                 "traddr=::1,trsvcid=4420",
@@ -196,6 +210,7 @@ mod tests {
             ("traddr=::1,host_traddr=::2", "traddr=::1,host_traddr=0::2"),
             ("traddr=::1", "traddr=::1,src_addr=::1"),
             ("0000:00:04.0", "0000:00:04.0"),
+            ("traddr=nn-0xAB:pn-0xCD", "traddr=nn-0xab:pn-0xcd"),
         ] {
             assert!(
                 endpoint(left).same_endpoint(&endpoint(right)),
@@ -218,6 +233,8 @@ mod tests {
             ("traddr=::1,host_traddr=::2", "traddr=::1"),
             ("traddr=::1,host_iface=eth0", "traddr=::1"),
             ("traddr=010.0.0.1", "traddr=10.0.0.1"),
+            ("traddr=nn-0xab:pn-0xcd", "traddr=nn-0xab:pn-0xce"),
+            ("traddr=Fibre", "traddr=fibre"),
         ] {
             assert!(
                 !endpoint(left).same_endpoint(&endpoint(right)),

@@ -55,7 +55,7 @@ mod uevent;
 mod value;
 mod word;
 
-pub use address::{Transport, TransportAddress};
+pub use address::{Transport, TransportAddress, same_address};
 pub use controller::{
     Controller, ControllerLoss, ControllerState, ControllerType, DiscoveryType, FastIoFail,
     KeepAlive,
