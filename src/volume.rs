@@ -1,12 +1,51 @@
 //! What a volume goes through on this node: attach, stage, publish, expand, and back.
 //!
-//! `Volumes` is the whole of it; the requests it takes are the types of [`request`]. Everything
+//! [`Volumes`] is the whole of it; the requests it takes are the types of [`request`]. Everything
 //! here blocks, reads the machine only below the root that it was given, and changes it only
-//! through the `Host` that it was given.
+//! through the [`Host`](crate::host::Host) that it was given.
+//!
+//! Invariants: a call that fails undoes what it did and nothing else; no mount, device or controller
+//! is taken for the volume's before its identity is proved; what cannot be read is neither healthy
+//! nor absent.
 
+pub mod attach;
+mod boot;
 mod capability;
-mod mount_flag;
+pub mod condition;
+mod current;
+pub mod detach;
+pub mod expand;
+mod filesystem;
+#[cfg(test)]
+mod fixture;
+mod health;
+pub mod identity;
+mod locks;
+mod mounts;
+pub mod publish;
+pub mod record;
 pub mod request;
 mod source;
+pub mod stage;
+pub mod stats;
 mod text;
+pub mod unmount;
+pub mod unpublish;
+pub mod unstage;
 mod volume_id;
+mod volumes;
+
+pub use attach::AttachError;
+pub use condition::{
+    HealthEntry, HealthError, HealthReason, HealthStatus, StorageHealthEntry, StorageStatus,
+};
+pub use detach::DetachError;
+pub use expand::ExpandError;
+pub use mounts::ReadMountsError;
+pub use publish::PublishError;
+pub use record::RecordError;
+pub use stage::StageError;
+pub use stats::{Condition, Stats, StatsError, Unit, Usage};
+pub use unpublish::UnpublishError;
+pub use unstage::UnstageError;
+pub use volumes::{OpenVolumesError, Timing, Volumes, VolumesConfig};

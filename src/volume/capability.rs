@@ -1,10 +1,8 @@
 //! How a volume is used: as a filesystem or as a raw block device, and by whom.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use super::mount_flag::MountFlag;
+use crate::host::{FilesystemType, MountFlag};
 
 /// Access type and access mode together, `VolumeCapability` of the CSI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,17 +27,6 @@ pub enum AccessType {
     },
     /// As a raw block device.
     Block,
-}
-
-/// A filesystem that this driver makes and mounts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FilesystemType {
-    /// The default.
-    #[default]
-    Ext4,
-    /// For large files and parallel writers.
-    Xfs,
 }
 
 /// By how many nodes and how a volume may be used, `AccessMode.Mode` of the CSI.
@@ -70,22 +57,5 @@ impl AccessMode {
             self,
             AccessMode::SingleNodeReaderOnly | AccessMode::MultiNodeReaderOnly
         )
-    }
-}
-
-impl FilesystemType {
-    /// The kernel's word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            FilesystemType::Ext4 => "ext4",
-            FilesystemType::Xfs => "xfs",
-        }
-    }
-}
-
-impl fmt::Display for FilesystemType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

@@ -6,11 +6,12 @@
 use std::path::PathBuf;
 
 use nvme_fabrics::Secret;
+use serde::{Deserialize, Serialize};
 
-pub use super::capability::{AccessMode, AccessType, Capability, FilesystemType};
-pub use super::mount_flag::{MountFlag, ParseMountFlagError};
+pub use super::capability::{AccessMode, AccessType, Capability};
 pub use super::source::{ConnectTuning, PathLossHold, Portal, Source};
 pub use super::volume_id::{ParseVolumeIdError, VolumeId};
+pub use crate::host::{FilesystemType, MountFlag, ParseMountFlagError};
 
 /// Makes a volume available on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,8 @@ pub struct PublishRequest {
 }
 
 /// The field `readonly` of NodePublishVolume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Readonly {
     /// The pod may only read.
     Yes,
@@ -74,7 +76,8 @@ pub enum Readonly {
 }
 
 /// The pod that kubelet names in the volume context (`podInfoOnMount`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PodRef {
     /// Its namespace.
     pub namespace: String,

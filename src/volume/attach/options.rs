@@ -1,0 +1,189 @@
+//! The options of each connect of a source.
+//!
+//! What the user did not set gets a default of this driver where the transport takes the option: a
+//! controller that is never given up, and reconnects and keep-alives every five seconds.
+
+use std::time::Duration;
+
+use nvme_fabrics::{ConnectOptions, ConnectOptionsBuilder, HostIdentity, OptionsError, TokenSet};
+use nvme_sysfs::{ControllerLoss, FastIoFail};
+
+use crate::volume::request::Secrets;
+use crate::volume::source::{ConnectTuning, Portal, Source};
+
+/// Time between two attempts of the kernel to reconnect: a restarted target is back within one or
+/// two of them, and an attempt at a dead one costs little.
+const RECONNECT_DELAY: Duration = Duration::from_secs(5);
+
+/// The kernel's own default, sent so that the kernel shows it as set.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// One set of options for each address, or the one set of a transport without addresses.
+pub(super) fn connect_options(
+    source: &Source,
+    secrets: &Secrets,
+    identity: &HostIdentity,
+) -> Result<Vec<ConnectOptions>, OptionsError> {
+    let common = common_options(source, secrets, identity);
+    if source.addresses.is_empty() {
+        return Ok(vec![common.build()?]);
+    }
+    let to_address = |portal: &Portal| {
+        let mut builder = common.clone();
+        builder
+            .traddr(portal.traddr.to_string())
+            .trsvcid(portal.trsvcid.to_string());
+        builder.build()
+    };
+    source.addresses.iter().map(to_address).collect()
+}
+
+fn common_options(
+    source: &Source,
+    secrets: &Secrets,
+    identity: &HostIdentity,
+) -> ConnectOptionsBuilder {
+    let mut builder = ConnectOptions::builder(source.transport.clone(), source.nqn.clone());
+    builder
+        .hostnqn(identity.hostnqn.clone())
+        .hostid(identity.hostid);
+    set_times(
+        &mut builder,
+        &source.tuning,
+        TokenSet::allowed(&source.transport),
+    );
+    set_queues(&mut builder, &source.tuning);
+    set_route(&mut builder, &source.tuning);
+    if let Some(secret) = &secrets.dhchap_secret {
+        builder.dhchap_secret(secret.clone());
+    }
+    if let Some(secret) = &secrets.dhchap_ctrl_secret {
+        builder.dhchap_ctrl_secret(secret.clone());
+    }
+    builder
+}
+
+fn set_times(builder: &mut ConnectOptionsBuilder, tuning: &ConnectTuning, allowed: TokenSet) {
+    let default = |token, value| allowed.contains(token).then_some(value);
+    let loss = default(TokenSet::CTRL_LOSS_TMO, ControllerLoss::Never);
+    if let Some(limit) = tuning.ctrl_loss_tmo.or(loss) {
+        builder.ctrl_loss_tmo(limit);
+    }
+    let delay = allowed
+        .contains(TokenSet::RECONNECT_DELAY)
+        .then_some(RECONNECT_DELAY);
+    if let Some(delay) = tuning.reconnect_delay.or(delay) {
+        builder.reconnect_delay(delay);
+    }
+    let keep_alive = allowed
+        .contains(TokenSet::KEEP_ALIVE_TMO)
+        .then_some(KEEP_ALIVE);
+    if let Some(interval) = tuning.keep_alive_tmo.or(keep_alive) {
+        builder.keep_alive_tmo(interval);
+    }
+    if let Some(limit) = tuning.fast_io_fail_tmo {
+        builder.fast_io_fail_tmo(FastIoFail::After(limit));
+    }
+}
+
+fn set_queues(builder: &mut ConnectOptionsBuilder, tuning: &ConnectTuning) {
+    if let Some(queues) = tuning.nr_io_queues {
+        builder.nr_io_queues(queues);
+    }
+    if let Some(entries) = tuning.queue_size {
+        builder.queue_size(entries);
+    }
+    if let Some(queues) = tuning.nr_poll_queues {
+        builder.nr_poll_queues(queues);
+    }
+    if let Some(queues) = tuning.nr_write_queues {
+        builder.nr_write_queues(queues);
+    }
+}
+
+fn set_route(builder: &mut ConnectOptionsBuilder, tuning: &ConnectTuning) {
+    if let Some(tos) = tuning.tos {
+        builder.tos(tos);
+    }
+    if let Some(interface) = &tuning.host_iface {
+        builder.host_iface(interface);
+    }
+    if let Some(address) = &tuning.host_traddr {
+        builder.host_traddr(address.to_string());
+    }
+    if tuning.hdr_digest {
+        builder.hdr_digest();
+    }
+    if tuning.data_digest {
+        builder.data_digest();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nvme_sysfs::Transport;
+
+    use super::*;
+    use crate::volume::fixture;
+
+    fn encoded(source: &Source) -> Vec<String> {
+        let options = connect_options(source, &Secrets::default(), &fixture::host_identity());
+        let options = options.expect("valid options");
+        let text = |options: &ConnectOptions| {
+            String::from_utf8(options.encode().as_bytes().to_vec()).expect("text")
+        };
+        options.iter().map(text).collect()
+    }
+
+    #[test]
+    fn every_address_is_connected_with_the_defaults_of_the_driver() {
+        let mut source = fixture::source();
+        source.addresses.push(fixture::portal("fd00::1", 4421));
+        let texts = encoded(&source);
+        assert_eq!(texts.len(), 2);
+        for (text, address) in [
+            (&texts[0], "traddr=10.0.0.2,trsvcid=4420"),
+            (&texts[1], "traddr=fd00::1,trsvcid=4421"),
+        ] {
+            for part in [
+                address,
+                "ctrl_loss_tmo=-1",
+                "reconnect_delay=5",
+                "keep_alive_tmo=5",
+                "hostnqn=",
+                "hostid=",
+            ] {
+                assert!(text.contains(part), "{part} is missing in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_user_sets_is_sent() {
+        let mut source = fixture::source();
+        source.tuning = ConnectTuning {
+            ctrl_loss_tmo: Some(ControllerLoss::After(Duration::from_secs(60))),
+            nr_io_queues: Some(2),
+            hdr_digest: true,
+            tos: Some(8),
+            ..ConnectTuning::default()
+        };
+        let texts = encoded(&source);
+        for part in ["ctrl_loss_tmo=60", "nr_io_queues=2", "hdr_digest", "tos=8"] {
+            assert!(texts[0].contains(part), "{part} is missing in {texts:?}");
+        }
+    }
+
+    #[test]
+    fn loop_gets_neither_address_nor_the_defaults_that_it_refuses() {
+        let mut source = fixture::source();
+        source.transport = Transport::Loop;
+        source.addresses.clear();
+        let texts = encoded(&source);
+        assert_eq!(texts.len(), 1);
+        for part in ["traddr", "trsvcid", "ctrl_loss_tmo", "reconnect_delay"] {
+            assert!(!texts[0].contains(part), "{part} is in {texts:?}");
+        }
+        assert!(texts[0].contains("keep_alive_tmo=5"), "{texts:?}");
+    }
+}

@@ -1,0 +1,191 @@
+//! Taking the controllers of a volume away, as far as nobody else needs them.
+//!
+//! Invariants: under the lock of the subsystem; a controller goes only if this program connected it,
+//! no other record wants its subsystem, and no disk that would lose its last path is in use. What
+//! cannot be told counts as "in use".
+
+use nvme_fabrics::{DisconnectError, Registry, RegistryError};
+use nvme_sysfs::{Instance, Namespace, Nqn, ScanError, Subsystem, Tree};
+use thiserror::Error;
+
+use super::identity::VolumeIdentity;
+use super::record::RecordError;
+use super::volume_id::VolumeId;
+use super::volumes::Volumes;
+use crate::host::last_path::find_disks_losing_last_path;
+use crate::host::usage::{Look, UsageError, Use, read_usage};
+
+/// Which controllers of a subsystem may go.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reach<'a> {
+    /// Every one that this program connected.
+    Ours,
+    /// These, which the same call connected.
+    Created(&'a [Instance]),
+}
+
+/// What is to be detached.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaving<'a> {
+    /// The volume that needs the subsystem no more.
+    pub(super) volume_id: &'a VolumeId,
+    /// The subsystem.
+    pub(super) nqn: &'a Nqn,
+    /// The volume's namespace, where it is known.
+    pub(super) identity: Option<&'a VolumeIdentity>,
+    /// Which controllers may go.
+    pub(super) reach: Reach<'a>,
+}
+
+/// Why a volume is still attached.
+#[derive(Debug, Error)]
+pub enum DetachError {
+    /// The records of the other volumes cannot be read.
+    #[error("cannot tell whether other volumes need the subsystem")]
+    Records(#[from] RecordError),
+    /// The NVMe devices cannot be read.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
+    /// It cannot be told who connected a controller.
+    #[error("cannot tell who connected {controller}")]
+    Owner {
+        /// Which.
+        controller: Instance,
+        /// Why.
+        source: RegistryError,
+    },
+    /// It cannot be told whether a disk is in use.
+    #[error("cannot tell whether the disk {disk} is in use")]
+    Usage {
+        /// Kernel name of the disk.
+        disk: String,
+        /// Why.
+        source: UsageError,
+    },
+    /// The volume's own disk is still used.
+    #[error("the volume is still in use: {used}")]
+    InUse {
+        /// The first use that was found.
+        used: Use,
+    },
+    /// A controller could not be disconnected.
+    #[error("cannot disconnect {controller} of {nqn}")]
+    Disconnect {
+        /// Which.
+        controller: Instance,
+        /// Of which subsystem.
+        nqn: Nqn,
+        /// Why; the log has the failures of further controllers.
+        source: DisconnectError,
+    },
+}
+
+impl Volumes {
+    /// Disconnects what the volume alone needed. Nothing to disconnect is a success.
+    pub(super) fn detach(&self, leaving: Leaving<'_>) -> Result<(), DetachError> {
+        let nqn = leaving.nqn;
+        let _subsystem = self.subsystems.lock(nqn);
+        if let Some(other) = self.find_other_user(leaving)? {
+            tracing::info!(%nqn, %other, "controllers stay for another volume");
+            return Ok(());
+        }
+        let tree = self.config.trees.scan()?;
+        let controllers = self.find_leaving(&tree, leaving)?;
+        match self.find_use(&tree, &controllers, leaving)? {
+            Some((true, used)) => Err(DetachError::InUse { used }),
+            Some((false, used)) => {
+                tracing::info!(%nqn, %used, "controllers stay for another namespace");
+                Ok(())
+            }
+            None => self.disconnect_all(&controllers, nqn),
+        }
+    }
+
+    /// Another volume whose record wants the subsystem.
+    fn find_other_user(&self, leaving: Leaving<'_>) -> Result<Option<VolumeId>, RecordError> {
+        let records = self.records.read_all()?;
+        let other = records
+            .into_iter()
+            .find(|record| record.volume_id != *leaving.volume_id && record.wants(leaving.nqn));
+        Ok(other.map(|record| record.volume_id))
+    }
+
+    fn find_leaving(
+        &self,
+        tree: &Tree,
+        leaving: Leaving<'_>,
+    ) -> Result<Vec<Instance>, DetachError> {
+        let registry = Registry::at(&self.config.root);
+        let mut controllers = Vec::new();
+        for controller in tree.find_subsystems(leaving.nqn).flat_map(instances) {
+            let may_go = match leaving.reach {
+                Reach::Created(created) => created.contains(&controller),
+                Reach::Ours => registry
+                    .is_ours(controller)
+                    .map_err(|source| DetachError::Owner { controller, source })?,
+            };
+            if may_go {
+                controllers.push(controller);
+            }
+        }
+        Ok(controllers)
+    }
+
+    /// A use of a disk that would lose its last path, and whether the disk is the volume's own.
+    fn find_use(
+        &self,
+        tree: &Tree,
+        controllers: &[Instance],
+        leaving: Leaving<'_>,
+    ) -> Result<Option<(bool, Use)>, DetachError> {
+        let is_own = |disk: &Namespace| {
+            leaving
+                .identity
+                .is_some_and(|identity| identity.names(disk))
+        };
+        let mut losing: Vec<_> = find_disks_losing_last_path(tree, controllers).collect();
+        // The volume's own first: its use is an error, the use of another is not.
+        losing.sort_by_key(|disk| !is_own(disk));
+        for disk in losing {
+            let look = match tree.subsystems.iter().any(|s| s.is_reachable(disk)) {
+                true => Look::Exclusive,
+                false => Look::Visible,
+            };
+            let usage = match read_usage(&self.config.root, &disk.name, look) {
+                Ok(usage) => usage,
+                Err(UsageError::NoDisk { .. }) => continue,
+                Err(source) => {
+                    let disk = disk.name.clone();
+                    return Err(DetachError::Usage { disk, source });
+                }
+            };
+            if let Some(used) = usage.uses.into_iter().next() {
+                return Ok(Some((is_own(disk), used)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Goes on past a failure, so that one stubborn controller does not keep the others.
+    fn disconnect_all(&self, controllers: &[Instance], nqn: &Nqn) -> Result<(), DetachError> {
+        let mut first_failure = None;
+        for &controller in controllers {
+            if let Err(source) = self.host().disconnect(controller, nqn) {
+                let failure: &(dyn std::error::Error + 'static) = &source;
+                tracing::warn!(%controller, %nqn, error = failure, "cannot disconnect");
+                let nqn = nqn.clone();
+                first_failure.get_or_insert(DetachError::Disconnect {
+                    controller,
+                    nqn,
+                    source,
+                });
+            }
+        }
+        first_failure.map_or(Ok(()), Err)
+    }
+}
+
+fn instances(subsystem: &Subsystem) -> impl Iterator<Item = Instance> {
+    let controllers = subsystem.controllers.iter();
+    controllers.map(|controller| controller.instance)
+}

@@ -1,0 +1,193 @@
+//! NodeExpandVolume: the namespace has grown at its target, the node follows.
+//!
+//! Invariant: the filesystem is compared with its device, not with what an earlier call said, so
+//! that a call which died half-way is completed by the next one.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nvme_sysfs::{Namespace, Nqn, ScanError};
+use thiserror::Error;
+
+use super::capability::AccessType;
+use super::current::{Current, find_current};
+use super::filesystem::mount_access;
+use super::identity::{Disk, IdentityMismatch, VolumeIdentity};
+use super::mounts::{ReadMountsError, is_shut_down, read_mounts, shows};
+use super::record::{Phase, RecordError, StageRecord, Staged};
+use super::request::ExpandRequest;
+use super::volume_id::VolumeId;
+use super::volumes::Volumes;
+use crate::host::{FilesystemType, GrowError, MountAccess};
+
+/// Why a volume was not expanded.
+#[derive(Debug, Error)]
+pub enum ExpandError {
+    /// Another call for this volume runs.
+    #[error("another operation on this volume is still running")]
+    Busy,
+    /// The volume is not staged here, or not at this path.
+    #[error("volume {volume_id} is not at {} on this node", path.display())]
+    NotFound {
+        /// Which volume.
+        volume_id: VolumeId,
+        /// The path that was named.
+        path: PathBuf,
+    },
+    /// Its record cannot be read or written.
+    #[error("cannot keep the record of the volume")]
+    Record(#[from] RecordError),
+    /// The NVMe devices cannot be read.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
+    /// The mounts cannot be read.
+    #[error("cannot tell what is mounted")]
+    Mounts(#[from] ReadMountsError),
+    /// There is no disk of the volume now.
+    #[error("the disk of the volume is gone")]
+    NoDisk,
+    /// Another namespace stands where the volume was.
+    #[error("the namespace is not the one that was staged here")]
+    Identity(#[from] IdentityMismatch),
+    /// The namespace has not grown.
+    #[error("the namespace has {found} bytes after {waited:?}, {required} are required")]
+    TooSmall {
+        /// What it has.
+        found: u64,
+        /// What was asked for.
+        required: u64,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The namespace is larger than the volume may be.
+    #[error("the namespace has {found} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// What it has.
+        found: u64,
+        /// What is allowed.
+        limit: u64,
+    },
+    /// The staging path does not lead to the volume.
+    #[error("{} is not a live mount of {disk}: the volume must be staged again", path.display())]
+    StaleStaging {
+        /// The staging path.
+        path: PathBuf,
+        /// The volume's disk.
+        disk: Disk,
+    },
+    /// The filesystem did not grow.
+    #[error("cannot grow the filesystem")]
+    Grow(#[from] GrowError),
+}
+
+impl Volumes {
+    /// Lets a staged volume use what its namespace has grown to, and returns the size in bytes.
+    ///
+    /// # Errors
+    /// [`ExpandError`].
+    pub fn expand(&self, request: &ExpandRequest) -> Result<u64, ExpandError> {
+        let id = &request.volume_id;
+        let _volume = self.locks.try_lock(id).ok_or(ExpandError::Busy)?;
+        let record = self.records.read(id)?;
+        let found = record.filter(|record| is_place(record, request));
+        let staged = found.as_ref().and_then(|record| record.staged().cloned());
+        let (Some(record), Some(staged)) = (found, staged) else {
+            return Err(ExpandError::NotFound {
+                volume_id: id.clone(),
+                path: request.volume_path.clone(),
+            });
+        };
+        let namespace = self.wait_for_size(&record.source.nqn, &staged.identity, request)?;
+        if let AccessType::Filesystem { fs, .. } = record.capability.access {
+            self.grow(&record, &staged.disk, fs)?;
+        }
+        self.remember_size(record, staged, &namespace)?;
+        Ok(namespace.size_bytes)
+    }
+
+    /// The namespace once it is large enough. Every controller is told to look first: a target tells
+    /// of a new size only if the host listens at that moment.
+    fn wait_for_size(
+        &self,
+        nqn: &Nqn,
+        identity: &VolumeIdentity,
+        request: &ExpandRequest,
+    ) -> Result<Namespace, ExpandError> {
+        let started = Instant::now();
+        let deadline = started + self.config.timing.size;
+        let mut snapshot = self.config.trees.scan()?;
+        self.rescan(&snapshot, nqn);
+        let required = request.required_bytes.unwrap_or(0);
+        loop {
+            let found = match find_current(&snapshot, nqn, identity) {
+                Current::Found(found) => found.clone(),
+                Current::Other(other) => {
+                    identity.check(other)?;
+                    return Err(ExpandError::NoDisk);
+                }
+                Current::Missing => return Err(ExpandError::NoDisk),
+            };
+            if found.size_bytes >= required {
+                return check_limit(found, request);
+            }
+            if Instant::now() >= deadline {
+                return Err(ExpandError::TooSmall {
+                    found: found.size_bytes,
+                    required,
+                    waited: started.elapsed(),
+                });
+            }
+            snapshot = self.next_snapshot(&snapshot, deadline)?;
+        }
+    }
+
+    fn grow(
+        &self,
+        record: &StageRecord,
+        disk: &Disk,
+        fs: FilesystemType,
+    ) -> Result<(), ExpandError> {
+        // Nothing can be written through a mount for readers, so it keeps its size.
+        if mount_access(record.capability.mode) != MountAccess::ReadWrite {
+            return Ok(());
+        }
+        let path = &record.staging_target_path;
+        let mounts = read_mounts(&self.config.root)?;
+        let mount = mounts.find_mount_at(path);
+        if !mount.is_some_and(|mount| shows(mount, disk) && !is_shut_down(mount)) {
+            return Err(ExpandError::StaleStaging {
+                path: path.clone(),
+                disk: disk.clone(),
+            });
+        }
+        Ok(self.host().grow(path, &self.node(disk), fs)?)
+    }
+
+    /// From now on a smaller namespace is another volume.
+    fn remember_size(
+        &self,
+        record: StageRecord,
+        staged: Staged,
+        namespace: &Namespace,
+    ) -> Result<(), RecordError> {
+        let identity = VolumeIdentity::of(namespace);
+        let phase = Phase::Staged(Staged { identity, ..staged });
+        self.records.write(&StageRecord { phase, ..record })
+    }
+}
+
+/// Whether the volume is staged or published at the path that was named.
+fn is_place(record: &StageRecord, request: &ExpandRequest) -> bool {
+    let path = &request.volume_path;
+    record.staging_target_path == *path || record.find_publication(path).is_some()
+}
+
+fn check_limit(found: Namespace, request: &ExpandRequest) -> Result<Namespace, ExpandError> {
+    match request.limit_bytes {
+        Some(limit) if found.size_bytes > limit => Err(ExpandError::TooLarge {
+            found: found.size_bytes,
+            limit,
+        }),
+        _ => Ok(found),
+    }
+}

@@ -1,0 +1,181 @@
+//! What is to be done with a device before its filesystem is mounted: the format rule.
+//!
+//! A device is formatted only if every area in which something could have left a signature was read
+//! and is blank, and nothing says that there was a filesystem; or if a record of ours says that our
+//! own format was interrupted on this very namespace, and what is there is no complete filesystem.
+//! A complete one is used even then: another node may have finished, and used, what we began.
+
+use std::fs::File;
+
+use thiserror::Error;
+
+use super::capability::AccessMode;
+use super::volumes::Volumes;
+use crate::host::device_node::{OpenNodeError, Opening};
+use crate::host::signature::{self, Check, Ext, ExtVersion, Found, Journal, ProbeError};
+use crate::host::{DeviceNode, FilesystemType, FormatOver, MountAccess};
+
+/// What this node remembers of the filesystem of a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// Nothing.
+    Nothing,
+    /// We began to make one.
+    Unfinished,
+    /// It was mounted.
+    Mounted,
+}
+
+/// What comes before the mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Make a filesystem.
+    Format(FormatOver),
+    /// Let its own program repair what it can.
+    Check,
+    /// Nothing.
+    Mount,
+}
+
+/// Why a device is neither formatted nor mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PrepareError {
+    /// There is something else on it.
+    #[error("the device holds {found}, not {wanted}: it is not formatted")]
+    Foreign {
+        /// What is on it.
+        found: Found,
+        /// What was asked for.
+        wanted: FilesystemType,
+    },
+    /// It was mounted here, and now it is blank.
+    #[error(
+        "the device held a filesystem when it was staged here and is blank now: it is not formatted"
+    )]
+    Emptied,
+    /// Readers only, and there is nothing to read.
+    #[error("the device is blank, and the access mode allows nobody to write to it")]
+    NothingToRead,
+    /// The journal must be replayed, which nobody may do.
+    #[error(
+        "the journal of the filesystem needs recovery, which an access mode for readers does not \
+         allow: mount it once for writing"
+    )]
+    NeedsRecovery,
+}
+
+/// Decides. Pure.
+pub(super) fn next_step(
+    found: &Found,
+    wanted: FilesystemType,
+    memory: Memory,
+    access: MountAccess,
+) -> Result<Step, PrepareError> {
+    match (found, wanted) {
+        (Found::Blank, _) => blank(memory, access),
+        (Found::Ext(ext), FilesystemType::Ext4) if ext.version == ExtVersion::Ext4 => {
+            ext4(ext, memory, access)
+        }
+        (Found::Xfs(xfs), FilesystemType::Xfs) if xfs.is_complete => Ok(Step::Mount),
+        (Found::Xfs(xfs), FilesystemType::Xfs) if !xfs.is_complete => {
+            unfinished(found, wanted, memory, access)
+        }
+        (Found::Unknown { .. }, _) => unfinished(found, wanted, memory, access),
+        _ => Err(foreign(found, wanted)),
+    }
+}
+
+fn blank(memory: Memory, access: MountAccess) -> Result<Step, PrepareError> {
+    match (memory, access) {
+        (Memory::Mounted, _) => Err(PrepareError::Emptied),
+        (_, MountAccess::ReadWrite) => Ok(Step::Format(FormatOver::Blank)),
+        (_, MountAccess::ReadOnly | MountAccess::ReadOnlyShared) => {
+            Err(PrepareError::NothingToRead)
+        }
+    }
+}
+
+fn ext4(ext: &Ext, memory: Memory, access: MountAccess) -> Result<Step, PrepareError> {
+    let asks = ext.check == Check::Needed || memory == Memory::Unfinished;
+    match access {
+        MountAccess::ReadOnlyShared if ext.journal == Journal::NeedsRecovery => {
+            Err(PrepareError::NeedsRecovery)
+        }
+        // A check writes.
+        MountAccess::ReadOnlyShared => Ok(Step::Mount),
+        MountAccess::ReadWrite | MountAccess::ReadOnly if asks => Ok(Step::Check),
+        MountAccess::ReadWrite | MountAccess::ReadOnly => Ok(Step::Mount),
+    }
+}
+
+/// What an interrupted format may have left.
+fn unfinished(
+    found: &Found,
+    wanted: FilesystemType,
+    memory: Memory,
+    access: MountAccess,
+) -> Result<Step, PrepareError> {
+    match (memory, access) {
+        (Memory::Unfinished, MountAccess::ReadWrite) => Ok(Step::Format(FormatOver::Unfinished)),
+        _ => Err(foreign(found, wanted)),
+    }
+}
+
+fn foreign(found: &Found, wanted: FilesystemType) -> PrepareError {
+    PrepareError::Foreign {
+        found: found.clone(),
+        wanted,
+    }
+}
+
+/// Who may write to the filesystem of a volume with this mode.
+pub(super) fn mount_access(mode: AccessMode) -> MountAccess {
+    match mode {
+        AccessMode::MultiNodeReaderOnly => MountAccess::ReadOnlyShared,
+        AccessMode::SingleNodeReaderOnly => MountAccess::ReadOnly,
+        AccessMode::SingleNodeWriter
+        | AccessMode::SingleNodeSingleWriter
+        | AccessMode::SingleNodeMultiWriter
+        | AccessMode::MultiNodeSingleWriter
+        | AccessMode::MultiNodeMultiWriter => MountAccess::ReadWrite,
+    }
+}
+
+/// Why it is not known what is on a device.
+#[derive(Debug, Error)]
+pub enum InspectError {
+    /// The device is not the one that is meant, or cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenNodeError),
+    /// It cannot be read.
+    #[error("cannot tell what is on {device}")]
+    Probe {
+        /// The device.
+        device: DeviceNode,
+        /// Why.
+        source: ProbeError,
+    },
+}
+
+impl Volumes {
+    /// Reads what is on a device.
+    pub(super) fn inspect(&self, device: &DeviceNode) -> Result<Found, InspectError> {
+        let node = self.open_node(device)?;
+        signature::probe(&node).map_err(|source| InspectError::Probe {
+            device: device.clone(),
+            source,
+        })
+    }
+
+    /// Opens a node that is proved to be the disk's. On a captured tree, where no node can be made, a
+    /// plain file stands for it.
+    pub(super) fn open_node(&self, device: &DeviceNode) -> Result<File, OpenNodeError> {
+        let opened = device.open(&self.config.root, Opening::Shared);
+        match (opened, self.config.root.parent()) {
+            (Err(OpenNodeError::NotBlock { path }), Some(_)) => {
+                File::open(&path).map_err(|_| OpenNodeError::NotBlock { path })
+            }
+            (opened, _) => opened,
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What makes a namespace the volume that was staged, and the disk as which it appeared.
+//!
+//! Invariant: a namespace is taken for the volume only if everything that was recorded about it is
+//! the same; a size may only grow.
+
+use std::fmt;
+
+use nvme_sysfs::{DevT, Diskseq, Eui64, Namespace, NamespaceIdentity, Nguid, Nsid, Uuid};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::text;
+
+/// A namespace as it was when its volume was staged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeIdentity {
+    /// Number within the subsystem.
+    #[serde(with = "text::option")]
+    pub nsid: Option<Nsid>,
+    /// UUID.
+    #[serde(with = "text::option")]
+    pub uuid: Option<Uuid>,
+    /// NGUID.
+    #[serde(with = "text::option")]
+    pub nguid: Option<Nguid>,
+    /// EUI-64.
+    #[serde(with = "text::option")]
+    pub eui64: Option<Eui64>,
+    /// Bytes of a logical block.
+    pub logical_block_size: Option<u32>,
+    /// Bytes of metadata per logical block.
+    pub metadata_bytes: Option<u32>,
+    /// Whether it refuses writes.
+    pub read_only: Option<bool>,
+    /// Size in bytes.
+    pub size_bytes: u64,
+}
+
+/// A disk of this boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disk {
+    /// Kernel name, `nvme0n1`.
+    pub name: String,
+    /// Device number.
+    #[serde(with = "text")]
+    pub dev: DevT,
+    /// Sequence number, by which a device number that was given to another disk is recognised.
+    pub diskseq: Option<u64>,
+}
+
+/// In what a namespace is not the volume.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{disk} is another volume: its {what} is {found}, expected {expected}")]
+pub struct IdentityMismatch {
+    /// The disk that was looked at.
+    pub disk: String,
+    /// Which part of the identity differs.
+    pub what: &'static str,
+    /// What it has.
+    pub found: String,
+    /// What was recorded.
+    pub expected: String,
+}
+
+impl VolumeIdentity {
+    /// The identity of a namespace as it is now.
+    #[must_use]
+    pub fn of(namespace: &Namespace) -> VolumeIdentity {
+        let NamespaceIdentity {
+            nsid,
+            uuid,
+            nguid,
+            eui64,
+        } = namespace.identity;
+        VolumeIdentity {
+            nsid,
+            uuid,
+            nguid,
+            eui64,
+            logical_block_size: namespace.logical_block_size,
+            metadata_bytes: namespace.metadata_bytes,
+            read_only: namespace.read_only,
+            size_bytes: namespace.size_bytes,
+        }
+    }
+
+    /// Whether the identifiers, and nothing else, are those of the namespace.
+    #[must_use]
+    pub fn names(&self, namespace: &Namespace) -> bool {
+        self.identifiers() == namespace.identity
+    }
+
+    /// Proves that a namespace is this volume.
+    ///
+    /// # Errors
+    /// [`IdentityMismatch`] with the first difference.
+    pub fn check(&self, namespace: &Namespace) -> Result<(), IdentityMismatch> {
+        let found = VolumeIdentity::of(namespace);
+        let (ours, theirs) = (self.identifiers(), namespace.identity);
+        let grown = found.size_bytes >= self.size_bytes;
+        let writable = self.read_only == Some(true) || found.read_only != Some(true);
+        let differences = [
+            difference("identity", ours == theirs, &theirs, &ours),
+            blocks(
+                "logical block size",
+                found.logical_block_size,
+                self.logical_block_size,
+            ),
+            blocks("metadata size", found.metadata_bytes, self.metadata_bytes),
+            difference("size", grown, &found.size_bytes, &self.size_bytes),
+            difference("access", writable, &"read-only", &"writable"),
+        ];
+        match differences.into_iter().flatten().next() {
+            None => Ok(()),
+            Some((what, found, expected)) => Err(IdentityMismatch {
+                disk: namespace.name.clone(),
+                what,
+                found,
+                expected,
+            }),
+        }
+    }
+
+    fn identifiers(&self) -> NamespaceIdentity {
+        NamespaceIdentity {
+            nsid: self.nsid,
+            uuid: self.uuid,
+            nguid: self.nguid,
+            eui64: self.eui64,
+        }
+    }
+}
+
+type Difference = (&'static str, String, String);
+
+fn difference(
+    what: &'static str,
+    same: bool,
+    found: &dyn fmt::Display,
+    expected: &dyn fmt::Display,
+) -> Option<Difference> {
+    (!same).then(|| (what, found.to_string(), expected.to_string()))
+}
+
+/// Attributes that the kernel of another boot may not have had are compared only where both have.
+fn blocks(what: &'static str, found: Option<u32>, expected: Option<u32>) -> Option<Difference> {
+    let (found, expected) = (found?, expected?);
+    difference(what, found == expected, &found, &expected)
+}
+
+impl Disk {
+    /// The disk of a namespace; `None` while the kernel has not given it a number.
+    #[must_use]
+    pub fn of(namespace: &Namespace) -> Option<Disk> {
+        Some(Disk {
+            name: namespace.name.clone(),
+            dev: namespace.dev?,
+            diskseq: namespace.diskseq.map(|diskseq| diskseq.0),
+        })
+    }
+
+    /// The sequence number.
+    #[must_use]
+    pub fn diskseq(&self) -> Option<Diskseq> {
+        self.diskseq.map(Diskseq)
+    }
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.dev)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nvme_sysfs::Sysfs;
+
+    use super::*;
+    use crate::volume::fixture;
+
+    fn namespace() -> Namespace {
+        let root = fixture::unpack("trixie-one-path");
+        let tree = Sysfs::at(root.path()).scan().expect("a tree");
+        tree.namespaces().next().expect("a namespace").clone()
+    }
+
+    #[test]
+    fn a_namespace_is_itself_also_after_it_has_grown() {
+        let mut namespace = namespace();
+        let identity = VolumeIdentity::of(&namespace);
+        assert_eq!(identity.check(&namespace), Ok(()));
+        namespace.size_bytes *= 2;
+        assert_eq!(identity.check(&namespace), Ok(()));
+        assert!(identity.names(&namespace));
+    }
+
+    #[test]
+    fn each_part_of_an_identity_counts() {
+        let namespace = namespace();
+        let identity = VolumeIdentity::of(&namespace);
+        let changes: [(&str, fn(&mut Namespace)); 6] = [
+            ("identity", |n| n.identity.uuid = None),
+            ("identity", |n| n.identity.nsid = "9".parse().ok()),
+            ("logical block size", |n| n.logical_block_size = Some(512)),
+            ("metadata size", |n| n.metadata_bytes = Some(8)),
+            ("size", |n| n.size_bytes -= 1),
+            ("access", |n| n.read_only = Some(true)),
+        ];
+        for (what, change) in changes {
+            let mut other = namespace.clone();
+            change(&mut other);
+            let mismatch = identity.check(&other).expect_err(what);
+            assert_eq!((mismatch.what, mismatch.disk.as_str()), (what, "nvme0n1"));
+        }
+    }
+
+    #[test]
+    fn an_attribute_that_one_kernel_lacks_is_no_difference() {
+        let mut namespace = namespace();
+        let identity = VolumeIdentity::of(&namespace);
+        namespace.metadata_bytes = None;
+        assert_eq!(identity.check(&namespace), Ok(()));
+    }
+}

@@ -1,0 +1,138 @@
+//! The mounts of this program: `/proc/self/mountinfo`.
+//!
+//! Kubelet's directory is mounted into our container with bidirectional propagation, so what is
+//! mounted there is in our own table. Invariant: nothing but the table is asked; a mount may be dead.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nvme_sysfs::{Namespace, Tree};
+use thiserror::Error;
+
+use super::identity::Disk;
+use crate::host::mountinfo::{Mount, MountTable, ParseMountinfoError};
+
+/// Why the mounts are not known.
+#[derive(Debug, Error)]
+pub enum ReadMountsError {
+    /// The table cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The table cannot be understood.
+    #[error("cannot understand {}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where it breaks off.
+        source: ParseMountinfoError,
+    },
+}
+
+/// The mount table below `root`.
+pub(super) fn read_mounts(root: &Path) -> Result<MountTable, ReadMountsError> {
+    let path = root.join("proc/self/mountinfo");
+    match fs::read(&path) {
+        Ok(text) => {
+            MountTable::parse(&text).map_err(|source| ReadMountsError::Parse { path, source })
+        }
+        Err(source) => Err(ReadMountsError::Read { path, source }),
+    }
+}
+
+/// Whether a mount shows this disk: its filesystem, or its device node.
+pub(super) fn shows(mount: &Mount, disk: &Disk) -> bool {
+    match node_name(mount) {
+        Some(name) => name == disk.name,
+        None => mount.dev == disk.dev,
+    }
+}
+
+/// Whether a mount shows some NVMe disk, alive or dead: a filesystem by the device that it was
+/// mounted from, a node by its name.
+pub(super) fn shows_nvme(mount: &Mount) -> bool {
+    let source = || mount.source.file_name().and_then(|name| name.to_str());
+    let name = node_name(mount).or_else(source);
+    name.is_some_and(|name| name.starts_with("nvme"))
+}
+
+/// The disk that a mount shows, if it is alive.
+pub(super) fn find_shown<'a>(mount: &Mount, tree: &'a Tree) -> Option<&'a Namespace> {
+    match node_name(mount) {
+        Some(name) => tree.namespaces().find(|disk| disk.name == name),
+        None => tree.find_namespace_by_dev(mount.dev),
+    }
+}
+
+/// Whether files of the mount still reach a device, as far as the kernel says so: a filesystem that
+/// was shut down stays that until it is mounted anew.
+pub(super) fn is_shut_down(mount: &Mount) -> bool {
+    mount.has_option("shutdown") || mount.has_option("emergency_ro")
+}
+
+/// The name of the device node that is mounted, if it is one: `/nvme0n1` of devtmpfs. A node whose
+/// device is gone keeps its place with `//deleted` behind its name, and then it is no disk's.
+fn node_name(mount: &Mount) -> Option<&str> {
+    let name = mount.root.strip_prefix("/").ok()?.to_str()?;
+    (mount.filesystem == "devtmpfs" && !name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(line: &str) -> Mount {
+        let table = MountTable::parse(line.as_bytes()).expect("a table");
+        table.iter().next().expect("a mount").clone()
+    }
+
+    fn disk() -> Disk {
+        Disk {
+            name: "nvme0n1".to_owned(),
+            dev: "259:1".parse().expect("a number"),
+            diskseq: Some(9),
+        }
+    }
+
+    #[test]
+    fn a_filesystem_is_known_by_its_device_number() {
+        let ours = mount("1 0 259:1 / /a rw - ext4 /dev/nvme0n1 rw");
+        let others = mount("1 0 259:2 / /a rw - ext4 /dev/nvme0n1 rw");
+        assert!(shows(&ours, &disk()) && !shows(&others, &disk()));
+        assert!(shows_nvme(&ours) && shows_nvme(&others));
+    }
+
+    #[test]
+    fn a_device_node_is_known_by_its_name_as_long_as_it_exists() {
+        let node = mount("1 0 0:6 /nvme0n1 /a rw - devtmpfs udev rw");
+        let deleted = mount("1 0 0:6 /nvme0n1//deleted /a rw - devtmpfs udev rw");
+        assert!(shows(&node, &disk()) && !shows(&deleted, &disk()));
+        assert!(shows_nvme(&node) && shows_nvme(&deleted));
+    }
+
+    #[test]
+    fn mounts_of_others_are_not_nvme() {
+        for line in [
+            "1 0 0:22 / /a rw - tmpfs tmpfs rw",
+            "1 0 8:1 / /a rw - ext4 /dev/sda1 rw",
+            "1 0 0:6 / /dev rw - devtmpfs devtmpfs rw",
+        ] {
+            assert!(!shows_nvme(&mount(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_filesystem_that_was_shut_down_says_so() {
+        assert!(is_shut_down(&mount(
+            "1 0 259:1 / /a rw - ext4 /dev/nvme0n1 rw,shutdown"
+        )));
+        assert!(!is_shut_down(&mount(
+            "1 0 259:1 / /a rw - ext4 /dev/nvme0n1 rw"
+        )));
+    }
+}

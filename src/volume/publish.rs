@@ -1,0 +1,240 @@
+//! NodePublishVolume: a staged volume at the place where a pod looks for it.
+//!
+//! A filesystem is bind mounted from its staging path; a raw block device is the bind mount of its
+//! node on a file. Invariants: what is bound is proved to be the volume's disk first; nothing is
+//! mounted on top of another mount; the publication is recorded before the bind, with the disk that
+//! it shows.
+
+mod error;
+
+use super::capability::{AccessMode, AccessType};
+use super::current::{Current, find_current};
+use super::filesystem::mount_access;
+use super::identity::Disk;
+use super::mounts::{is_shut_down, read_mounts, shows};
+use super::record::{Publication, StageRecord, Staged};
+use super::request::{PublishRequest, Readonly};
+use super::volumes::Volumes;
+use crate::host::{Access, MountAccess, MountFlag, MountPoint};
+
+pub use error::PublishError;
+
+impl Volumes {
+    /// Publishes a staged volume. One that is published there already, and the same way, is a
+    /// success.
+    ///
+    /// # Errors
+    /// [`PublishError`]; what this call did is undone.
+    pub fn publish(&self, request: &PublishRequest) -> Result<(), PublishError> {
+        let id = &request.volume_id;
+        let _volume = self.locks.try_lock(id).ok_or(PublishError::Busy)?;
+        let record = self.records.read(id)?;
+        let not_staged = || PublishError::NotStaged {
+            volume_id: id.clone(),
+        };
+        let mut record = record.ok_or_else(not_staged)?;
+        let staged = record.staged().cloned().ok_or_else(not_staged)?;
+        check_compatible(&record, request)?;
+        let disk = self.prove(&record, &staged)?;
+        let published = self.is_published(request, &disk)?;
+        self.add_publication(&mut record, request, &disk)?;
+        if published {
+            return Ok(());
+        }
+        let result = self.bind(&record, request, &disk);
+        if result.is_err() {
+            self.take_back(record, request);
+        }
+        result
+    }
+
+    /// The disk of the volume, which must be the one that was staged.
+    fn prove(&self, record: &StageRecord, staged: &Staged) -> Result<Disk, PublishError> {
+        let tree = self.config.trees.scan()?;
+        let found = match find_current(&tree, &record.source.nqn, &staged.identity) {
+            Current::Found(found) => found,
+            Current::Other(other) => {
+                staged.identity.check(other)?;
+                return Err(PublishError::NoDisk);
+            }
+            Current::Missing => return Err(PublishError::NoDisk),
+        };
+        if Disk::of(found).as_ref() != Some(&staged.disk) {
+            return Err(PublishError::OtherDisk {
+                staged: staged.disk.clone(),
+                found: found.name.clone(),
+            });
+        }
+        if let AccessType::Filesystem { .. } = record.capability.access {
+            self.prove_mount(record, staged)?;
+        }
+        Ok(staged.disk.clone())
+    }
+
+    fn prove_mount(&self, record: &StageRecord, staged: &Staged) -> Result<(), PublishError> {
+        let path = &record.staging_target_path;
+        let mounts = read_mounts(&self.config.root)?;
+        match mounts.find_mount_at(path) {
+            Some(mount) if shows(mount, &staged.disk) && !is_shut_down(mount) => Ok(()),
+            found => Err(PublishError::StaleStaging {
+                path: path.clone(),
+                found: found.map(|mount| mount.dev),
+                staged: staged.disk.clone(),
+            }),
+        }
+    }
+
+    /// Whether the target shows the volume already; anything else there is an error.
+    fn is_published(&self, request: &PublishRequest, disk: &Disk) -> Result<bool, PublishError> {
+        let mounts = read_mounts(&self.config.root)?;
+        let Some(mount) = mounts.find_mount_at(&request.target_path) else {
+            return Ok(false);
+        };
+        if !shows(mount, disk) {
+            return Err(PublishError::Occupied {
+                path: request.target_path.clone(),
+                dev: mount.dev,
+                source_path: mount.source.clone(),
+            });
+        }
+        if access(request) == Access::ReadOnly && !mount.has_option("ro") {
+            return Err(PublishError::Incompatible {
+                what: "it is published there for writing",
+            });
+        }
+        Ok(true)
+    }
+
+    fn add_publication(
+        &self,
+        record: &mut StageRecord,
+        request: &PublishRequest,
+        disk: &Disk,
+    ) -> Result<(), PublishError> {
+        let publication = Publication {
+            target_path: request.target_path.clone(),
+            readonly: request.readonly,
+            disk: disk.clone(),
+            pod: request.pod.clone(),
+        };
+        remove_publication(record, request);
+        record.publications.push(publication);
+        Ok(self.records.write(record)?)
+    }
+
+    fn bind(
+        &self,
+        record: &StageRecord,
+        request: &PublishRequest,
+        disk: &Disk,
+    ) -> Result<(), PublishError> {
+        let (kind, source) = match record.capability.access {
+            AccessType::Filesystem { .. } => {
+                (MountPoint::Directory, record.staging_target_path.clone())
+            }
+            AccessType::Block => (MountPoint::File, self.node(disk).path),
+        };
+        // Held open, the node cannot become another disk's before it is bound.
+        let _node = match kind {
+            MountPoint::File => Some(self.open_node(&self.node(disk))?),
+            MountPoint::Directory => None,
+        };
+        let target = &request.target_path;
+        self.host().make_mount_point(target, kind)?;
+        let flags = single_mount_flags(request);
+        self.host().bind(&source, target, access(request), flags)?;
+        match self.is_published(request, disk)? {
+            true => Ok(()),
+            false => Err(PublishError::NotMounted {
+                path: target.clone(),
+            }),
+        }
+    }
+
+    /// Takes back what a failed call did. Goes on past a failure; what remains is in the record, and
+    /// unpublishing takes it away.
+    fn take_back(&self, mut record: StageRecord, request: &PublishRequest) {
+        let staged = record.staged().cloned();
+        let identity = staged.as_ref().map(|staged| &staged.identity);
+        let taken = self.unmount_target(&request.target_path, identity);
+        if let Err(error) = taken {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(volume_id = %request.volume_id, error, "a failed publish leaves its target behind");
+            return;
+        }
+        remove_publication(&mut record, request);
+        if let Err(error) = self.records.write(&record) {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(volume_id = %request.volume_id, error, "a failed publish stays in the record");
+        }
+    }
+}
+
+fn remove_publication(record: &mut StageRecord, request: &PublishRequest) {
+    record
+        .publications
+        .retain(|publication| publication.target_path != request.target_path);
+}
+
+/// The tables of the specification: one way at one target, and one target for a single writer.
+fn check_compatible(record: &StageRecord, request: &PublishRequest) -> Result<(), PublishError> {
+    let staged = &record.capability;
+    let wanted = &request.capability;
+    let what = if record.staging_target_path != request.staging_target_path {
+        "it is staged at another staging_target_path"
+    } else if !is_same_access(&staged.access, &wanted.access) || staged.mode != wanted.mode {
+        "it is staged with another capability"
+    } else if is_published_otherwise(record, request) {
+        "it is published there with another readonly"
+    } else {
+        return check_single_writer(record, request);
+    };
+    Err(PublishError::Incompatible { what })
+}
+
+fn is_same_access(staged: &AccessType, wanted: &AccessType) -> bool {
+    match (staged, wanted) {
+        (AccessType::Block, AccessType::Block) => true,
+        // Flags of a publication may differ: they are of the bind mount.
+        (AccessType::Filesystem { fs, .. }, AccessType::Filesystem { fs: wanted, .. }) => {
+            fs == wanted
+        }
+        _ => false,
+    }
+}
+
+fn is_published_otherwise(record: &StageRecord, request: &PublishRequest) -> bool {
+    record
+        .find_publication(&request.target_path)
+        .is_some_and(|publication| publication.readonly != request.readonly)
+}
+
+fn check_single_writer(record: &StageRecord, request: &PublishRequest) -> Result<(), PublishError> {
+    if record.capability.mode != AccessMode::SingleNodeSingleWriter {
+        return Ok(());
+    }
+    let is_other = |publication: &&Publication| publication.target_path != request.target_path;
+    match record.publications.iter().find(is_other) {
+        None => Ok(()),
+        Some(other) => Err(PublishError::SingleWriter {
+            path: other.target_path.clone(),
+        }),
+    }
+}
+
+/// Whether the pod may write.
+fn access(request: &PublishRequest) -> Access {
+    let readers_only = mount_access(request.capability.mode) != MountAccess::ReadWrite;
+    if request.readonly == Readonly::Yes || readers_only {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    }
+}
+
+fn single_mount_flags(request: &PublishRequest) -> &[MountFlag] {
+    match &request.capability.access {
+        AccessType::Filesystem { flags, .. } => flags,
+        AccessType::Block => &[],
+    }
+}

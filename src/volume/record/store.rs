@@ -1,0 +1,304 @@
+//! The directory of the records.
+//!
+//! Invariants: a file appears whole and on the disk (temporary file, fsync, rename, fsync of the
+//! directory); a record that cannot be read is an error and never "no record".
+
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use nvme_sysfs::Uuid;
+use serde::Deserialize;
+
+use super::{Phase, StageRecord, secrets};
+use crate::volume::request::Secrets;
+use crate::volume::volume_id::VolumeId;
+
+const RECORD: &str = "record.json";
+const SECRETS: &str = "secrets";
+
+/// The records of this node.
+#[derive(Debug)]
+pub struct Records {
+    directory: PathBuf,
+    boot_id: Uuid,
+}
+
+/// Why a record could not be read, written or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// A file or directory cannot be accessed.
+    #[error("cannot access {}", path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is no record.
+    #[error("{} is no stage record", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where it breaks the form.
+        source: serde_json::Error,
+    },
+    /// Another release wrote it.
+    #[error(
+        "{} has version {found}, this program reads version {}: a newer release wrote it",
+        path.display(),
+        StageRecord::VERSION
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// It is the record of another volume than its directory says.
+    #[error("{} is the record of volume {found}", path.display())]
+    OtherVolume {
+        /// The file.
+        path: PathBuf,
+        /// Whose record it is.
+        found: VolumeId,
+    },
+}
+
+/// The one field that every form has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+impl Records {
+    /// The records below `state_dir`, seen from this boot.
+    pub(in crate::volume) fn at(state_dir: &Path, boot_id: Uuid) -> Records {
+        Records {
+            directory: state_dir.join("volumes"),
+            boot_id,
+        }
+    }
+
+    /// The running boot.
+    pub(in crate::volume) fn boot_id(&self) -> Uuid {
+        self.boot_id
+    }
+
+    /// What is known about a volume; of another boot only what still counts.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub(in crate::volume) fn read(
+        &self,
+        id: &VolumeId,
+    ) -> Result<Option<StageRecord>, RecordError> {
+        let record = self.read_any(id)?;
+        Ok(record.and_then(|record| self.seen_from_this_boot(record)))
+    }
+
+    /// What is known about every volume.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub(in crate::volume) fn read_all(&self) -> Result<Vec<StageRecord>, RecordError> {
+        let mut records = Vec::new();
+        for id in self.ids()? {
+            records.extend(self.read(&id)?);
+        }
+        Ok(records)
+    }
+
+    /// Puts a record and the secrets of its volume in place of what was there.
+    ///
+    /// # Errors
+    /// [`RecordError`]; then each file is the old or the new one.
+    pub(in crate::volume) fn open(
+        &self,
+        record: &StageRecord,
+        secrets: &Secrets,
+    ) -> Result<(), RecordError> {
+        self.write(record)?;
+        let path = self.volume(&record.volume_id).join(SECRETS);
+        if secrets::is_empty(secrets) {
+            return remove_file(&path);
+        }
+        replace(&path, |temporary| secrets::write(temporary, secrets))
+    }
+
+    /// Puts a record in place of what was there.
+    ///
+    /// # Errors
+    /// [`RecordError`]; then the file is the old or the new one.
+    pub(in crate::volume) fn write(&self, record: &StageRecord) -> Result<(), RecordError> {
+        let directory = self.volume(&record.volume_id);
+        make_directory(&directory)?;
+        let path = directory.join(RECORD);
+        let text = serde_json::to_vec_pretty(record).map_err(|source| {
+            let path = path.clone();
+            RecordError::Malformed { path, source }
+        })?;
+        replace(&path, |temporary| write_synced(temporary, &text))
+    }
+
+    /// Removes a record and its secrets; nothing there is a success. What an unfinished filesystem
+    /// needs is kept.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub(in crate::volume) fn close(&self, id: &VolumeId) -> Result<(), RecordError> {
+        let directory = self.volume(id);
+        remove_file(&directory.join(SECRETS))?;
+        match self.read(id)?.and_then(StageRecord::remainder) {
+            Some(remainder) => self.write(&remainder),
+            None => self.remove(&directory),
+        }
+    }
+
+    /// Removes what is left of other boots and does not count any more. A record that cannot be
+    /// read stays: the calls for its volume will say so.
+    ///
+    /// # Errors
+    /// [`RecordError`], when the records cannot be listed.
+    pub(in crate::volume) fn drop_earlier_boots(&self) -> Result<(), RecordError> {
+        for id in self.ids()? {
+            if let Err(error) = self.drop_earlier_boot(&id) {
+                let error: &(dyn Error + 'static) = &error;
+                tracing::warn!(volume_id = %id, error, "cannot tidy up the record of a volume");
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_earlier_boot(&self, id: &VolumeId) -> Result<(), RecordError> {
+        match self.read_any(id)? {
+            Some(record) if record.boot_id == self.boot_id => Ok(()),
+            _ => self.close(id),
+        }
+    }
+
+    fn remove(&self, directory: &Path) -> Result<(), RecordError> {
+        remove_file(&directory.join(RECORD))?;
+        for name in [RECORD, SECRETS] {
+            remove_file(&temporary(&directory.join(name)))?;
+        }
+        match fs::remove_dir(directory) {
+            Ok(()) => sync_directory(&self.directory),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(failed(directory, source)),
+        }
+    }
+
+    /// A record of another boot is reduced to what still counts.
+    fn seen_from_this_boot(&self, record: StageRecord) -> Option<StageRecord> {
+        if record.boot_id == self.boot_id {
+            return Some(record);
+        }
+        match record.phase {
+            Phase::Formatting(_) | Phase::Interrupted(_) => record.remainder(),
+            Phase::Attaching | Phase::Staged(_) => None,
+        }
+    }
+
+    fn read_any(&self, id: &VolumeId) -> Result<Option<StageRecord>, RecordError> {
+        let path = self.volume(id).join(RECORD);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(failed(&path, source)),
+        };
+        let record = parse(&path, &text)?;
+        if record.volume_id != *id {
+            let found = record.volume_id;
+            return Err(RecordError::OtherVolume { path, found });
+        }
+        Ok(Some(record))
+    }
+
+    fn ids(&self) -> Result<Vec<VolumeId>, RecordError> {
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(failed(&self.directory, source)),
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|source| failed(&self.directory, source))?;
+            // Whatever has another name was not made by us.
+            ids.extend(name.file_name().to_str().and_then(|name| name.parse().ok()));
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    fn volume(&self, id: &VolumeId) -> PathBuf {
+        self.directory.join(id.as_str())
+    }
+}
+
+fn parse(path: &Path, text: &[u8]) -> Result<StageRecord, RecordError> {
+    let malformed = |source| RecordError::Malformed {
+        path: path.to_owned(),
+        source,
+    };
+    let Version { version } = serde_json::from_slice(text).map_err(malformed)?;
+    if version != StageRecord::VERSION {
+        return Err(RecordError::Version {
+            path: path.to_owned(),
+            found: version,
+        });
+    }
+    serde_json::from_slice(text).map_err(malformed)
+}
+
+/// Makes the directory of a volume, readable by root alone, and makes sure that it stays.
+fn make_directory(path: &Path) -> Result<(), RecordError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder
+        .create(path)
+        .map_err(|source| failed(path, source))?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), RecordError> {
+    let temporary = temporary(path);
+    write(&temporary).map_err(|source| failed(&temporary, source))?;
+    fs::rename(&temporary, path).map_err(|source| failed(path, source))?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+fn write_synced(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(OsStr::new(".tmp"));
+    path.with_file_name(name)
+}
+
+fn remove_file(path: &Path) -> Result<(), RecordError> {
+    match fs::remove_file(path) {
+        Ok(()) => path.parent().map_or(Ok(()), sync_directory),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(failed(path, source)),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), RecordError> {
+    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    synced.map_err(|source| failed(path, source))
+}
+
+fn failed(path: &Path, source: io::Error) -> RecordError {
+    RecordError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}

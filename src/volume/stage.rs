@@ -1,0 +1,341 @@
+//! NodeStageVolume: from a source to a mounted filesystem, or to a disk that can be published.
+//!
+//! The steps, each of which may find its work done by an earlier call: record, attach, prove the
+//! identity, prepare the filesystem, mount, record again. Invariants: the record is on the disk
+//! before the first effect; a failed call takes back what it did itself, in reverse order, and leaves
+//! what was there before.
+
+mod error;
+
+use std::error::Error;
+
+use nvme_sysfs::{Instance, Namespace};
+
+use super::attach::Attached;
+use super::capability::AccessType;
+use super::current::find_current;
+use super::detach::{Leaving, Reach};
+use super::filesystem::{Memory, Step, mount_access, next_step};
+use super::identity::{Disk, VolumeIdentity};
+use super::mounts::{is_shut_down, read_mounts, shows};
+use super::record::{Phase, StageRecord, Staged, Unfinished};
+use super::request::StageRequest;
+use super::volumes::Volumes;
+use crate::host::{FilesystemType, FormatOver, FormatRequest, MountFlag, MountRequest};
+
+pub use error::StageError;
+
+/// One call, and what it has done so far.
+#[derive(Debug)]
+struct Staging<'a> {
+    volumes: &'a Volumes,
+    request: &'a StageRequest,
+    /// As it is on the disk, once it was written.
+    record: StageRecord,
+    /// What there is to take back.
+    done: Done,
+}
+
+/// Something of a failed call could not be taken back, and was logged.
+#[derive(Debug)]
+struct Remains;
+
+/// The effects of one call.
+#[derive(Debug, Default)]
+struct Done {
+    record: bool,
+    created: Vec<Instance>,
+    mounted: bool,
+}
+
+impl Volumes {
+    /// Stages a volume. One that is staged the same way already is a success.
+    ///
+    /// # Errors
+    /// [`StageError`]; what this call did is undone.
+    pub fn stage(&self, request: &StageRequest) -> Result<(), StageError> {
+        let id = &request.volume_id;
+        let _volume = self.locks.try_lock(id).ok_or(StageError::Busy)?;
+        let known = self.records.read(id)?;
+        if let Some(known) = known.as_ref().filter(|known| known.is_active()) {
+            check_compatible(known, request)?;
+            if self.is_staged(known)? {
+                return self.renew(known, request);
+            }
+        }
+        let mut staging = Staging::new(self, request, known);
+        let result = staging.carry_out();
+        if result.is_err() {
+            staging.undo();
+        }
+        result
+    }
+
+    /// Whether everything that staging brings about is there.
+    fn is_staged(&self, record: &StageRecord) -> Result<bool, StageError> {
+        let Some(staged) = record.staged() else {
+            return Ok(false);
+        };
+        let tree = self.config.trees.scan().map_err(StageError::Scan)?;
+        let disk = find_current(&tree, &record.source.nqn, &staged.identity).found();
+        if disk.and_then(Disk::of).as_ref() != Some(&staged.disk) {
+            return Ok(false);
+        }
+        if record.capability.access == AccessType::Block {
+            return Ok(true);
+        }
+        let mounts = read_mounts(&self.config.root)?;
+        let mount = mounts.find_mount_at(&record.staging_target_path);
+        Ok(mount.is_some_and(|mount| shows(mount, &staged.disk) && !is_shut_down(mount)))
+    }
+
+    /// A repeated call: new secrets are kept, and addresses that could not be connected before are
+    /// tried again. The volume is staged whatever comes of that.
+    fn renew(&self, known: &StageRecord, request: &StageRequest) -> Result<(), StageError> {
+        let record = StageRecord {
+            source: request.source.clone(),
+            ..known.clone()
+        };
+        self.records.open(&record, &request.secrets)?;
+        let mut created = Vec::new();
+        if let Err(error) = self.attach(&request.source, &request.secrets, &mut created) {
+            let error: &(dyn Error + 'static) = &error;
+            tracing::warn!(volume_id = %request.volume_id, error, "a staged volume is not reached");
+        }
+        Ok(())
+    }
+}
+
+/// A volume can be staged in one way at a time.
+fn check_compatible(known: &StageRecord, request: &StageRequest) -> Result<(), StageError> {
+    let what = if known.capability != request.capability {
+        "another capability"
+    } else if known.staging_target_path != request.staging_target_path {
+        "another staging_target_path"
+    } else if known.source.nqn != request.source.nqn {
+        "another subsystem"
+    } else {
+        return Ok(());
+    };
+    Err(StageError::Incompatible {
+        volume_id: request.volume_id.clone(),
+        what,
+    })
+}
+
+impl<'a> Staging<'a> {
+    fn new(volumes: &'a Volumes, request: &'a StageRequest, known: Option<StageRecord>) -> Self {
+        let fresh = StageRecord::new(
+            request.volume_id.clone(),
+            volumes.records.boot_id(),
+            &request.staging_target_path,
+            request.capability.clone(),
+            request.source.clone(),
+        );
+        let (record, existed) = match known {
+            Some(known) if known.is_active() => {
+                let source = request.source.clone();
+                (StageRecord { source, ..known }, true)
+            }
+            // Half a filesystem that an earlier attempt left.
+            Some(StageRecord {
+                phase: Phase::Interrupted(unfinished),
+                ..
+            }) => {
+                let phase = Phase::Formatting(unfinished);
+                (StageRecord { phase, ..fresh }, false)
+            }
+            _ => (fresh, false),
+        };
+        Staging {
+            volumes,
+            request,
+            record,
+            done: Done {
+                record: !existed,
+                ..Done::default()
+            },
+        }
+    }
+
+    fn carry_out(&mut self) -> Result<(), StageError> {
+        self.volumes
+            .records
+            .open(&self.record, &self.request.secrets)?;
+        let attached = self.attach()?;
+        self.prove(&attached.namespace)?;
+        if let AccessType::Filesystem { fs, flags } = &self.request.capability.access {
+            self.mount(&attached, *fs, flags)?;
+        }
+        self.write_phase(Phase::Staged(Staged {
+            identity: VolumeIdentity::of(&attached.namespace),
+            disk: attached.disk,
+        }))
+    }
+
+    fn attach(&mut self) -> Result<Attached, StageError> {
+        let Staging {
+            volumes,
+            request,
+            done,
+            ..
+        } = self;
+        Ok(volumes.attach(&request.source, &request.secrets, &mut done.created)?)
+    }
+
+    /// The namespace must be the one that was staged here before, and large enough.
+    fn prove(&self, namespace: &Namespace) -> Result<(), StageError> {
+        if let Some(staged) = self.record.staged() {
+            staged.identity.check(namespace)?;
+        }
+        let found = namespace.size_bytes;
+        match self.request.required_bytes {
+            Some(required) if required > found => Err(StageError::TooSmall { found, required }),
+            _ => Ok(()),
+        }
+    }
+
+    fn mount(
+        &mut self,
+        attached: &Attached,
+        fs: FilesystemType,
+        flags: &[MountFlag],
+    ) -> Result<(), StageError> {
+        if self.is_mounted(&attached.disk)? {
+            return Ok(());
+        }
+        self.prepare(attached, fs)?;
+        // From here on there may be data: the permission to format ends.
+        if self.record.unfinished().is_some() {
+            self.write_phase(Phase::Attaching)?;
+        }
+        self.volumes.host().mount(&MountRequest {
+            device: self.volumes.node(&attached.disk),
+            target: self.request.staging_target_path.clone(),
+            fs,
+            flags: flags.to_vec(),
+            access: mount_access(self.request.capability.mode),
+        })?;
+        self.done.mounted = true;
+        match self.is_mounted(&attached.disk)? {
+            true => Ok(()),
+            false => Err(StageError::NotMounted {
+                path: self.request.staging_target_path.clone(),
+            }),
+        }
+    }
+
+    /// Whether the volume is mounted; something else in its place is an error.
+    fn is_mounted(&self, disk: &Disk) -> Result<bool, StageError> {
+        let path = &self.request.staging_target_path;
+        let mounts = read_mounts(&self.volumes.config.root)?;
+        match mounts.find_mount_at(path) {
+            None => Ok(false),
+            Some(mount) if shows(mount, disk) && !is_shut_down(mount) => Ok(true),
+            Some(mount) => Err(StageError::Occupied {
+                path: path.clone(),
+                dev: mount.dev,
+                source_path: mount.source.clone(),
+            }),
+        }
+    }
+
+    /// Makes or checks the filesystem where the rule says so.
+    fn prepare(&mut self, attached: &Attached, fs: FilesystemType) -> Result<(), StageError> {
+        let device = self.volumes.node(&attached.disk);
+        let found = self.volumes.inspect(&device)?;
+        let memory = self.memory(&attached.namespace, fs);
+        let access = mount_access(self.request.capability.mode);
+        match next_step(&found, fs, memory, access)? {
+            Step::Mount => Ok(()),
+            Step::Check => Ok(self.volumes.host().check(&device, fs)?),
+            Step::Format(over) => self.format(attached, fs, over),
+        }
+    }
+
+    fn format(
+        &mut self,
+        attached: &Attached,
+        fs: FilesystemType,
+        over: FormatOver,
+    ) -> Result<(), StageError> {
+        let identity = VolumeIdentity::of(&attached.namespace);
+        self.write_phase(Phase::Formatting(Unfinished { identity, fs }))?;
+        self.volumes.host().format(&FormatRequest {
+            device: self.volumes.node(&attached.disk),
+            size_bytes: attached.namespace.size_bytes,
+            fs,
+            over,
+        })?;
+        Ok(())
+    }
+
+    /// What the record says about the filesystem of this very namespace.
+    fn memory(&self, namespace: &Namespace, fs: FilesystemType) -> Memory {
+        if self.record.staged().is_some() {
+            return Memory::Mounted;
+        }
+        let same = |unfinished: &Unfinished| {
+            unfinished.fs == fs
+                && unfinished.identity.size_bytes == namespace.size_bytes
+                && unfinished.identity.check(namespace).is_ok()
+        };
+        match self.record.unfinished() {
+            Some(unfinished) if same(unfinished) => Memory::Unfinished,
+            _ => Memory::Nothing,
+        }
+    }
+
+    fn write_phase(&mut self, phase: Phase) -> Result<(), StageError> {
+        self.record.phase = phase;
+        self.volumes.records.write(&self.record)?;
+        Ok(())
+    }
+
+    /// Takes back what this call did. Goes on past a failure; what then remains is in the record,
+    /// and unstaging the volume takes it away.
+    fn undo(self) {
+        let clean = [self.undo_mount(), self.undo_connects()];
+        if self.done.record && clean.iter().all(Result::is_ok) {
+            let closed = self.volumes.records.close(&self.request.volume_id);
+            self.tell("the record stays", closed.map_err(Into::into))
+                .ok();
+        }
+    }
+
+    fn undo_mount(&self) -> Result<(), Remains> {
+        if !self.done.mounted {
+            return Ok(());
+        }
+        let unmounted = self
+            .volumes
+            .host()
+            .unmount(&self.request.staging_target_path);
+        self.tell(
+            "the filesystem stays mounted",
+            unmounted.map_err(Into::into),
+        )
+    }
+
+    fn undo_connects(&self) -> Result<(), Remains> {
+        if self.done.created.is_empty() {
+            return Ok(());
+        }
+        let detached = self.volumes.detach(Leaving {
+            volume_id: &self.request.volume_id,
+            nqn: &self.request.source.nqn,
+            identity: None,
+            reach: Reach::Created(&self.done.created),
+        });
+        self.tell("controllers stay", detached.map_err(Into::into))
+    }
+
+    fn tell(&self, what: &'static str, result: Result<(), Box<dyn Error>>) -> Result<(), Remains> {
+        result.map_err(|error| {
+            let error: &(dyn Error + 'static) = &*error;
+            let volume_id = &self.request.volume_id;
+            tracing::warn!(%volume_id, what, error, "a failed stage could not be undone");
+            Remains
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! Why a volume was not staged.
+
+use std::path::PathBuf;
+
+use nvme_sysfs::{DevT, ScanError};
+use thiserror::Error;
+
+use crate::host::{CheckError, FormatError, MountError};
+use crate::volume::attach::AttachError;
+use crate::volume::filesystem::{InspectError, PrepareError};
+use crate::volume::identity::IdentityMismatch;
+use crate::volume::mounts::ReadMountsError;
+use crate::volume::record::RecordError;
+use crate::volume::volume_id::VolumeId;
+
+/// Why a volume was not staged.
+#[derive(Debug, Error)]
+pub enum StageError {
+    /// Another call for this volume runs.
+    #[error("another operation on this volume is still running")]
+    Busy,
+    /// It is staged in another way.
+    #[error("volume {volume_id} is staged already with {what}")]
+    Incompatible {
+        /// Which volume.
+        volume_id: VolumeId,
+        /// What is different.
+        what: &'static str,
+    },
+    /// Its record cannot be read or written.
+    #[error("cannot keep the record of the volume")]
+    Record(#[from] RecordError),
+    /// The NVMe devices cannot be read.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[source] ScanError),
+    /// Its namespace could not be had.
+    #[error("cannot attach the volume")]
+    Attach(#[from] AttachError),
+    /// Another namespace stands where the volume was.
+    #[error("the namespace is not the one that was staged here")]
+    Identity(#[from] IdentityMismatch),
+    /// The namespace is too small.
+    #[error("the namespace has {found} bytes, {required} are required")]
+    TooSmall {
+        /// What it has.
+        found: u64,
+        /// What was asked for.
+        required: u64,
+    },
+    /// The mounts cannot be read.
+    #[error("cannot tell what is mounted")]
+    Mounts(#[from] ReadMountsError),
+    /// Something else, or a dead mount of the volume, is mounted at the staging path.
+    #[error(
+        "{} is a mount of {} ({dev}) that is not this volume, or is dead",
+        path.display(),
+        source_path.display()
+    )]
+    Occupied {
+        /// The staging path.
+        path: PathBuf,
+        /// Device number of what is mounted.
+        dev: DevT,
+        /// What is mounted.
+        source_path: PathBuf,
+    },
+    /// It cannot be told what is on the device.
+    #[error("cannot look at the device of the volume")]
+    Inspect(#[from] InspectError),
+    /// What is on the device must not be touched, or cannot be used.
+    #[error("the device of the volume cannot be used")]
+    Prepare(#[from] PrepareError),
+    /// No filesystem could be made.
+    #[error("cannot make a filesystem")]
+    Format(#[from] FormatError),
+    /// The filesystem did not pass its check.
+    #[error("cannot check the filesystem")]
+    Check(#[from] CheckError),
+    /// It could not be mounted.
+    #[error("cannot mount the filesystem")]
+    Mount(#[from] MountError),
+    /// The kernel mounted it, and the mount table does not show it.
+    #[error("{} was mounted and the mount table does not show it", path.display())]
+    NotMounted {
+        /// The staging path.
+        path: PathBuf,
+    },
+}

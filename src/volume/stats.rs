@@ -1,0 +1,259 @@
+//! How full a volume is.
+//!
+//! Invariants: a filesystem is asked only while the tree says that its disk is reached and is the
+//! volume's; anything else answers with what was known last, because kubelet drops an answer without
+//! usage and the condition with it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{MutexGuard, PoisonError};
+
+use nvme_sysfs::{Namespace, ScanError, Tree};
+use rustix::io::Errno;
+use thiserror::Error;
+
+use super::capability::AccessType;
+use super::condition::HealthEntry;
+use super::current::{find_current, is_reached};
+use super::health::judge;
+use super::identity::Disk;
+use super::mounts::{ReadMountsError, is_shut_down, read_mounts, shows};
+use super::record::{RecordError, StageRecord, Staged};
+use super::volume_id::VolumeId;
+use super::volumes::Volumes;
+use crate::host::mountinfo::MountTable;
+
+/// Usage and condition of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes, and inodes of a filesystem.
+    pub usage: Vec<Usage>,
+    /// Whether all is well.
+    pub condition: Condition,
+}
+
+/// How much of something a volume has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Of what.
+    pub unit: Unit,
+    /// In all.
+    pub total: u64,
+    /// Of that in use.
+    pub used: u64,
+    /// Of that left to users without privileges.
+    pub available: u64,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Inodes.
+    Inodes,
+}
+
+/// `VolumeCondition` as CSI 1.12 had it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Whether something is wrong.
+    pub abnormal: bool,
+    /// What it is, or that all is well.
+    pub message: String,
+}
+
+/// Why there is no answer about a volume.
+#[derive(Debug, Error)]
+pub enum StatsError {
+    /// The volume is not on this node.
+    #[error("volume {volume_id} is not staged on this node")]
+    NotFound {
+        /// Which volume.
+        volume_id: VolumeId,
+    },
+    /// The volume is not at this path.
+    #[error("volume {volume_id} is not at {}", path.display())]
+    NotThere {
+        /// Which volume.
+        volume_id: VolumeId,
+        /// The path that was asked about.
+        path: PathBuf,
+    },
+    /// The records cannot be read.
+    #[error("cannot read what is staged here")]
+    Record(#[from] RecordError),
+    /// The NVMe devices cannot be read.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
+    /// The mounts cannot be read.
+    #[error("cannot tell what is mounted")]
+    Mounts(#[from] ReadMountsError),
+    /// The filesystem did not answer.
+    #[error("statvfs({path:?})")]
+    Statvfs {
+        /// Where it is mounted.
+        path: PathBuf,
+        /// What the kernel answered.
+        source: Errno,
+    },
+}
+
+/// What can be asked how full the volume is.
+#[derive(Debug, Clone, Copy)]
+enum Healthy<'a> {
+    /// A mounted filesystem.
+    Filesystem(&'a Path),
+    /// A disk.
+    Block(&'a Namespace),
+}
+
+impl Volumes {
+    /// How full a volume is, and whether all is well with it.
+    ///
+    /// # Errors
+    /// [`StatsError`].
+    pub fn stats(&self, volume_id: &VolumeId, volume_path: &Path) -> Result<Stats, StatsError> {
+        let record = self.records.read(volume_id)?;
+        let tree = self.config.trees.scan()?;
+        let mounts = read_mounts(&self.config.root)?;
+        let not_there = || StatsError::NotThere {
+            volume_id: volume_id.clone(),
+            path: volume_path.to_owned(),
+        };
+        let staged = record
+            .as_ref()
+            .and_then(|record| Some((record, record.staged()?)));
+        let Some((record, staged)) = staged else {
+            return measure_unknown(volume_id, &tree, &mounts, volume_path);
+        };
+        if !is_place(record, volume_path) {
+            return Err(not_there());
+        }
+        let usage = match find_healthy(record, staged, &tree, &mounts, volume_path) {
+            Some(healthy) => self.remember(volume_id, measure(healthy)?),
+            None => self.recall(volume_id, staged),
+        };
+        Ok(Stats {
+            usage,
+            condition: condition(&judge(record, &tree, &mounts)),
+        })
+    }
+
+    fn remember(&self, volume_id: &VolumeId, usage: Vec<Usage>) -> Vec<Usage> {
+        self.last_usage().insert(volume_id.clone(), usage.clone());
+        usage
+    }
+
+    fn recall(&self, volume_id: &VolumeId, staged: &Staged) -> Vec<Usage> {
+        let known = self.last_usage().get(volume_id).cloned();
+        known.unwrap_or_else(|| vec![size_only(staged.identity.size_bytes)])
+    }
+
+    /// Forgets what a volume answered.
+    pub(super) fn forget_usage(&self, volume_id: &VolumeId) {
+        self.last_usage().remove(volume_id);
+    }
+
+    fn last_usage(&self) -> MutexGuard<'_, HashMap<VolumeId, Vec<Usage>>> {
+        // Each entry is whole whatever happened to the thread that held the lock.
+        let last_usage = self.last_usage.lock();
+        last_usage.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the volume is staged or published at this path.
+fn is_place(record: &StageRecord, path: &Path) -> bool {
+    record.staging_target_path == path || record.find_publication(path).is_some()
+}
+
+fn find_healthy<'a>(
+    record: &StageRecord,
+    staged: &Staged,
+    tree: &'a Tree,
+    mounts: &MountTable,
+    path: &'a Path,
+) -> Option<Healthy<'a>> {
+    let nqn = &record.source.nqn;
+    let disk = find_current(tree, nqn, &staged.identity).found()?;
+    if !is_reached(tree, nqn, disk) {
+        return None;
+    }
+    match record.capability.access {
+        AccessType::Block => Some(Healthy::Block(disk)),
+        AccessType::Filesystem { .. } => {
+            let mount = mounts.find_mount_at(path)?;
+            let is_ours = Disk::of(disk).is_some_and(|disk| shows(mount, &disk));
+            (is_ours && !is_shut_down(mount)).then_some(Healthy::Filesystem(path))
+        }
+    }
+}
+
+/// A volume whose record is lost, for example with the state directory: what is mounted there tells
+/// whether it is one, and which disk it is.
+fn measure_unknown(
+    volume_id: &VolumeId,
+    tree: &Tree,
+    mounts: &MountTable,
+    path: &Path,
+) -> Result<Stats, StatsError> {
+    let mount = mounts.find_mount_at(path);
+    let disk = mount.and_then(|mount| tree.find_namespace_by_dev(mount.dev));
+    let reached = |disk: &&Namespace| tree.subsystems.iter().any(|s| s.is_reachable(disk));
+    match disk.filter(reached) {
+        Some(_) => Ok(Stats {
+            usage: measure(Healthy::Filesystem(path))?,
+            condition: condition(&[]),
+        }),
+        None => Err(StatsError::NotFound {
+            volume_id: volume_id.clone(),
+        }),
+    }
+}
+
+fn measure(healthy: Healthy<'_>) -> Result<Vec<Usage>, StatsError> {
+    let path = match healthy {
+        Healthy::Block(disk) => return Ok(vec![size_only(disk.size_bytes)]),
+        Healthy::Filesystem(path) => path,
+    };
+    let stat = rustix::fs::statvfs(path).map_err(|source| StatsError::Statvfs {
+        path: path.to_owned(),
+        source,
+    })?;
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    Ok(vec![
+        Usage {
+            unit: Unit::Bytes,
+            total: bytes(stat.f_blocks),
+            used: bytes(stat.f_blocks.saturating_sub(stat.f_bfree)),
+            available: bytes(stat.f_bavail),
+        },
+        Usage {
+            unit: Unit::Inodes,
+            total: stat.f_files,
+            used: stat.f_files.saturating_sub(stat.f_ffree),
+            available: stat.f_favail,
+        },
+    ])
+}
+
+/// All that is known of a raw block device, or of a volume that cannot be asked.
+fn size_only(size_bytes: u64) -> Usage {
+    Usage {
+        unit: Unit::Bytes,
+        total: size_bytes,
+        used: 0,
+        available: 0,
+    }
+}
+
+fn condition(entries: &[HealthEntry]) -> Condition {
+    let messages: Vec<&str> = entries.iter().map(|entry| entry.message.as_str()).collect();
+    let abnormal = !messages.is_empty();
+    let message = if abnormal {
+        messages.join("; ")
+    } else {
+        "the volume is healthy".to_owned()
+    };
+    Condition { abnormal, message }
+}

@@ -1,0 +1,106 @@
+//! Taking the mounts of a volume away from one place.
+//!
+//! Invariants: only what shows the volume, or an NVMe disk that is gone, is unmounted; it is a
+//! success only when the mount table shows nothing there any more; the mount itself is never looked
+//! at, it may be dead.
+
+use std::path::{Path, PathBuf};
+
+use nvme_sysfs::{DevT, Namespace, ScanError, Tree};
+use thiserror::Error;
+
+use super::identity::VolumeIdentity;
+use super::mounts::{ReadMountsError, find_shown, read_mounts, shows_nvme};
+use super::volumes::Volumes;
+use crate::host::UnmountError;
+use crate::host::mountinfo::Mount;
+
+/// Why something is still mounted.
+#[derive(Debug, Error)]
+pub enum UnmountVolumeError {
+    /// The mounts cannot be read.
+    #[error("cannot tell what is mounted")]
+    Mounts(#[from] ReadMountsError),
+    /// The NVMe devices cannot be read.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
+    /// What is mounted there is not the volume.
+    #[error("{} is a mount of {} ({dev}), which is not this volume", path.display(), source_path.display())]
+    Foreign {
+        /// The place.
+        path: PathBuf,
+        /// Device number of what is mounted.
+        dev: DevT,
+        /// What is mounted.
+        source_path: PathBuf,
+    },
+    /// The kernel did not unmount it.
+    #[error("cannot unmount {}", path.display())]
+    Unmount {
+        /// The place.
+        path: PathBuf,
+        /// Why.
+        source: UnmountError,
+    },
+    /// The kernel unmounted it, and the mount table still shows it.
+    #[error("{} was unmounted and the mount table still shows it", path.display())]
+    StillMounted {
+        /// The place.
+        path: PathBuf,
+    },
+}
+
+impl Volumes {
+    /// Unmounts every mount of the volume that is stacked at `path`; none is a success.
+    pub(super) fn unmount_volume(
+        &self,
+        path: &Path,
+        identity: Option<&VolumeIdentity>,
+    ) -> Result<(), UnmountVolumeError> {
+        let mut mounted = self.count_mounts(path, identity)?;
+        while mounted > 0 {
+            match self.host().unmount(path) {
+                // Somebody else was faster.
+                Ok(()) | Err(UnmountError::NotMounted { .. }) => {}
+                Err(source) => {
+                    let path = path.to_owned();
+                    return Err(UnmountVolumeError::Unmount { path, source });
+                }
+            }
+            let left = self.count_mounts(path, identity)?;
+            if left >= mounted {
+                let path = path.to_owned();
+                return Err(UnmountVolumeError::StillMounted { path });
+            }
+            mounted = left;
+        }
+        Ok(())
+    }
+
+    /// How many mounts are stacked at `path`, the topmost of which may be unmounted.
+    fn count_mounts(
+        &self,
+        path: &Path,
+        identity: Option<&VolumeIdentity>,
+    ) -> Result<usize, UnmountVolumeError> {
+        let mounts = read_mounts(&self.config.root)?;
+        let Some(topmost) = mounts.find_mount_at(path) else {
+            return Ok(0);
+        };
+        if !is_ours(topmost, &*self.config.trees.scan()?, identity) {
+            return Err(UnmountVolumeError::Foreign {
+                path: path.to_owned(),
+                dev: topmost.dev,
+                source_path: topmost.source.clone(),
+            });
+        }
+        Ok(mounts.mounts_at(path).count())
+    }
+}
+
+/// A disk that is alive must be the volume's as far as the volume is known; one that is gone can be
+/// nobody else's: kubelet gave the place to this volume alone.
+fn is_ours(mount: &Mount, tree: &Tree, identity: Option<&VolumeIdentity>) -> bool {
+    let is_volume = |disk: &Namespace| identity.is_none_or(|identity| identity.names(disk));
+    shows_nvme(mount) && find_shown(mount, tree).is_none_or(is_volume)
+}

@@ -1,0 +1,66 @@
+//! NodeUnpublishVolume: away from a pod.
+//!
+//! Needs neither a record nor a live device, and may come before or after anything else. Invariant:
+//! what is removed is an empty directory or file, and only after the mount table shows that nothing
+//! is mounted there any more.
+
+use std::path::Path;
+
+use thiserror::Error;
+
+use super::identity::VolumeIdentity;
+use super::record::RecordError;
+use super::request::UnpublishRequest;
+use super::unmount::UnmountVolumeError;
+use super::volumes::Volumes;
+use crate::host::MountPointError;
+
+/// Why a pod still has a volume.
+#[derive(Debug, Error)]
+pub enum UnpublishError {
+    /// Another call for this volume runs.
+    #[error("another operation on this volume is still running")]
+    Busy,
+    /// Its record cannot be read or written.
+    #[error("cannot keep the record of the volume")]
+    Record(#[from] RecordError),
+    /// It is still mounted there.
+    #[error("cannot unmount the target")]
+    Unmount(#[from] UnmountVolumeError),
+    /// The place itself is still there.
+    #[error("cannot remove the target")]
+    MountPoint(#[from] MountPointError),
+}
+
+impl Volumes {
+    /// Takes a volume from a pod. One that is not published there is a success.
+    ///
+    /// # Errors
+    /// [`UnpublishError`].
+    pub fn unpublish(&self, request: &UnpublishRequest) -> Result<(), UnpublishError> {
+        let id = &request.volume_id;
+        let target = &request.target_path;
+        let _volume = self.locks.try_lock(id).ok_or(UnpublishError::Busy)?;
+        let record = self.records.read(id)?;
+        let staged = record.as_ref().and_then(|record| record.staged());
+        self.unmount_target(target, staged.map(|staged| &staged.identity))?;
+        if let Some(mut record) = record.filter(|record| record.find_publication(target).is_some())
+        {
+            record
+                .publications
+                .retain(|publication| publication.target_path != *target);
+            self.records.write(&record)?;
+        }
+        Ok(())
+    }
+
+    /// Unmounts the volume from a target and removes the target.
+    pub(super) fn unmount_target(
+        &self,
+        target: &Path,
+        identity: Option<&VolumeIdentity>,
+    ) -> Result<(), UnpublishError> {
+        self.unmount_volume(target, identity)?;
+        Ok(self.host().remove_mount_point(target)?)
+    }
+}

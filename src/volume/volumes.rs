@@ -1,0 +1,114 @@
+//! All volumes of this node, and what their operations share.
+//!
+//! Invariant: an operation that changes a volume holds the lock of that volume from its first look
+//! to its last effect, also when nobody waits for its answer any more.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nvme_fabrics::HostIdentity;
+use nvme_sysfs::Nqn;
+use thiserror::Error;
+
+use super::boot::{BootIdError, read_boot_id};
+use super::locks::Locks;
+use super::record::{RecordError, Records};
+use super::stats::Usage;
+use super::volume_id::VolumeId;
+use crate::host::Host;
+use crate::watch::Trees;
+
+/// What [`Volumes`] works on and with.
+#[derive(Debug)]
+pub struct VolumesConfig {
+    /// Where sys, proc and dev are found.
+    pub root: PathBuf,
+    /// Where the records are kept; it must survive a restart of the program.
+    pub state_dir: PathBuf,
+    /// Through whom the machine is changed.
+    pub host: Arc<dyn Host>,
+    /// Snapshots of the NVMe devices below `root`.
+    pub trees: Trees,
+    /// Who this host is to a target.
+    pub identity: HostIdentity,
+    /// How long things may take.
+    pub timing: Timing,
+}
+
+/// How long an operation waits for the kernel and the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Until the namespace is there once a controller is connected.
+    pub namespace: Duration,
+    /// Until the namespace has the wanted size once the controllers were told to look.
+    pub size: Duration,
+    /// After how long a controller that shows no namespace is told to look again.
+    pub rescan: Duration,
+}
+
+impl Default for Timing {
+    /// kubelet gives a call two minutes: the waits leave time for dialling and for a filesystem. A
+    /// namespace follows its controller within a second unless the kernel has missed it.
+    fn default() -> Timing {
+        Timing {
+            namespace: Duration::from_secs(45),
+            size: Duration::from_secs(45),
+            rescan: Duration::from_secs(3),
+        }
+    }
+}
+
+/// The volumes of this node.
+#[derive(Debug)]
+pub struct Volumes {
+    pub(super) config: VolumesConfig,
+    pub(super) records: Records,
+    pub(super) locks: Locks<VolumeId>,
+    /// Held around connect and disconnect, so that nobody counts on a controller that goes.
+    pub(super) subsystems: Locks<Nqn>,
+    /// What each volume answered when it was last healthy.
+    pub(super) last_usage: Mutex<HashMap<VolumeId, Vec<Usage>>>,
+}
+
+/// Why there are no volumes to work on.
+#[derive(Debug, Error)]
+pub enum OpenVolumesError {
+    /// It cannot be told which boot this is.
+    #[error(transparent)]
+    Boot(#[from] BootIdError),
+    /// The records cannot be listed.
+    #[error("cannot read the stage records")]
+    Records(#[from] RecordError),
+}
+
+impl Volumes {
+    /// Opens the volumes of this node. Records of another boot are dropped, but for what still
+    /// counts of them.
+    ///
+    /// # Errors
+    /// [`OpenVolumesError`].
+    pub fn new(config: VolumesConfig) -> Result<Volumes, OpenVolumesError> {
+        let records = Records::at(&config.state_dir, read_boot_id(&config.root)?);
+        records.drop_earlier_boots()?;
+        Ok(Volumes {
+            config,
+            records,
+            locks: Locks::default(),
+            subsystems: Locks::default(),
+            last_usage: Mutex::default(),
+        })
+    }
+
+    /// Who this host is to a target.
+    #[must_use]
+    pub fn identity(&self) -> &HostIdentity {
+        &self.config.identity
+    }
+
+    /// Through whom the machine is changed.
+    pub(super) fn host(&self) -> &dyn Host {
+        self.config.host.as_ref()
+    }
+}

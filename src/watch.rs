@@ -1,0 +1,204 @@
+//! The tree of NVMe devices, kept current by one thread.
+//!
+//! [`Trees::watch`] scans sysfs after each uevent of a disk or controller, and every second all the
+//! same: a path that goes down emits no uevent. Whoever waits for a change waits here instead of
+//! scanning on his own, so that sixty-four volumes that come up together cost one scan per change.
+//!
+//! Invariant: the scan of a snapshot that was waited for began after that of the one it was compared
+//! with; a scan that fails changes nothing and is logged.
+
+mod events;
+
+use std::ops::Deref;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nvme_sysfs::{ScanError, Sysfs, Tree};
+
+use events::Events;
+pub use events::Seen;
+
+/// Longest time between two scans.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Hands out snapshots of the tree. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Trees {
+    shared: Arc<Shared>,
+}
+
+/// The tree at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    tree: Arc<Tree>,
+    /// How many scans of the watch had begun before this one.
+    number: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sysfs: Sysfs,
+    published: Mutex<Published>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Published {
+    tree: Arc<Tree>,
+    /// Number of the scan that gave the tree, counted from 1.
+    number: u64,
+    /// How many scans have begun.
+    begun: u64,
+    closed: bool,
+}
+
+impl Deref for Snapshot {
+    type Target = Tree;
+
+    fn deref(&self) -> &Tree {
+        &self.tree
+    }
+}
+
+impl Trees {
+    /// Snapshots of this sysfs. Nothing is published before [`Trees::watch`] runs.
+    #[must_use]
+    pub fn of(sysfs: Sysfs) -> Trees {
+        Trees {
+            shared: Arc::new(Shared {
+                sysfs,
+                published: Mutex::default(),
+                changed: Condvar::new(),
+            }),
+        }
+    }
+
+    /// Scans now, in the caller's thread: what the caller has just done is in it.
+    ///
+    /// # Errors
+    /// [`ScanError`].
+    pub fn scan(&self) -> Result<Snapshot, ScanError> {
+        // Read first: a change after this moment is published under a higher number.
+        let number = self.lock().begun;
+        let tree = Arc::new(self.shared.sysfs.scan()?);
+        Ok(Snapshot { tree, number })
+    }
+
+    /// Waits for a tree that is newer than `seen`; `None` when the deadline has passed.
+    #[must_use]
+    pub fn wait_newer(&self, seen: &Snapshot, deadline: Instant) -> Option<Snapshot> {
+        let mut published = self.lock();
+        while published.number <= seen.number {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            let waited = self.shared.changed.wait_timeout(published, left);
+            (published, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        Some(Snapshot {
+            tree: Arc::clone(&published.tree),
+            number: published.number,
+        })
+    }
+
+    /// Scans and publishes until [`Trees::close`], telling `seen` of each event. Needs a thread of
+    /// its own.
+    pub fn watch(&self, mut seen: impl FnMut(Seen)) {
+        let mut events = Events::open();
+        while !self.lock().closed {
+            self.publish();
+            events.wait(Instant::now() + PERIOD, &mut seen);
+        }
+    }
+
+    /// Ends the watch, within a second.
+    pub fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    fn publish(&self) {
+        let number = self.begin();
+        match self.shared.sysfs.scan() {
+            Ok(tree) => {
+                let mut published = self.lock();
+                published.tree = Arc::new(tree);
+                published.number = number;
+                self.shared.changed.notify_all();
+            }
+            Err(error) => {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(error, "cannot read the NVMe devices");
+            }
+        }
+    }
+
+    fn begin(&self) -> u64 {
+        let mut published = self.lock();
+        published.begun += 1;
+        published.begun
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Published> {
+        // No code that can panic runs under the lock.
+        let published = self.shared.published.lock();
+        published.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::thread;
+
+    use super::*;
+
+    fn empty_machine() -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a directory");
+        fs::create_dir_all(root.path().join("sys/class/nvme-subsystem")).expect("directories");
+        root
+    }
+
+    fn add_subsystem(root: &Path) {
+        let directory = root.join("sys/class/nvme-subsystem/nvme-subsys0");
+        fs::create_dir_all(&directory).expect("a directory");
+        fs::write(directory.join("subsysnqn"), "nqn.2026-01.org.example:a\n").expect("a file");
+    }
+
+    #[test]
+    fn without_a_watch_a_wait_ends_at_its_deadline() {
+        let root = empty_machine();
+        let trees = Trees::of(Sysfs::at(root.path()));
+        let seen = trees.scan().expect("a tree");
+        let deadline = Instant::now() + Duration::from_millis(10);
+        assert!(trees.wait_newer(&seen, deadline).is_none());
+        assert!(Instant::now() >= deadline);
+    }
+
+    #[test]
+    fn a_change_is_published_to_whoever_waits() {
+        let root = empty_machine();
+        let trees = Trees::of(Sysfs::at(root.path()));
+        let watching = trees.clone();
+        let watch = thread::spawn(move || watching.watch(|_| {}));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut seen = trees.scan().expect("a tree");
+        assert!(seen.subsystems.is_empty());
+        add_subsystem(root.path());
+        while seen.subsystems.is_empty() {
+            seen = trees.wait_newer(&seen, deadline).expect("in time");
+        }
+        trees.close();
+        watch.join().expect("the watch ends");
+    }
+
+    #[test]
+    fn a_scan_that_fails_publishes_nothing() {
+        let root = empty_machine();
+        let trees = Trees::of(Sysfs::at(root.path().join("nowhere")));
+        trees.publish();
+        assert_eq!(trees.lock().number, 0);
+        assert!(trees.scan().is_err());
+    }
+}
