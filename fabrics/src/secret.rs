@@ -111,8 +111,10 @@ impl Secret {
         })
     }
 
-    /// The text as the kernel wants it. For the option string only.
-    pub(crate) fn expose(&self) -> &str {
+    /// The text as the kernel wants it: for the option string, and for a file that only root can
+    /// read.
+    #[must_use]
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }

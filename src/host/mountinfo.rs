@@ -22,13 +22,29 @@ pub struct Mount {
     /// `st_dev` of the files on it. btrfs and other filesystems that span devices show an anonymous
     /// one here, with major number 0.
     pub dev: DevT,
+    /// Which part of the filesystem is mounted, `/` for the whole. For a device node it is the name
+    /// of the node, with `//deleted` behind it when the device is gone.
+    pub root: PathBuf,
     /// Where it is mounted, as seen by the process whose table this is.
     pub mount_point: PathBuf,
+    /// Options of this mount alone, separated by commas.
+    pub options: String,
     /// Filesystem type, for example `ext4`.
     pub filesystem: String,
     /// What was mounted: for a disk filesystem the path of its device node, as `mount(2)` was given
     /// it.
     pub source: PathBuf,
+    /// Options of the filesystem, which all its mounts share, separated by commas.
+    pub super_options: String,
+}
+
+impl Mount {
+    /// Whether the word stands among the options of the mount or of its filesystem.
+    #[must_use]
+    pub fn has_option(&self, word: &str) -> bool {
+        let words = |options: &str| options.split(',').any(|option| option == word);
+        words(&self.options) || words(&self.super_options)
+    }
 }
 
 /// All mounts of one mount namespace, oldest first.
@@ -79,6 +95,13 @@ impl MountTable {
         self.mounts.iter()
     }
 
+    /// Every mount at `path`, oldest first.
+    pub fn mounts_at(&self, path: &Path) -> impl Iterator<Item = &Mount> {
+        self.mounts
+            .iter()
+            .filter(move |mount| mount.mount_point == path)
+    }
+
     /// What is seen at `path`: a later mount covers an earlier one at the same place.
     pub fn find_mount_at(&self, path: &Path) -> Option<&Mount> {
         self.mounts
@@ -99,20 +122,28 @@ fn parse_line(line: usize, text: &[u8]) -> Result<Mount, ParseMountinfoError> {
     next("mount id")?;
     next("parent id")?;
     let dev = parse_dev(line, next("device number")?)?;
-    next("root")?;
+    let root = unescape_path(next("root")?);
     let mount_point = unescape_path(next("mount point")?);
-    next("options")?;
+    let options = text_of(next("options")?);
     // Any number of optional fields stands before the separator (proc_pid_mountinfo(5), fields 7
     // and 8).
     while next("separator")? != b"-" {}
-    let filesystem = String::from_utf8_lossy(next("filesystem type")?).into_owned();
+    let filesystem = text_of(next("filesystem type")?);
     let source = unescape_path(next("source")?);
+    let super_options = text_of(next("super options")?);
     Ok(Mount {
         dev,
+        root,
         mount_point,
+        options,
         filesystem,
         source,
+        super_options,
     })
+}
+
+fn text_of(field: &[u8]) -> String {
+    String::from_utf8_lossy(field).into_owned()
 }
 
 fn parse_dev(line: usize, value: &[u8]) -> Result<DevT, ParseMountinfoError> {
@@ -186,9 +217,12 @@ mod tests {
                 major: 259,
                 minor: 3,
             },
+            root: "/".into(),
             mount_point: "/mnt/a".into(),
+            options: "rw,noatime".into(),
             filesystem: "ext4".into(),
             source: "/dev/nvme0n1".into(),
+            super_options: "rw".into(),
         };
         assert_eq!(mount, expected);
     }

@@ -78,6 +78,16 @@ pub enum UsageError {
     },
 }
 
+/// How far a look for uses goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Only at what the kernel tells of others: safe for a disk that may be dead.
+    Visible,
+    /// Where nothing is visible, the disk is opened exclusively, which finds hidden owners and may
+    /// block while no path to it is usable.
+    Exclusive,
+}
+
 /// Looks for every use of the disk called `name` and of its partitions.
 ///
 /// The exclusive open comes last, and only when nothing else was found: it is the one step that
@@ -85,7 +95,7 @@ pub enum UsageError {
 ///
 /// # Errors
 /// [`UsageError`], when a whole class of uses cannot be looked at.
-pub fn read_usage(root: &Path, name: &str) -> Result<Usage, UsageError> {
+pub fn read_usage(root: &Path, name: &str, look: Look) -> Result<Usage, UsageError> {
     let devices = block::read_disk(root, name).map_err(|source| UsageError::Disk {
         name: name.to_owned(),
         source,
@@ -102,7 +112,7 @@ pub fn read_usage(root: &Path, name: &str) -> Result<Usage, UsageError> {
     };
     found.uses.extend(find_swap(&devices, &read_swaps(root)?));
     found.read_processes(root)?;
-    if found.uses.is_empty() {
+    if found.uses.is_empty() && look == Look::Exclusive {
         found.try_exclusive_open(root);
     }
     Ok(Usage {
@@ -254,7 +264,7 @@ mod tests {
     }
 
     fn uses(root: &Path) -> Vec<String> {
-        let usage = read_usage(root, "nvme0n1").expect("readable");
+        let usage = read_usage(root, "nvme0n1", Look::Exclusive).expect("readable");
         usage.uses.iter().map(ToString::to_string).collect()
     }
 
@@ -306,7 +316,7 @@ mod tests {
     fn what_could_not_be_looked_at_is_said() {
         let root = machine();
         fs::remove_file(root.path().join("proc/self/ns/pid")).expect("link");
-        let usage = read_usage(root.path(), "nvme0n1").expect("readable");
+        let usage = read_usage(root.path(), "nvme0n1", Look::Exclusive).expect("readable");
         assert_eq!(usage.uses, []);
         let gaps: Vec<_> = usage.gaps.iter().map(ToString::to_string).collect();
         assert_eq!(gaps[0], "processes outside this PID namespace");
@@ -337,7 +347,7 @@ mod tests {
     fn a_mount_table_that_makes_no_sense_is_an_error_and_not_no_use() {
         let root = machine();
         write(&root.path().join("proc/1/mountinfo"), "garbage\n");
-        let error = read_usage(root.path(), "nvme0n1").expect_err("garbage");
+        let error = read_usage(root.path(), "nvme0n1", Look::Exclusive).expect_err("garbage");
         assert_eq!(
             error.to_string(),
             "cannot understand the mounts of systemd (pid 1)"
@@ -346,7 +356,8 @@ mod tests {
 
     #[test]
     fn a_disk_that_is_not_there_is_not_called_unused() {
-        let error = read_usage(machine().path(), "nvme9n1").expect_err("no such disk");
+        let error =
+            read_usage(machine().path(), "nvme9n1", Look::Exclusive).expect_err("no such disk");
         assert_eq!(error.to_string(), "there is no disk nvme9n1");
     }
 
@@ -354,7 +365,7 @@ mod tests {
     fn without_a_list_of_processes_nothing_can_be_said() {
         let root = machine();
         fs::rename(root.path().join("proc"), root.path().join("other")).expect("rename");
-        let error = read_usage(root.path(), "nvme0n1").expect_err("no /proc");
+        let error = read_usage(root.path(), "nvme0n1", Look::Exclusive).expect_err("no /proc");
         assert!(matches!(error, UsageError::Processes { .. }), "{error}");
     }
 }
