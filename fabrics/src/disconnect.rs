@@ -278,10 +278,10 @@ mod tests {
     #[test]
     fn it_returns_when_the_controller_is_gone() {
         let root = host("trixie-one-path");
-        Fabrics::at(root.path())
-            .registry()
-            .claim(NVME0)
-            .expect("an entry");
+        let held = HeldController::open(root.path(), NVME0).expect("readable");
+        let registry = Fabrics::at(root.path()).registry();
+        let claimed = registry.claim(NVME0, &held.expect("nvme0"));
+        claimed.expect("an entry");
         let order = attribute(&root, "nvme0", "delete_controller");
         fs::remove_file(&order).expect("a file");
         mkfifo(&order, Mode::S_IRWXU).expect("a pipe");

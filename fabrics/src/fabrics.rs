@@ -164,7 +164,7 @@ impl Fabrics {
             nqn: created.nqn.clone(),
         })?;
         // A volume that works is worth more than its entry in a registry.
-        if let Err(error) = self.registry().claim_held(controller, &created.held) {
+        if let Err(error) = self.registry().claim(controller, &created.held) {
             let error: &(dyn Error + 'static) = &error;
             tracing::warn!(%controller, error, "cannot record the owner of a controller");
         }

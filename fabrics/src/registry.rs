@@ -14,10 +14,12 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use nvme_sysfs::Instance;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use crate::bounded::read_text;
 use crate::held::HeldController;
-use crate::replace::{Existing, write_file};
+use crate::replace::{Existing, temporary_name, write_file};
 
 /// The name under which this crate owns controllers.
 pub const OWNER: &str = "nvmeof-csi";
@@ -34,12 +36,6 @@ pub struct Registry {
 /// Why the registry could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// The controller does not exist.
-    #[error("{controller} does not exist, so nobody can own it")]
-    NoController {
-        /// Which.
-        controller: Instance,
-    },
     /// A file could not be read, written or removed.
     #[error("cannot access {}", path.display())]
     Io {
@@ -66,14 +62,12 @@ impl Registry {
         let Some(inode) = self.inode(controller)? else {
             return Ok(None);
         };
+        let entry = self.entry(controller);
         // An entry without an inode was written by somebody else, who keeps it current.
-        let stale = self
-            .attribute(controller, "inode")?
-            .is_some_and(|recorded| recorded != inode);
-        if stale {
+        if attribute(&entry, "inode")?.is_some_and(|recorded| recorded != inode) {
             return Ok(None);
         }
-        self.attribute(controller, "owner")
+        attribute(&entry, "owner")
     }
 
     /// Whether this crate connected this very controller.
@@ -84,32 +78,24 @@ impl Registry {
         Ok(self.owner(controller)?.as_deref() == Some(OWNER))
     }
 
-    /// Records that this crate owns a controller, replacing whatever a dead one left.
-    ///
-    /// # Errors
-    /// The controller does not exist, or the entry cannot be written.
-    pub fn claim(&self, controller: Instance) -> Result<(), RegistryError> {
-        match self.inode(controller)? {
-            Some(inode) => self.write(controller, &inode),
-            None => Err(RegistryError::NoController { controller }),
-        }
-    }
-
     /// Records that this crate owns the held controller, whatever its number names by now.
-    pub(crate) fn claim_held(
+    pub(crate) fn claim(
         &self,
         controller: Instance,
         held: &HeldController,
     ) -> Result<(), RegistryError> {
         let inode = held.inode();
         let inode = inode.map_err(|source| failed(held.path(), source))?;
-        self.write(controller, &inode.to_string())
+        let path = self.entry(controller);
+        let new = temporary_name(&path).map_err(|source| failed(&path, source))?;
+        let placed = self.write(&new, inode).and_then(|()| place(&new, &path));
+        // What stood there before, or what could not be placed.
+        let removed = remove_dir(&new);
+        placed.and(removed)
     }
 
-    fn write(&self, controller: Instance, inode: &str) -> Result<(), RegistryError> {
-        let new = self.dir().join(format!(".{controller}.{OWNER}.tmp"));
-        self.remove_dir(&new)?;
-        fs::create_dir_all(&new).map_err(|source| failed(&new, source))?;
+    fn write(&self, new: &Path, inode: u64) -> Result<(), RegistryError> {
+        fs::create_dir_all(new).map_err(|source| failed(new, source))?;
         let seqnum = self.root.join("sys/kernel/uevent_seqnum");
         let attributes = [
             ("owner", Some(format!("{OWNER}\n"))),
@@ -124,10 +110,7 @@ impl Registry {
                     .map_err(|source| failed(&path, source))?;
             }
         }
-        // A rename replaces an empty directory only.
-        self.remove(controller)?;
-        let path = self.entry(controller);
-        fs::rename(&new, &path).map_err(|source| failed(&path, source))
+        Ok(())
     }
 
     /// Removes the entry of `nvmeN` unless it belongs to a controller that exists.
@@ -135,35 +118,46 @@ impl Registry {
     /// # Errors
     /// The entry cannot be read or removed.
     pub fn remove_dead(&self, controller: Instance) -> Result<(), RegistryError> {
-        match (
-            self.inode(controller)?,
-            self.attribute(controller, "inode")?,
-        ) {
-            (Some(current), Some(recorded)) if current != recorded => self.remove(controller),
-            // Somebody else's entry, who may have written it for the controller that exists.
-            (Some(_), _) => Ok(()),
-            (None, _) => self.remove(controller),
+        if self.is_dead(controller, &self.entry(controller))? {
+            self.take_dead(controller)?;
         }
+        Ok(())
     }
 
-    fn remove(&self, controller: Instance) -> Result<(), RegistryError> {
+    /// Takes the entry away, and puts it back if it is another one than that which was looked at.
+    fn take_dead(&self, controller: Instance) -> Result<(), RegistryError> {
         let path = self.entry(controller);
-        let trash = self.dir().join(format!(".{controller}.{OWNER}.trash"));
-        self.remove_dir(&trash)?;
-        // Nobody sees half an entry: it leaves its name before it is emptied.
-        match fs::rename(&path, &trash) {
-            Ok(()) => self.remove_dir(&trash),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(failed(&path, source)),
+        let taken = temporary_name(&path).map_err(|source| failed(&path, source))?;
+        match fs::rename(&path, &taken) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(failed(&path, source)),
         }
+        let dead = self.is_dead(controller, &taken);
+        if !matches!(dead, Ok(true)) {
+            match renameat_with(CWD, &taken, CWD, &path, RenameFlags::NOREPLACE) {
+                // A newer entry has taken its place: this one is of no use any more.
+                Err(Errno::EXIST) => {}
+                back => return dead.and(back.map_err(|errno| failed(&path, errno.into()))),
+            }
+        }
+        remove_dir(&taken)
     }
 
-    fn dir(&self) -> PathBuf {
-        self.root.join("run/nvme/registry")
+    /// Whether an entry of `nvmeN` at `path` belongs to no controller that exists.
+    fn is_dead(&self, controller: Instance, path: &Path) -> Result<bool, RegistryError> {
+        let recorded = attribute(path, "inode")?;
+        Ok(match (self.inode(controller)?, recorded) {
+            (Some(current), Some(recorded)) => current != recorded,
+            // Somebody else's entry, who may have written it for the controller that exists.
+            (Some(_), None) => false,
+            (None, _) => true,
+        })
     }
 
     fn entry(&self, controller: Instance) -> PathBuf {
-        self.dir().join(controller.to_string())
+        let registry = self.root.join("run/nvme/registry");
+        registry.join(controller.to_string())
     }
 
     /// Number of the controller's directory as text, `None` when there is no such controller.
@@ -179,30 +173,44 @@ impl Registry {
             .map(|inode| inode.map(|inode| inode.to_string()))
             .map_err(|source| failed(&path, source))
     }
+}
 
-    /// One attribute without its line break; an empty one counts as none, as for libnvme.
-    fn attribute(&self, controller: Instance, name: &str) -> Result<Option<String>, RegistryError> {
-        let path = self.entry(controller).join(name);
-        match read_text(&path, MAX_ATTRIBUTE) {
-            Ok(text) => Ok(Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(failed(&path, source)),
+/// Puts `new` under its final name; an entry that stands there changes places with it.
+fn place(new: &Path, path: &Path) -> Result<(), RegistryError> {
+    use RenameFlags as Flags;
+    let mut placed = Ok(());
+    // The entry may come or go between two attempts, for the number has just changed hands.
+    for flags in [Flags::NOREPLACE, Flags::EXCHANGE, Flags::NOREPLACE] {
+        placed = renameat_with(CWD, new, CWD, path, flags);
+        if !matches!(placed, Err(Errno::EXIST | Errno::NOENT)) {
+            break;
         }
     }
+    placed.map_err(|errno| failed(path, errno.into()))
+}
 
-    /// Removes a flat directory of files; anything else in it is an error.
-    fn remove_dir(&self, dir: &Path) -> Result<(), RegistryError> {
-        let entries = match fs::read_dir(dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(failed(dir, source)),
-        };
-        for entry in entries {
-            let path = entry.map_err(|source| failed(dir, source))?.path();
-            fs::remove_file(&path).map_err(|source| failed(&path, source))?;
-        }
-        fs::remove_dir(dir).map_err(|source| failed(dir, source))
+/// One attribute of an entry without its line break; an empty one counts as none, as for libnvme.
+fn attribute(entry: &Path, name: &str) -> Result<Option<String>, RegistryError> {
+    let path = entry.join(name);
+    match read_text(&path, MAX_ATTRIBUTE) {
+        Ok(text) => Ok(Some(text.trim_end().to_owned()).filter(|text| !text.is_empty())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed(&path, source)),
     }
+}
+
+/// Removes a flat directory of files, if it is there; anything else in it is an error.
+fn remove_dir(dir: &Path) -> Result<(), RegistryError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(failed(dir, source)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|source| failed(dir, source))?.path();
+        fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+    }
+    fs::remove_dir(dir).map_err(|source| failed(dir, source))
 }
 
 fn failed(path: &Path, source: io::Error) -> RegistryError {
@@ -212,12 +220,14 @@ fn failed(path: &Path, source: io::Error) -> RegistryError {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
 
     const NVME3: Instance = Instance(3);
 
     /// A root with the controller nvme3.
-    fn root() -> tempfile::TempDir {
+    fn root() -> TempDir {
         let root = tempfile::tempdir().expect("a temporary directory");
         let kernel = root.path().join("sys/kernel");
         fs::create_dir_all(&kernel).expect("a directory");
@@ -234,29 +244,45 @@ mod tests {
         root.join("run/nvme/registry/nvme3").join(attribute)
     }
 
+    /// Claims nvme3 for this crate.
+    fn claim(root: &TempDir) {
+        let held = HeldController::open(root.path(), NVME3).expect("readable");
+        let held = held.expect("nvme3");
+        let registry = Registry::at(root.path());
+        registry.claim(NVME3, &held).expect("writable");
+    }
+
+    /// The names in the registry's directory.
+    fn entries(root: &TempDir) -> Vec<String> {
+        let names = fs::read_dir(root.path().join("run/nvme/registry")).expect("a directory");
+        let names = names.map(|entry| entry.expect("an entry").file_name());
+        names
+            .map(|name| name.into_string().expect("a name"))
+            .collect()
+    }
+
     #[test]
     fn a_claim_is_written_as_libnvme_reads_it() {
         let root = root();
         let registry = Registry::at(root.path());
         assert_eq!(registry.owner(NVME3).expect("readable"), None);
-        registry.claim(NVME3).expect("writable");
+        claim(&root);
         let read = |name| fs::read_to_string(entry(root.path(), name)).expect("an attribute");
         assert_eq!(read("owner"), "nvmeof-csi\n");
         assert_eq!(read("seqnum"), "4711\n");
         assert!(registry.is_ours(NVME3).expect("readable"));
-        let names = fs::read_dir(root.path().join("run/nvme/registry")).expect("a directory");
-        assert_eq!(names.count(), 1, "nothing temporary is left");
+        assert_eq!(entries(&root), ["nvme3"], "nothing temporary is left");
     }
 
     #[test]
     fn the_entry_of_a_dead_controller_does_not_mislead() {
         let root = root();
         let registry = Registry::at(root.path());
-        registry.claim(NVME3).expect("writable");
+        claim(&root);
         // The kernel never gives an inode twice; a plain file system may, so it is changed here.
         fs::write(entry(root.path(), "inode"), "1\n").expect("a file");
         assert_eq!(registry.owner(NVME3).expect("readable"), None);
-        registry.claim(NVME3).expect("writable");
+        claim(&root);
         assert!(registry.is_ours(NVME3).expect("readable"));
     }
 
@@ -271,32 +297,43 @@ mod tests {
             Some("stas")
         );
         assert!(!registry.is_ours(NVME3).expect("readable"));
-        registry.claim(NVME3).expect("writable");
+        claim(&root);
         assert!(registry.is_ours(NVME3).expect("readable"));
     }
 
     #[test]
-    fn a_controller_that_does_not_exist_has_no_owner_and_cannot_be_claimed() {
+    fn a_controller_that_does_not_exist_has_no_owner() {
         let root = root();
         let registry = Registry::at(root.path());
         assert_eq!(registry.owner(Instance(9)).expect("readable"), None);
-        let error = registry.claim(Instance(9)).expect_err("no controller");
-        assert!(
-            error.to_string().starts_with("nvme9 does not exist"),
-            "{error}"
-        );
     }
 
     #[test]
     fn only_the_entry_of_a_dead_controller_is_removed() {
         let root = root();
         let registry = Registry::at(root.path());
-        registry.claim(NVME3).expect("writable");
+        claim(&root);
         registry.remove_dead(NVME3).expect("nothing to remove");
         assert!(registry.is_ours(NVME3).expect("readable"));
         fs::remove_dir(root.path().join("sys/class/nvme/nvme3")).expect("a directory");
         registry.remove_dead(NVME3).expect("removable");
         registry.remove_dead(NVME3).expect("nothing to remove");
-        assert!(!root.path().join("run/nvme/registry/nvme3").exists());
+        assert_eq!(entries(&root), [""; 0]);
+    }
+
+    #[test]
+    fn an_entry_that_changed_hands_after_it_was_looked_at_stays() {
+        let root = root();
+        let registry = Registry::at(root.path());
+        // What the second look sees: the number is given away, its new owner has written the entry.
+        claim(&root);
+        registry.take_dead(NVME3).expect("put back");
+        assert!(registry.is_ours(NVME3).expect("readable"));
+        fs::remove_file(entry(root.path(), "inode")).expect("a file");
+        fs::write(entry(root.path(), "owner"), "stas\n").expect("a file");
+        registry.take_dead(NVME3).expect("put back");
+        let owner = registry.owner(NVME3).expect("readable");
+        assert_eq!(owner.as_deref(), Some("stas"));
+        assert_eq!(entries(&root), ["nvme3"]);
     }
 }

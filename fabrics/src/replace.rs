@@ -45,7 +45,7 @@ fn write_temporary(path: &Path, text: &str) -> io::Result<()> {
 
 /// A hidden name beside `path` that no other writer has. Process numbers would not do: threads
 /// share one, and processes in different PID namespaces may have the same.
-fn temporary_name(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn temporary_name(path: &Path) -> io::Result<PathBuf> {
     let mut random = [0; 8];
     getrandom(&mut random, GetRandomFlags::empty())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
