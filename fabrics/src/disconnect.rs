@@ -5,20 +5,24 @@
 //! until the kernel has flushed and shut the controller down, tens of seconds if the target is
 //! gone: a caller with a deadline of its own gives it a thread.
 
+mod error;
+mod leaving;
+
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nvme_sysfs::{Instance, Nqn, Transport, TransportAddress, UeventSocket, UeventSocketError};
+use nvme_sysfs::{Instance, Nqn, UeventSocket};
 use rustix::io::Errno;
 
-use crate::exclusions::{Candidate, ExclusionsError};
 use crate::fabrics::Fabrics;
 use crate::held::{HeldController, Subsystem};
+pub use error::DisconnectError;
+pub use leaving::Leaving;
 
-/// Longest wait for a uevent before looking again: not every network namespace gets uevents.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Longest wait for a uevent before looking again: not every network namespace gets uevents, and a
+/// wish to stop comes without one.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How a disconnect ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,69 +31,6 @@ pub enum Disconnected {
     Deleted,
     /// There was no such controller.
     AlreadyGone,
-}
-
-/// Why a controller was not disconnected.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DisconnectError {
-    /// A PCIe controller: this crate never touches one.
-    #[error("{controller} is a PCIe controller and is never disconnected")]
-    Pcie {
-        /// Which.
-        controller: Instance,
-    },
-    /// The administrator wants it left alone.
-    #[error("{controller} is excluded by {entry:?} in {}", path.display())]
-    Excluded {
-        /// Which.
-        controller: Instance,
-        /// The matching entry.
-        entry: String,
-        /// Its file.
-        path: PathBuf,
-    },
-    /// The number belongs to another subsystem now.
-    #[error("{controller} belongs to {found}, not to {expected}")]
-    OtherSubsystem {
-        /// Which.
-        controller: Instance,
-        /// What it belongs to, as the kernel prints it.
-        found: String,
-        /// What it was expected to belong to.
-        expected: Nqn,
-    },
-    /// It does not say which subsystem it belongs to and did not come to within the deadline:
-    /// its first connect never succeeded, and the kernel deletes only what was live once.
-    #[error(
-        "{controller} was never live, which the kernel refuses to delete; it goes when its connect ends"
-    )]
-    NeverLive {
-        /// Which.
-        controller: Instance,
-    },
-    /// It still exists at the deadline.
-    #[error("{controller} is still there after {waited:?}")]
-    StillThere {
-        /// Which.
-        controller: Instance,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// The exclusions could not be read.
-    #[error("cannot tell whether the controller is excluded")]
-    Exclusions(#[from] ExclusionsError),
-    /// Removals cannot be waited for.
-    #[error("cannot wait for the removal of a controller")]
-    Uevents(#[from] UeventSocketError),
-    /// An attribute could not be read or written.
-    #[error("cannot access {}", path.display())]
-    Attribute {
-        /// The attribute or directory.
-        path: PathBuf,
-        /// What the kernel answered.
-        source: io::Error,
-    },
 }
 
 /// Which controller may be deleted through a held directory.
@@ -128,67 +69,28 @@ impl Fabrics {
         expected_nqn: &Nqn,
         deadline: Duration,
     ) -> Result<Disconnected, DisconnectError> {
-        let held = HeldController::open(self.root(), controller).map_err(|source| {
-            let path = self.root().join("sys/class/nvme");
-            DisconnectError::Attribute { path, source }
-        })?;
-        let outcome = match held {
-            Some(held) => {
-                self.check_refusals(controller, &held)?;
-                delete(
-                    &held,
-                    controller,
-                    Expected::Subsystem(expected_nqn),
-                    deadline,
-                )?
-            }
-            None => Disconnected::AlreadyGone,
-        };
+        if let Some(leaving) = self.hold(controller)? {
+            return leaving.disconnect(expected_nqn, deadline, &|| false);
+        }
+        self.forget_owner(controller);
+        Ok(Disconnected::AlreadyGone)
+    }
+
+    fn forget_owner(&self, controller: Instance) {
         if let Err(error) = self.registry().remove_dead(controller) {
             let error: &(dyn Error + 'static) = &error;
             tracing::warn!(%controller, error, "cannot remove the owner of a dead controller");
         }
-        Ok(outcome)
-    }
-
-    /// Refuses controllers that are never disconnected.
-    fn check_refusals(
-        &self,
-        controller: Instance,
-        held: &HeldController,
-    ) -> Result<(), DisconnectError> {
-        let read = |attribute| held.read(attribute).map_err(|source| failed(held, source));
-        let transport = Transport::from(read("transport")?.unwrap_or_default().trim());
-        if transport == Transport::Pcie {
-            return Err(DisconnectError::Pcie { controller });
-        }
-        let address = TransportAddress::parse_attribute(&read("address")?.unwrap_or_default());
-        let (nqn, hostnqn) = (read("subsysnqn")?, read("hostnqn")?);
-        let hostid = read("hostid")?.and_then(|text| text.trim().parse().ok());
-        let candidate = Candidate {
-            transport: &transport,
-            address: &address,
-            nqn: nqn.as_deref().map(str::trim),
-            hostnqn: hostnqn.as_deref().map(str::trim),
-            hostid: hostid.as_ref(),
-        };
-        match self.exclusions()?.find(&candidate) {
-            Some(entry) => Err(DisconnectError::Excluded {
-                controller,
-                entry: entry.text.clone(),
-                path: entry.path.clone(),
-            }),
-            None => Ok(()),
-        }
     }
 }
 
-/// Deletes the held controller and waits until it is gone.
+/// Deletes the held controller and waits until it is gone, or `stop` says that it is enough.
 pub(crate) fn delete(
     held: &HeldController,
     controller: Instance,
     expected: Expected<'_>,
     deadline: Duration,
+    stop: &dyn Fn() -> bool,
 ) -> Result<Disconnected, DisconnectError> {
     let started = Instant::now();
     let until = started + deadline;
@@ -196,7 +98,7 @@ pub(crate) fn delete(
     let uevents = UeventSocket::open()?;
     let mut last = Attempt::TooEarly;
     loop {
-        if last == Attempt::TooEarly {
+        if last == Attempt::TooEarly && !stop() {
             last = attempt(held, controller, expected)?;
         }
         if last == Attempt::Gone {
@@ -206,6 +108,12 @@ pub(crate) fn delete(
             return Ok(match last {
                 Attempt::Accepted => Disconnected::Deleted,
                 _ => Disconnected::AlreadyGone,
+            });
+        }
+        if stop() {
+            return Err(match last {
+                Attempt::TooEarly => DisconnectError::InterruptedBefore { controller },
+                _ => DisconnectError::InterruptedMeanwhile { controller },
             });
         }
         if Instant::now() >= until {
@@ -278,10 +186,10 @@ mod tests {
     #[test]
     fn it_returns_when_the_controller_is_gone() {
         let root = host("trixie-one-path");
-        let held = HeldController::open(root.path(), NVME0).expect("readable");
-        let registry = Fabrics::at(root.path()).registry();
-        let claimed = registry.claim(NVME0, &held.expect("nvme0"));
-        claimed.expect("an entry");
+        Fabrics::at(root.path())
+            .registry()
+            .claim(NVME0)
+            .expect("an entry");
         let order = attribute(&root, "nvme0", "delete_controller");
         fs::remove_file(&order).expect("a file");
         mkfifo(&order, Mode::S_IRWXU).expect("a pipe");
@@ -365,6 +273,31 @@ mod tests {
         assert!(
             matches!(error, DisconnectError::NeverLive { .. }),
             "{error:?}"
+        );
+    }
+
+    #[test]
+    fn a_wait_that_is_stopped_says_whether_the_kernel_has_the_order() {
+        let root = host("trixie-one-path");
+        let order = attribute(&root, "nvme0", "delete_controller");
+        let fabrics = Fabrics::at(root.path());
+        let held = fabrics.hold(NVME0).expect("readable").expect("nvme0");
+        let stopped = |stop: &dyn Fn() -> bool| {
+            let deadline = Duration::from_secs(3600);
+            held.disconnect(&volume(), deadline, stop)
+                .expect_err("stopped")
+        };
+        let before = stopped(&|| true);
+        assert!(
+            matches!(before, DisconnectError::InterruptedBefore { .. }),
+            "{before:?}"
+        );
+        assert_eq!(fs::read_to_string(&order).expect("a file"), "");
+        let ordered = || fs::read_to_string(&order).expect("a file") == "1";
+        let meanwhile = stopped(&ordered);
+        assert!(
+            matches!(meanwhile, DisconnectError::InterruptedMeanwhile { .. }),
+            "{meanwhile:?}"
         );
     }
 

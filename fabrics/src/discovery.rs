@@ -132,7 +132,13 @@ impl Fabrics {
         let created = self.create(options)?;
         let log = self.read_log_of(&created);
         // Whatever came of the reading, the controller goes; the reading's error is told first.
-        let deleted = delete(&created.held, created.controller, Expected::Held, removal);
+        let deleted = delete(
+            &created.held,
+            created.controller,
+            Expected::Held,
+            removal,
+            &|| false,
+        );
         let log = log?;
         deleted?;
         Ok(log)

@@ -78,7 +78,7 @@ mod tune;
 
 pub use cause::{Cause, Digest, Switch};
 pub use device::{OpenDeviceError, connect};
-pub use disconnect::{DisconnectError, Disconnected};
+pub use disconnect::{DisconnectError, Disconnected, Leaving};
 pub use discovery::{
     AddressFamily, ControllerId, DiscoverError, Discovery, DiscoveryEntry, DiscoveryHeader,
     EntryFlags, HeaderError, MalformedEntry, ReadLogError, ReferralFailure, SecureChannel, Subtype,
