@@ -19,14 +19,14 @@ fn container() -> Yaml {
 }
 
 /// The container's arguments as they are written.
-fn arguments() -> Vec<String> {
+pub(crate) fn arguments() -> Vec<String> {
     let container = container();
     let arguments = list(&container["args"]).iter();
     arguments.map(|word| string(word).to_owned()).collect()
 }
 
 /// The value of an argument.
-fn argument(option: &str) -> String {
+pub(crate) fn argument(option: &str) -> String {
     let prefix = format!("{option}=");
     let value = arguments()
         .into_iter()

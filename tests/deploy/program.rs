@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
 
+use crate::daemonset::{argument, arguments};
 use crate::files::text;
 
 #[test]
@@ -23,6 +24,40 @@ fn the_modules_that_doctor_asks_for_are_loaded_at_boot() {
         .map(|rest| rest.split_once('`').expect("its end").0)
         .collect();
     assert_eq!(shipped, asked, "{findings}");
+}
+
+#[test]
+fn node_accepts_the_arguments() {
+    let mut words = arguments();
+    // The help comes only when everything before it was understood.
+    words.push("--help".to_owned());
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let help = help(&words);
+    for option in words.iter().filter_map(|word| word.split('=').next()) {
+        assert!(help.contains(option), "{option} is not in {help}");
+    }
+}
+
+#[test]
+fn the_arguments_that_the_manifests_repeat_are_the_defaults() {
+    let help = help(&["node", "--help"]);
+    for option in ["--driver-name", "--kubelet-dir", "--admin-address"] {
+        assert_eq!(argument(option), default(&help, option), "{option}");
+    }
+}
+
+/// The default that a help text shows for an option.
+fn default<'a>(help: &'a str, option: &str) -> &'a str {
+    let of_option = help.split_once(&format!("{option} <"));
+    let after = of_option.expect("the option is in the help").1;
+    let default = after.split_once("[default: ").expect("a default").1;
+    default.split_once(']').expect("its end").0
+}
+
+fn help(words: &[&str]) -> String {
+    let output = run(words);
+    assert!(output.status.success(), "{words:?}: {output:#?}");
+    String::from_utf8(output.stdout).expect("text")
 }
 
 fn run(words: &[&str]) -> Output {
