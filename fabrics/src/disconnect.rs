@@ -8,7 +8,6 @@
 mod error;
 mod leaving;
 
-use std::error::Error;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -77,10 +76,7 @@ impl Fabrics {
     }
 
     fn forget_owner(&self, controller: Instance) {
-        if let Err(error) = self.registry().remove_dead(controller) {
-            let error: &(dyn Error + 'static) = &error;
-            tracing::warn!(%controller, error, "cannot remove the owner of a dead controller");
-        }
+        self.forget(controller);
     }
 }
 
@@ -186,10 +182,10 @@ mod tests {
     #[test]
     fn it_returns_when_the_controller_is_gone() {
         let root = host("trixie-one-path");
-        Fabrics::at(root.path())
-            .registry()
-            .claim(NVME0)
-            .expect("an entry");
+        let held = HeldController::open(root.path(), NVME0).expect("readable");
+        let registry = Fabrics::at(root.path()).registry();
+        let claimed = registry.claim(NVME0, &held.expect("nvme0"));
+        claimed.expect("an entry");
         let order = attribute(&root, "nvme0", "delete_controller");
         fs::remove_file(&order).expect("a file");
         mkfifo(&order, Mode::S_IRWXU).expect("a pipe");
