@@ -18,11 +18,11 @@ use thiserror::Error;
 use super::Command;
 use super::exit::{Exit, Failure, chain};
 use super::interrupt::{self, Ended, InterruptError, Stop};
-use super::number::parse_timeout;
 use super::output::{Format, Output, Report, write_json};
 use crate::config::Config;
 use crate::host::last_path::find_disks_losing_last_path;
-use crate::host::usage::{Gap, UsageError, Use, read_usage};
+use crate::host::usage::{Gap, Look, UsageError, Use, read_usage};
+use crate::number::parse_timeout;
 
 /// Arguments of `disconnect`.
 #[derive(Debug, clap::Args)]
@@ -381,7 +381,7 @@ fn refuse_in_use(
     let mut unseen = None;
     for disk in find_disks_losing_last_path(tree, leaving) {
         let disk = disk.name.clone();
-        let usage = match read_usage(&config.root, &disk) {
+        let usage = match read_usage(&config.root, &disk, Look::Exclusive) {
             Ok(usage) => usage,
             Err(source) => return Err(DisconnectFailure::Unknown { disk, source }),
         };

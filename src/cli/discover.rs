@@ -22,10 +22,10 @@ use super::connect::arguments::{AddressArguments, HostArguments, parse_transport
 use super::connect::{self, ConnectFailure, Connection};
 use super::exit::{Exit, Failure, chain};
 use super::interrupt::{self, Ended, InterruptError, Stop};
-use super::number::parse_timeout;
 use super::output::{Format, Output, Report, write_json};
 use super::request::{Request, RequestError};
 use crate::config::Config;
+use crate::number::parse_timeout;
 
 /// Arguments of `discover`.
 #[derive(Debug, clap::Args)]

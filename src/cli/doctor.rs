@@ -7,73 +7,26 @@ mod controllers;
 mod identity;
 mod kernel;
 mod machine;
-mod modules;
 
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::path::Path;
 
 use nvme_sysfs::Sysfs;
-use serde::Serialize;
 
 use super::Command;
 use super::exit::{Exit, Failure, chain};
 use super::output::{Format, Output, Report, write_json};
 use crate::config::Config;
+use crate::host::requirements;
+
+pub(crate) use crate::host::requirements::{Check, Status};
 
 /// Arguments of `doctor`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     output: Output,
-}
-
-/// How a check came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Status {
-    /// Nothing to do.
-    Ok,
-    /// Works, but can surprise.
-    Warn,
-    /// Something will not work.
-    Fail,
-    /// It could not be looked at.
-    Unknown,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Check {
-    name: &'static str,
-    status: Status,
-    finding: String,
-    what_to_do: Option<String>,
-}
-
-impl Check {
-    fn ok(name: &'static str, finding: impl Into<String>) -> Check {
-        Check {
-            name,
-            status: Status::Ok,
-            finding: finding.into(),
-            what_to_do: None,
-        }
-    }
-
-    fn bad(
-        name: &'static str,
-        status: Status,
-        finding: impl Into<String>,
-        what_to_do: impl Into<String>,
-    ) -> Check {
-        Check {
-            name,
-            status,
-            finding: finding.into(),
-            what_to_do: Some(what_to_do.into()),
-        }
-    }
 }
 
 /// All checks, in the order in which they were made.
@@ -105,7 +58,7 @@ impl Command for Arguments {
 }
 
 fn examine(root: &Path) -> Vec<Check> {
-    let mut checks = modules::check(root);
+    let mut checks = requirements::check(root);
     checks.push(kernel::check_options(root));
     checks.push(kernel::check_log(root));
     match Sysfs::at(root).scan() {
@@ -121,7 +74,6 @@ fn examine(root: &Path) -> Vec<Check> {
             "mount sysfs, or name the directory that has it with --root",
         )),
     }
-    checks.push(machine::check_network_namespace(root));
     checks.push(machine::check_autoconnect(root));
     checks.push(machine::check_exclusions(root));
     checks
@@ -131,7 +83,7 @@ impl Report for Examination {
     fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
         match format {
             Format::Json => write_json(&self.0, out),
-            Format::Human => self.0.iter().try_for_each(|check| check.write(out)),
+            Format::Human => self.0.iter().try_for_each(|check| write_check(check, out)),
         }
     }
 
@@ -144,18 +96,16 @@ impl Report for Examination {
     }
 }
 
-impl Check {
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let status = match self.status {
-            Status::Ok => "ok",
-            Status::Warn => "warn",
-            Status::Fail => "FAIL",
-            Status::Unknown => "unknown",
-        };
-        writeln!(out, "{status:<8}{}: {}", self.name, self.finding)?;
-        match &self.what_to_do {
-            Some(what) => writeln!(out, "        what to do: {what}"),
-            None => Ok(()),
-        }
+fn write_check(check: &Check, out: &mut dyn Write) -> io::Result<()> {
+    let status = match check.status {
+        Status::Ok => "ok",
+        Status::Warn => "warn",
+        Status::Fail => "FAIL",
+        Status::Unknown => "unknown",
+    };
+    writeln!(out, "{status:<8}{}: {}", check.name, check.finding)?;
+    match &check.what_to_do {
+        Some(what) => writeln!(out, "        what to do: {what}"),
+        None => Ok(()),
     }
 }

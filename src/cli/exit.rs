@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use crate::config::LogFormat;
 
+pub(crate) use crate::causes::chain;
+
 /// What the exit code of the program says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -69,35 +71,4 @@ pub(crate) fn report(failure: &dyn Failure, format: LogFormat) {
 /// would panic, and the exit code is what a script needs.
 pub(crate) fn tell(line: fmt::Arguments<'_>) {
     let _nobody_reads = writeln!(io::stderr(), "{line}");
-}
-
-/// The error and its causes, joined by colons.
-pub(crate) fn chain<E: Error + ?Sized>(error: &E) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use thiserror::Error;
-
-    use super::*;
-
-    #[derive(Debug, Error)]
-    #[error("cannot read the tree")]
-    struct Outer(#[source] io::Error);
-
-    #[test]
-    fn a_chain_names_each_cause_once() {
-        let error = Outer(io::Error::other("the disk is on fire"));
-        assert_eq!(chain(&error), "cannot read the tree: the disk is on fire");
-    }
 }

@@ -11,9 +11,9 @@ use thiserror::Error;
 use super::Command;
 use super::device::{Device, DeviceError};
 use super::exit::{Exit, Failure};
-use super::number::{NumberError, parse_u32};
 use super::output::{Format, Output, Report, write_json};
 use crate::config::Config;
+use crate::number::{NumberError, parse_u32};
 use nvme_sysfs::Nsid;
 
 /// Arguments of `resolve`.

@@ -12,12 +12,12 @@ use nvme_sysfs::{ControllerLoss, FastIoFail, Nqn, Transport, Uuid};
 use thiserror::Error;
 
 use super::{ConnectFailure, Options, Wait};
-use crate::cli::number::{
-    NumberError, parse_seconds, parse_seconds_or_minus_one, parse_timeout, parse_u8, parse_u32,
-};
 use crate::cli::output::Output;
 use crate::cli::request::Request;
 use crate::cli::resolve::Which;
+use crate::number::{
+    NumberError, parse_seconds, parse_seconds_or_minus_one, parse_timeout, parse_u8, parse_u32,
+};
 
 /// Arguments of `connect`.
 #[derive(Debug, clap::Args)]

@@ -1,4 +1,4 @@
-//! What else on this machine has a say: network namespaces, udev, the administrator's exclusions.
+//! What else on this machine has a say: udev, the administrator's exclusions.
 
 use std::fs;
 use std::io;
@@ -8,35 +8,6 @@ use nvme_fabrics::Fabrics;
 
 use super::{Check, Status};
 use crate::cli::exit::chain;
-
-/// Whether connections are opened in the network namespace of the host.
-///
-/// The kernel opens the first connection in the namespace of whoever writes the option string, and
-/// reconnects from the host's.
-pub(super) fn check_network_namespace(root: &Path) -> Check {
-    const NAME: &str = "network namespace";
-    let read = |process: &str| fs::read_link(root.join("proc").join(process).join("ns/net"));
-    match (read("self"), read("1")) {
-        (Ok(own), Ok(init)) if own == init => Check::ok(NAME, "the same as that of process 1"),
-        (Ok(own), Ok(init)) => Check::bad(
-            NAME,
-            Status::Fail,
-            format!(
-                "{} here, {} in process 1: the kernel connects from \
-                 here first and reconnects from the host",
-                own.display(),
-                init.display()
-            ),
-            "run in the host's network namespace (hostNetwork: true for a pod)",
-        ),
-        (Err(error), _) | (_, Err(error)) => Check::bad(
-            NAME,
-            Status::Unknown,
-            format!("cannot be compared with that of process 1: {error}"),
-            "run as root with the host's /proc (hostPID: true for a pod)",
-        ),
-    }
-}
 
 /// nvme-cli's udev rule; each directory hides files of the same name in the later ones (udev(7)).
 const RULE: &str = "70-nvmf-autoconnect.rules";
@@ -124,46 +95,9 @@ mod tests {
 
     fn machine() -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("temporary directory");
-        for process in ["self", "1"] {
-            fs::create_dir_all(root.path().join("proc").join(process).join("ns"))
-                .expect("directory");
-        }
         fs::create_dir_all(root.path().join("etc/udev/rules.d")).expect("directory");
         fs::create_dir_all(root.path().join("lib/udev/rules.d")).expect("directory");
         root
-    }
-
-    fn namespaces(root: &Path, own: &str, init: &str) {
-        symlink(own, root.join("proc/self/ns/net")).expect("link");
-        symlink(init, root.join("proc/1/ns/net")).expect("link");
-    }
-
-    #[test]
-    fn the_hosts_network_namespace_is_good() {
-        let root = machine();
-        namespaces(root.path(), "net:[1]", "net:[1]");
-        assert_eq!(check_network_namespace(root.path()).status, Status::Ok);
-    }
-
-    #[test]
-    fn another_network_namespace_is_a_failure_that_names_both() {
-        let root = machine();
-        namespaces(root.path(), "net:[2]", "net:[1]");
-        let check = check_network_namespace(root.path());
-        assert_eq!(check.status, Status::Fail);
-        assert!(
-            check.finding.contains("net:[2] here, net:[1] in process 1"),
-            "{}",
-            check.finding
-        );
-    }
-
-    #[test]
-    fn an_unreadable_network_namespace_is_unknown() {
-        assert_eq!(
-            check_network_namespace(machine().path()).status,
-            Status::Unknown
-        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Numbers on the command line: plain decimal, or refused.
+//! Numbers that people write, on the command line and in a StorageClass: plain decimal, or refused.
 //!
 //! The kernel reads option numbers with base 0, so that `010` means eight and `0x10` sixteen
 //! (lib/parser.c): whoever types one of those means something else than the next reader. Ranges are

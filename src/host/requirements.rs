@@ -1,0 +1,98 @@
+//! What this machine must offer before volumes can be attached to it: kernel modules, the device
+//! that connects, and for a program in a container, two of the host's namespaces.
+//!
+//! Nothing is loaded or changed here: every finding that is not good says what to do. A check that
+//! cannot be made is unknown, neither good nor bad.
+
+mod modules;
+mod namespaces;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Nothing to do.
+    Ok,
+    /// Works, but can surprise.
+    Warn,
+    /// Something will not work.
+    Fail,
+    /// It could not be looked at.
+    Unknown,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it came out.
+    pub status: Status,
+    /// What was seen.
+    pub finding: String,
+    /// What to do about it; absent if nothing is.
+    pub what_to_do: Option<String>,
+}
+
+impl Check {
+    /// Nothing to do.
+    pub(crate) fn ok(name: &'static str, finding: impl Into<String>) -> Check {
+        Check {
+            name,
+            status: Status::Ok,
+            finding: finding.into(),
+            what_to_do: None,
+        }
+    }
+
+    /// Something to do.
+    pub(crate) fn bad(
+        name: &'static str,
+        status: Status,
+        finding: impl Into<String>,
+        what_to_do: impl Into<String>,
+    ) -> Check {
+        Check {
+            name,
+            status,
+            finding: finding.into(),
+            what_to_do: Some(what_to_do.into()),
+        }
+    }
+}
+
+/// Looks at all of it.
+#[must_use]
+pub fn check(root: &Path) -> Vec<Check> {
+    let mut checks = modules::check(root);
+    checks.push(check_device(root));
+    checks.push(namespaces::check_network(root));
+    checks.push(namespaces::check_processes(root));
+    checks
+}
+
+/// The device through which everything is connected. Only looked at, not opened: a read waits for
+/// whatever connect is under way (`nvmf_dev_mutex` in fabrics.c).
+fn check_device(root: &Path) -> Check {
+    const NAME: &str = "device";
+    let path = root.join("dev/nvme-fabrics");
+    match path.try_exists() {
+        Ok(true) => Check::ok(NAME, format!("{} is there", path.display())),
+        Ok(false) => Check::bad(
+            NAME,
+            Status::Fail,
+            format!("{} is missing: nothing can be connected", path.display()),
+            "load the module nvme-fabrics; in a container, mount the host's /dev",
+        ),
+        Err(error) => Check::bad(
+            NAME,
+            Status::Unknown,
+            format!("{} cannot be looked at: {error}", path.display()),
+            "run as root",
+        ),
+    }
+}
