@@ -12,7 +12,7 @@ pub mod doctor;
 pub mod exit;
 mod interrupt;
 pub mod list_subsys;
-mod number;
+pub mod node;
 pub mod output;
 mod request;
 pub mod resolve;
@@ -58,6 +58,7 @@ pub fn run(command_line: CommandLine) -> Exit {
         Verb::ListSubsys(arguments) => execute(&config, arguments),
         Verb::Resolve(arguments) => execute(&config, arguments),
         Verb::Doctor(arguments) => execute(&config, arguments),
+        Verb::Node(arguments) => execute(&config, arguments),
     }
 }
 

@@ -25,7 +25,18 @@
 //! | [`cli`] | the verbs, their output and exit codes |
 //! | [`host`] | this machine: mounts, block devices, who uses a disk |
 
+mod causes;
 pub mod cli;
 pub mod config;
+pub mod csi;
 pub mod host;
+mod number;
+pub mod report;
+pub mod serve;
 pub mod volume;
+pub mod watch;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

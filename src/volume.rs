@@ -36,16 +36,19 @@ mod volume_id;
 mod volumes;
 
 pub use attach::AttachError;
+pub(crate) use attach::connect_options;
 pub use condition::{
     HealthEntry, HealthError, HealthReason, HealthStatus, StorageHealthEntry, StorageStatus,
 };
 pub use detach::DetachError;
 pub use expand::ExpandError;
+pub use filesystem::{InspectError, PrepareError};
 pub use mounts::ReadMountsError;
 pub use publish::PublishError;
 pub use record::RecordError;
 pub use stage::StageError;
 pub use stats::{Condition, Stats, StatsError, Unit, Usage};
+pub use unmount::UnmountVolumeError;
 pub use unpublish::UnpublishError;
 pub use unstage::UnstageError;
 pub use volumes::{OpenVolumesError, Timing, Volumes, VolumesConfig};

@@ -19,7 +19,7 @@ use super::request::Secrets;
 use super::source::Source;
 use super::volumes::Volumes;
 use crate::host::DeviceNode;
-use options::connect_options;
+pub(crate) use options::connect_options;
 
 /// A volume's namespace on this node.
 #[derive(Debug, Clone)]

@@ -19,7 +19,7 @@ const RECONNECT_DELAY: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// One set of options for each address, or the one set of a transport without addresses.
-pub(super) fn connect_options(
+pub(crate) fn connect_options(
     source: &Source,
     secrets: &Secrets,
     identity: &HostIdentity,

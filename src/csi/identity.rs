@@ -1,0 +1,73 @@
+//! The service Identity: the driver's name, what it offers besides Node, and whether it is ready.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::call::{Calls, Operation};
+use super::driver_name::DriverName;
+use super::proto;
+use super::proto::plugin_capability::volume_expansion::Type as Expansion;
+use super::proto::plugin_capability::{Type, VolumeExpansion};
+use super::proto::{
+    GetPluginCapabilitiesRequest, GetPluginCapabilitiesResponse, GetPluginInfoRequest,
+    GetPluginInfoResponse, PluginCapability, ProbeRequest, ProbeResponse,
+};
+use crate::report::readiness::Readiness;
+
+/// Answers for one driver name.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    name: DriverName,
+    readiness: Arc<Readiness>,
+    calls: Calls,
+}
+
+impl Identity {
+    /// Under this name.
+    #[must_use]
+    pub fn new(name: DriverName, readiness: Arc<Readiness>, calls: Calls) -> Identity {
+        Identity {
+            name,
+            readiness,
+            calls,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl proto::identity_server::Identity for Identity {
+    async fn get_plugin_info(
+        &self,
+        _: Request<GetPluginInfoRequest>,
+    ) -> Result<Response<GetPluginInfoResponse>, Status> {
+        let call = self.calls.begin(Operation::GetPluginInfo, "");
+        call.end(Ok(GetPluginInfoResponse {
+            name: self.name.to_string(),
+            vendor_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..GetPluginInfoResponse::default()
+        }))
+    }
+
+    async fn get_plugin_capabilities(
+        &self,
+        _: Request<GetPluginCapabilitiesRequest>,
+    ) -> Result<Response<GetPluginCapabilitiesResponse>, Status> {
+        let call = self.calls.begin(Operation::GetPluginCapabilities, "");
+        let expansion = VolumeExpansion {
+            r#type: Expansion::Online.into(),
+        };
+        let capability = PluginCapability {
+            r#type: Some(Type::VolumeExpansion(expansion)),
+        };
+        call.end(Ok(GetPluginCapabilitiesResponse {
+            capabilities: vec![capability],
+        }))
+    }
+
+    async fn probe(&self, _: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {
+        let call = self.calls.begin(Operation::Probe, "");
+        let ready = Some(self.readiness.is_ready());
+        call.end(Ok(ProbeResponse { ready }))
+    }
+}

@@ -1,0 +1,85 @@
+//! How the controller knows this node: `NAME/HOSTNQN`.
+//!
+//! The controller admits exactly that host to a volume. It splits at the first slash, so the name
+//! of the node has none.
+
+use nvme_sysfs::Nqn;
+use thiserror::Error;
+
+/// The limit of the interface for `node_id`, in bytes.
+const MAX_LEN: usize = 256;
+
+/// Name of this node in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeName(String);
+
+/// Why a text is no name of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("node name {text:?} must be printable ASCII without a slash, and not empty")]
+pub struct ParseNodeNameError {
+    text: String,
+}
+
+/// The node's id is longer than the interface allows.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "node id {id:?} has {} bytes, at most {MAX_LEN} are allowed: give this host a shorter NQN in \
+     /etc/nvme/hostnqn",
+    id.len()
+)]
+pub struct LongNodeId {
+    id: String,
+}
+
+impl std::str::FromStr for NodeName {
+    type Err = ParseNodeNameError;
+
+    fn from_str(text: &str) -> Result<NodeName, ParseNodeNameError> {
+        let allowed = |b: u8| b.is_ascii_graphic() && b != b'/';
+        if text.is_empty() || !text.bytes().all(allowed) {
+            let text = text.to_owned();
+            return Err(ParseNodeNameError { text });
+        }
+        Ok(NodeName(text.to_owned()))
+    }
+}
+
+/// `node_id` of NodeGetInfo.
+pub(super) fn node_id(name: &NodeName, hostnqn: &Nqn) -> Result<String, LongNodeId> {
+    let id = format!("{}/{hostnqn}", name.0);
+    match id.len() {
+        0..=MAX_LEN => Ok(id),
+        _ => Err(LongNodeId { id }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(len: usize) -> NodeName {
+        "n".repeat(len).parse().expect("a name")
+    }
+
+    #[test]
+    fn the_first_slash_divides_name_and_nqn() {
+        let hostnqn: Nqn = "nqn.2024-01.com.example:host".parse().expect("an NQN");
+        let id = node_id(&"worker-1".parse().expect("a name"), &hostnqn).expect("short");
+        assert_eq!(
+            id.split_once('/'),
+            Some(("worker-1", "nqn.2024-01.com.example:host"))
+        );
+        for text in ["", "a/b", "a b", "é", "a\n"] {
+            assert!(text.parse::<NodeName>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_of_256_bytes_is_the_longest() {
+        let hostnqn: Nqn = "nqn.2024-01.com.example:host".parse().expect("an NQN");
+        let room = 256 - 1 - hostnqn.as_str().len();
+        assert_eq!(node_id(&name(room), &hostnqn).expect("fits").len(), 256);
+        let error = node_id(&name(room + 1), &hostnqn).expect_err("too long");
+        assert!(error.to_string().contains("has 257 bytes"), "{error}");
+    }
+}

@@ -1,0 +1,189 @@
+//! The keys of a volume context, by whatever name they come.
+//!
+//! Volumes that were made for another driver go on working when this one runs under that driver's
+//! name: rds-csi says `nvmeAddress` and `nvmePort`; csi-driver-nvmf says `targetTrAddr`,
+//! `targetTrPort`, `targetTrType`, `deviceUUID` and `hostNqn`.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use nvme_fabrics::TokenSet;
+
+use super::Map;
+use crate::csi::invalid::InvalidRequest;
+
+/// What a value is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    Nqn,
+    Addresses,
+    /// One address without its port.
+    Address,
+    /// The port of [`Key::Address`].
+    Port,
+    Transport,
+    NamespaceUuid,
+    Nsid,
+    HostNqn,
+    CtrlLossTmo,
+    ReconnectDelay,
+    KeepAliveTmo,
+    FastIoFailTmo,
+    NrIoQueues,
+    QueueSize,
+    NrPollQueues,
+    NrWriteQueues,
+    Tos,
+    HostIface,
+    HostTraddr,
+    HdrDigest,
+    DataDigest,
+    PathLossHold,
+    PathLossTimeout,
+}
+
+const KEYS: [(&str, Key); 27] = [
+    ("nqn", Key::Nqn),
+    ("addresses", Key::Addresses),
+    ("nvmeAddress", Key::Address),
+    ("targetTrAddr", Key::Address),
+    ("nvmePort", Key::Port),
+    ("targetTrPort", Key::Port),
+    ("transport", Key::Transport),
+    ("targetTrType", Key::Transport),
+    ("namespaceUUID", Key::NamespaceUuid),
+    ("deviceUUID", Key::NamespaceUuid),
+    ("nsid", Key::Nsid),
+    ("hostNqn", Key::HostNqn),
+    ("ctrlLossTmo", Key::CtrlLossTmo),
+    ("reconnectDelay", Key::ReconnectDelay),
+    ("keepAliveTmo", Key::KeepAliveTmo),
+    ("fastIoFailTmo", Key::FastIoFailTmo),
+    ("nrIoQueues", Key::NrIoQueues),
+    ("queueSize", Key::QueueSize),
+    ("nrPollQueues", Key::NrPollQueues),
+    ("nrWriteQueues", Key::NrWriteQueues),
+    ("tos", Key::Tos),
+    ("hostIface", Key::HostIface),
+    ("hostTraddr", Key::HostTraddr),
+    ("hdrDigest", Key::HdrDigest),
+    ("dataDigest", Key::DataDigest),
+    ("pathLossHold", Key::PathLossHold),
+    ("pathLossTimeout", Key::PathLossTimeout),
+];
+
+/// Keys of Kubernetes itself: the provisioner's and, with `podInfoOnMount`, kubelet's.
+const KUBERNETES: &str = "csi.storage.k8s.io/";
+
+/// What external-provisioner adds to every volume that it makes.
+const PROVISIONER: &str = "storage.kubernetes.io/csiProvisionerIdentity";
+
+/// The values that were given, each with the name under which it came.
+#[derive(Debug)]
+pub(super) struct Given<'a>(BTreeMap<Key, (&'a str, &'a str)>);
+
+/// How a message names the key.
+pub(super) fn field(name: &str) -> String {
+    format!("volume_context[{name:?}]")
+}
+
+impl<'a> Given<'a> {
+    /// Sorts a context out, and refuses unknown keys, a key under two names, and separators of the
+    /// kernel's option string.
+    pub(super) fn collect(context: &'a Map) -> Result<Given<'a>, InvalidRequest> {
+        let mut given = BTreeMap::new();
+        for (name, value) in context {
+            if name.starts_with(KUBERNETES) || name == PROVISIONER {
+                continue;
+            }
+            let Some((_, key)) = KEYS.iter().find(|(known, _)| known == name) else {
+                return Err(InvalidRequest::field(
+                    field(name),
+                    "is not a known parameter",
+                ));
+            };
+            check_characters(name, value, *key)?;
+            if let Some((other, _)) = given.insert(*key, (name.as_str(), value.as_str())) {
+                let rule = format!("says the same as {other:?}: only one may be given");
+                return Err(InvalidRequest::value(field(name), value, rule));
+            }
+        }
+        Ok(Given(given))
+    }
+
+    pub(super) fn value(&self, key: Key) -> Option<&'a str> {
+        self.0.get(&key).map(|(_, value)| *value)
+    }
+
+    /// The value of `key` as its type.
+    pub(super) fn parsed<T: FromStr<Err: Display>>(
+        &self,
+        key: Key,
+    ) -> Result<Option<T>, InvalidRequest> {
+        self.parsed_by(key, str::parse)
+    }
+
+    pub(super) fn parsed_by<T, E: Display>(
+        &self,
+        key: Key,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, InvalidRequest> {
+        let parsed = self.value(key).map(parse).transpose();
+        parsed.map_err(|error| self.refusal(key, format!("is not valid: {error}")))
+    }
+
+    /// The error that the value of `key`, which was given, breaks `rule`.
+    pub(super) fn refusal(&self, key: Key, rule: impl Display) -> InvalidRequest {
+        let (name, value) = self.0.get(&key).copied().unwrap_or_default();
+        InvalidRequest::value(field(name), value, rule)
+    }
+
+    /// The key that was given for an option of the kernel.
+    pub(super) fn key_of(&self, option: TokenSet) -> Option<Key> {
+        let mut keys = self.0.keys().copied();
+        keys.find(|key| token(*key) == option)
+    }
+}
+
+/// The option of the kernel that a key sets; empty for those that set none or several.
+fn token(key: Key) -> TokenSet {
+    match key {
+        Key::Nqn => TokenSet::NQN,
+        Key::Transport => TokenSet::TRANSPORT,
+        Key::CtrlLossTmo => TokenSet::CTRL_LOSS_TMO,
+        Key::ReconnectDelay => TokenSet::RECONNECT_DELAY,
+        Key::KeepAliveTmo => TokenSet::KEEP_ALIVE_TMO,
+        Key::FastIoFailTmo => TokenSet::FAST_IO_FAIL_TMO,
+        Key::NrIoQueues => TokenSet::NR_IO_QUEUES,
+        Key::QueueSize => TokenSet::QUEUE_SIZE,
+        Key::NrPollQueues => TokenSet::NR_POLL_QUEUES,
+        Key::NrWriteQueues => TokenSet::NR_WRITE_QUEUES,
+        Key::Tos => TokenSet::TOS,
+        Key::HostIface => TokenSet::HOST_IFACE,
+        Key::HostTraddr => TokenSet::HOST_TRADDR,
+        Key::HdrDigest => TokenSet::HDR_DIGEST,
+        Key::DataDigest => TokenSet::DATA_DIGEST,
+        Key::Addresses
+        | Key::Address
+        | Key::Port
+        | Key::NamespaceUuid
+        | Key::Nsid
+        | Key::HostNqn
+        | Key::PathLossHold
+        | Key::PathLossTimeout => TokenSet::empty(),
+    }
+}
+
+/// The kernel splits its option string at commas and line breaks and has no escape for either.
+fn check_characters(name: &str, value: &str, key: Key) -> Result<(), InvalidRequest> {
+    let is_separator = |c: char| c.is_control() || (c == ',' && key != Key::Addresses);
+    if value.is_empty() {
+        Err(InvalidRequest::field(field(name), "is empty"))
+    } else if value.contains(is_separator) {
+        let rule = "holds a comma, a line break or another control character";
+        Err(InvalidRequest::value(field(name), value, rule))
+    } else {
+        Ok(())
+    }
+}

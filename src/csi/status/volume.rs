@@ -1,0 +1,218 @@
+//! The codes of what the volumes answer.
+//!
+//! Every error is final: a call that failed has undone what it did. So UNAVAILABLE stands only where
+//! the same call can succeed without anybody changing anything, and FAILED_PRECONDITION where
+//! somebody has to.
+
+use nvme_fabrics::{Cause, ConnectError, Explanation, OpenDeviceError, RetryClass};
+use tonic::Code;
+
+use super::Coded;
+use crate::volume::{
+    AttachError, DetachError, ExpandError, HealthError, PublishError, StageError, StatsError,
+    UnpublishError, UnstageError,
+};
+
+impl Coded for StageError {
+    fn code(&self) -> Code {
+        match self {
+            // kubelet's own retry of a call that still runs, which it repeats until that has ended.
+            StageError::Busy => Code::Aborted,
+            // The code of the specification: the caller has to unstage first, or to ask for the same.
+            StageError::Incompatible { .. } => Code::AlreadyExists,
+            StageError::Attach(error) => error.code(),
+            // Data could be lost, or the volume is not fit for what is asked: a person has to look.
+            StageError::Identity(_)
+            | StageError::TooSmall { .. }
+            | StageError::Occupied { .. }
+            | StageError::Prepare(_) => Code::FailedPrecondition,
+            StageError::Inspect(error) => error.code(),
+            StageError::Format(error) => error.code(),
+            StageError::Check(error) => error.code(),
+            StageError::Mount(error) => error.code(),
+            // This machine does not do what it always does.
+            StageError::Record(_)
+            | StageError::Scan(_)
+            | StageError::Mounts(_)
+            | StageError::NotMounted { .. } => Code::Internal,
+        }
+    }
+
+    fn remedy(&self) -> Option<&'static str> {
+        match self {
+            StageError::Attach(error) => error.remedy(),
+            _ => None,
+        }
+    }
+}
+
+impl Coded for AttachError {
+    fn code(&self) -> Code {
+        match self {
+            AttachError::NoController { source, .. } => source.code(),
+            // The target may export it in a moment.
+            AttachError::NotReady { .. } => Code::Unavailable,
+            // The author of the volume has to say which one, or other options.
+            AttachError::Ambiguous(_) | AttachError::Options(_) => Code::FailedPrecondition,
+            AttachError::Scan(_) => Code::Internal,
+        }
+    }
+
+    fn remedy(&self) -> Option<&'static str> {
+        match self {
+            AttachError::NoController { source, .. } => source.remedy(),
+            AttachError::Ambiguous(_) => Some("set namespaceUUID or nsid"),
+            AttachError::NotReady { .. } | AttachError::Options(_) | AttachError::Scan(_) => None,
+        }
+    }
+}
+
+impl Coded for ConnectError {
+    fn code(&self) -> Code {
+        match self {
+            // The author of the Secret has to correct it.
+            ConnectError::KeyMissing { .. }
+            | ConnectError::KeyRejected { .. }
+            | ConnectError::KeyRevoked { .. } => Code::Unauthenticated,
+            other => match other.class() {
+                RetryClass::Transient | RetryClass::AlreadyConnected => Code::Unavailable,
+                // The administrator of this node or of the target has to change something.
+                RetryClass::Permanent => Code::FailedPrecondition,
+            },
+        }
+    }
+
+    fn remedy(&self) -> Option<&'static str> {
+        match self {
+            ConnectError::Device(OpenDeviceError::Missing { .. }) => Some(
+                "on the node, add the line `nvme-fabrics` to \
+                 /etc/modules-load.d/nvmeof-csi.conf, and load it now with `modprobe nvme-fabrics`",
+            ),
+            ConnectError::Invalid {
+                explanation: Explanation::Known(Cause::NoTransport),
+                ..
+            } => Some(
+                "on the node, add the line `nvme-tcp` (`nvme-rdma`, `nvme-loop`) to \
+                 /etc/modules-load.d/nvmeof-csi.conf, and load it now with `modprobe`",
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl Coded for UnstageError {
+    fn code(&self) -> Code {
+        match self {
+            UnstageError::Busy => Code::Aborted,
+            // kubelet has to unpublish first.
+            UnstageError::Published { .. } => Code::FailedPrecondition,
+            UnstageError::Unmount(error) => error.code(),
+            UnstageError::Detach(error) => error.code(),
+            UnstageError::Record(_) | UnstageError::Scan(_) | UnstageError::Mounts(_) => {
+                Code::Internal
+            }
+        }
+    }
+}
+
+impl Coded for DetachError {
+    fn code(&self) -> Code {
+        match self {
+            // Whoever uses the disk has to let go of it.
+            DetachError::InUse { .. } => Code::FailedPrecondition,
+            // The kernel is still at it, or the target takes long to say goodbye.
+            DetachError::Disconnect { .. } => Code::Unavailable,
+            DetachError::Records(_)
+            | DetachError::Scan(_)
+            | DetachError::Owner { .. }
+            | DetachError::Usage { .. } => Code::Internal,
+        }
+    }
+}
+
+impl Coded for PublishError {
+    fn code(&self) -> Code {
+        match self {
+            PublishError::Busy => Code::Aborted,
+            // The code of the specification for a volume that is there in another way.
+            PublishError::Incompatible { .. } => Code::AlreadyExists,
+            // The codes of the specification: kubelet has to stage it first, or the other pod of a
+            // volume for one pod has to go first.
+            PublishError::NotStaged { .. } | PublishError::SingleWriter { .. } => {
+                Code::FailedPrecondition
+            }
+            // It has to be staged again, or a person has to look.
+            PublishError::OtherDisk { .. }
+            | PublishError::Identity(_)
+            | PublishError::StaleStaging { .. }
+            | PublishError::Occupied { .. } => Code::FailedPrecondition,
+            // Its controller may come back.
+            PublishError::NoDisk => Code::Unavailable,
+            PublishError::Device(error) => error.code(),
+            PublishError::MountPoint(error) => error.code(),
+            PublishError::Mount(error) => error.code(),
+            PublishError::Record(_)
+            | PublishError::Scan(_)
+            | PublishError::Mounts(_)
+            | PublishError::NotMounted { .. } => Code::Internal,
+        }
+    }
+}
+
+impl Coded for UnpublishError {
+    fn code(&self) -> Code {
+        match self {
+            UnpublishError::Busy => Code::Aborted,
+            UnpublishError::Unmount(error) => error.code(),
+            UnpublishError::MountPoint(error) => error.code(),
+            UnpublishError::Record(_) => Code::Internal,
+        }
+    }
+}
+
+/// Here kubelet reads more into a code (`isInfeasibleError` and `inUseError` in its expander.go):
+/// after INVALID_ARGUMENT, OUT_OF_RANGE and NOT_FOUND it marks the expansion as impossible, and
+/// after FAILED_PRECONDITION it does not try again while the volume is in use. So those stand only
+/// where that is right.
+impl Coded for ExpandError {
+    fn code(&self) -> Code {
+        match self {
+            ExpandError::Busy => Code::Aborted,
+            ExpandError::NotFound { .. } => Code::NotFound,
+            ExpandError::TooLarge { .. } => Code::OutOfRange,
+            // The namespace may have grown, or the volume be repaired, at the next attempt.
+            ExpandError::TooSmall { .. }
+            | ExpandError::NoDisk
+            | ExpandError::Identity(_)
+            | ExpandError::StaleStaging { .. } => Code::Unavailable,
+            ExpandError::Grow(_)
+            | ExpandError::Record(_)
+            | ExpandError::Scan(_)
+            | ExpandError::Mounts(_) => Code::Internal,
+        }
+    }
+}
+
+impl Coded for StatsError {
+    fn code(&self) -> Code {
+        match self {
+            // kubelet asks again after a while, and forgets the volume when its pod has gone.
+            StatsError::NotFound { .. } | StatsError::NotThere { .. } => Code::NotFound,
+            StatsError::Record(_)
+            | StatsError::Scan(_)
+            | StatsError::Mounts(_)
+            | StatsError::Statvfs { .. } => Code::Internal,
+        }
+    }
+}
+
+impl Coded for HealthError {
+    fn code(&self) -> Code {
+        match self {
+            // kubelet keeps the conditions that it was told before.
+            HealthError::Record(_) | HealthError::Scan(_) | HealthError::Mounts(_) => {
+                Code::Internal
+            }
+        }
+    }
+}

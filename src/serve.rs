@@ -1,0 +1,116 @@
+//! The node plugin as a whole: how it starts and how it ends. What is wired to what stands in
+//! [`Plugin`].
+//!
+//! The first SIGTERM or SIGINT drains: no call is taken any more, those under way are answered, the
+//! sockets are removed. A second one ends the program at once, which loses nothing: it is written to
+//! be killed at any moment.
+
+mod controllers;
+mod measured;
+mod plugin;
+mod signals;
+mod socket;
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nvme_fabrics::IdentityError;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::csi::driver_name::DriverName;
+use crate::csi::node_id::NodeName;
+use crate::host::Host;
+use crate::volume::OpenVolumesError;
+pub use plugin::Plugin;
+use signals::Signals;
+pub use socket::SocketError;
+
+/// What the node plugin is told.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// This node's name in the cluster.
+    pub node_name: NodeName,
+    /// The driver's name.
+    pub driver_name: DriverName,
+    /// Where the CSI is served; absent: nowhere.
+    pub endpoint: Option<PathBuf>,
+    /// Where kubelet looks for plugins; absent: it is not told of this one.
+    pub registration_dir: Option<PathBuf>,
+    /// Where the records of staged volumes are kept.
+    pub state_dir: PathBuf,
+    /// How many calls are worked on at once.
+    pub blocking_threads: NonZeroUsize,
+    /// Where metrics and probes are served; absent: nowhere.
+    pub admin_address: Option<SocketAddr>,
+}
+
+/// Why the plugin does not run, or how it ended before its calls were answered.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// This host has no identity, and none can be made.
+    #[error("cannot tell who this host is")]
+    Identity(#[from] IdentityError),
+    /// The volumes of an earlier run cannot be read.
+    #[error("cannot take over the volumes of this node")]
+    Volumes(#[from] OpenVolumesError),
+    /// A thread or the event loop cannot be started.
+    #[error("cannot start {what}")]
+    Start {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A Unix socket cannot be had.
+    #[error("cannot listen for calls")]
+    Socket(#[from] SocketError),
+    /// The admin address cannot be had.
+    #[error("cannot listen at the admin address {address}")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A socket is not served any more.
+    #[error("cannot go on answering calls")]
+    Serve(#[from] tonic::transport::Error),
+    /// A second signal came.
+    #[error("ended by a second signal while calls were still being answered")]
+    Aborted,
+}
+
+/// Runs the plugin until a signal ends it. All files of the machine are taken below `root`, but for
+/// those that kubelet names.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn run(root: &Path, options: &NodeOptions, host: Arc<dyn Host>) -> Result<(), ServeError> {
+    // One thread is enough: it only passes messages on, and each more costs memory on every node.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| start("the event loop", source))?;
+    runtime.block_on(async {
+        let signals = Signals::catch().map_err(|source| start("signal handling", source))?;
+        let plugin = Plugin::start(root, options, host).await?;
+        let (stop, stopped) = watch::channel(());
+        tokio::select! {
+            served = plugin.serve(ended(stopped)) => served,
+            () = signals.drain_then_abort(stop) => Err(ServeError::Aborted),
+        }
+    })
+}
+
+fn start(what: &'static str, source: io::Error) -> ServeError {
+    ServeError::Start { what, source }
+}
+
+/// Is done when the sending side is dropped.
+async fn ended(mut side: watch::Receiver<()>) {
+    while side.changed().await.is_ok() {}
+}

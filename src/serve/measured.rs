@@ -1,0 +1,95 @@
+//! A [`Host`] whose connects are counted and timed.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nvme_fabrics::{
+    ConnectError, ConnectHow, ConnectOptions, Connected, DisconnectError, RescanError,
+};
+use nvme_sysfs::{Instance, Nqn};
+
+use crate::host::{
+    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError, Host,
+    MountError, MountFlag, MountPoint, MountPointError, MountRequest, UnmountError,
+};
+use crate::report::metrics::Metrics;
+
+/// Does what another host does.
+#[derive(Debug)]
+pub(super) struct Measured {
+    host: Arc<dyn Host>,
+    metrics: Arc<Metrics>,
+}
+
+impl Measured {
+    /// Counts in `metrics` what `host` connects.
+    pub(super) fn new(host: Arc<dyn Host>, metrics: Arc<Metrics>) -> Measured {
+        Measured { host, metrics }
+    }
+}
+
+impl Host for Measured {
+    fn connect(&self, options: &ConnectOptions) -> Result<Connected, ConnectError> {
+        let began = Instant::now();
+        let connected = self.host.connect(options);
+        let result = match &connected {
+            Ok(connected) if connected.how == ConnectHow::Created => "created",
+            Ok(_) => "adopted",
+            Err(_) => "failed",
+        };
+        self.metrics.connect(result, began.elapsed());
+        connected
+    }
+
+    fn disconnect(&self, controller: Instance, nqn: &Nqn) -> Result<(), DisconnectError> {
+        self.host.disconnect(controller, nqn)
+    }
+
+    fn rescan(&self, controller: Instance, nqn: &Nqn) -> Result<(), RescanError> {
+        self.host.rescan(controller, nqn)
+    }
+
+    fn mount(&self, request: &MountRequest) -> Result<(), MountError> {
+        self.host.mount(request)
+    }
+
+    fn bind(
+        &self,
+        source: &Path,
+        target: &Path,
+        access: Access,
+        flags: &[MountFlag],
+    ) -> Result<(), MountError> {
+        self.host.bind(source, target, access, flags)
+    }
+
+    fn unmount(&self, target: &Path) -> Result<(), UnmountError> {
+        self.host.unmount(target)
+    }
+
+    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {
+        self.host.make_mount_point(path, kind)
+    }
+
+    fn remove_mount_point(&self, path: &Path) -> Result<(), MountPointError> {
+        self.host.remove_mount_point(path)
+    }
+
+    fn format(&self, request: &FormatRequest) -> Result<(), FormatError> {
+        self.host.format(request)
+    }
+
+    fn check(&self, device: &DeviceNode, fs: FilesystemType) -> Result<(), CheckError> {
+        self.host.check(device, fs)
+    }
+
+    fn grow(
+        &self,
+        mounted_at: &Path,
+        device: &DeviceNode,
+        fs: FilesystemType,
+    ) -> Result<(), GrowError> {
+        self.host.grow(mounted_at, device, fs)
+    }
+}

@@ -1,0 +1,240 @@
+//! What is wired to what. Everything else in the program gets what it needs handed in.
+//!
+//! The CSI socket is bound before the plugin offers itself to kubelet, so that kubelet never calls a
+//! socket that is not there; a call that comes before all is ready waits in the socket.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use nvme_fabrics::HostIdentity;
+use nvme_sysfs::{Action, Sysfs};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::transport::Server;
+
+use super::controllers::Controllers;
+use super::measured::Measured;
+use super::socket::Socket;
+use super::{NodeOptions, ServeError, ended, start};
+use crate::csi::call::Calls;
+use crate::csi::identity::Identity;
+use crate::csi::node::Node;
+use crate::csi::registration::Registration;
+use crate::csi::registration_proto::registration_server::RegistrationServer;
+use crate::csi::services::NodeServices;
+use crate::host::Host;
+use crate::host::blocking::Blocking;
+use crate::host::requirements::{Check, Status};
+use crate::report::admin::Admin;
+use crate::report::metrics::Metrics;
+use crate::report::readiness::Readiness;
+use crate::volume::{Timing, Volumes, VolumesConfig};
+use crate::watch::{Seen, Trees};
+
+/// The plugin with all its sockets bound, before it answers.
+#[derive(Debug)]
+pub struct Plugin {
+    csi: Option<Bound<NodeServices>>,
+    registration: Option<Bound<RegistrationServer<Registration>>>,
+    admin: Option<(TcpListener, Arc<Admin>)>,
+    trees: Trees,
+}
+
+/// What answers at a socket.
+#[derive(Debug)]
+struct Bound<S> {
+    socket: Socket,
+    listener: UnixListener,
+    service: S,
+}
+
+impl Plugin {
+    /// Takes over what an earlier run left, and binds the sockets.
+    ///
+    /// # Errors
+    /// [`ServeError`]; then no socket is left.
+    pub async fn start(
+        root: &Path,
+        options: &NodeOptions,
+        host: Arc<dyn Host>,
+    ) -> Result<Plugin, ServeError> {
+        let trees = Trees::of(Sysfs::at(root));
+        let metrics = Metrics::new(vec![Box::new(Controllers::of(trees.clone()))]);
+        let readiness = Arc::new(Readiness::of(root.to_owned()));
+        tell_findings(&readiness);
+        watch_devices(trees.clone(), Arc::clone(&metrics))?;
+        let identity = HostIdentity::load_or_generate(root)?.identity;
+        let volumes = Volumes::new(VolumesConfig {
+            root: root.to_owned(),
+            state_dir: options.state_dir.clone(),
+            host: Arc::new(Measured::new(host, Arc::clone(&metrics))),
+            trees: trees.clone(),
+            identity: identity.clone(),
+            timing: Timing::default(),
+        })?;
+        let calls = Calls::new(Arc::clone(&metrics));
+        let services = services(options, identity, volumes, &readiness, calls)?;
+        let csi = match &options.endpoint {
+            Some(path) => Some(Bound::new(Socket::bind(path)?, services)?),
+            None => None,
+        };
+        let registration = bind_registration(options, &readiness)?;
+        let admin = match options.admin_address {
+            Some(address) => Some((listen(address).await?, Admin::new(metrics, readiness))),
+            None => None,
+        };
+        Ok(Plugin {
+            csi,
+            registration,
+            admin,
+            trees,
+        })
+    }
+
+    /// Answers calls until `stop` is done, and then those that are under way.
+    ///
+    /// # Errors
+    /// [`ServeError::Serve`].
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let (stopping, stopped) = watch::channel(());
+        let admin = self
+            .admin
+            .map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
+        let stop = async {
+            stop.await;
+            drop(stopping);
+            Ok(())
+        };
+        let served = tokio::try_join!(
+            serve(self.csi, stopped.clone()),
+            serve(self.registration, stopped),
+            stop,
+        );
+        self.trees.close();
+        if let Some(admin) = admin {
+            admin.abort();
+        }
+        // kubelet is told that the plugin goes before the socket goes that it would call.
+        let (csi, registration, ()) = served?;
+        drop(registration);
+        drop(csi);
+        Ok(())
+    }
+}
+
+impl<S> Bound<S> {
+    fn new((socket, listener): (Socket, StdUnixListener), service: S) -> Result<Self, ServeError> {
+        let listener = UnixListener::from_std(listener);
+        let listener = listener.map_err(|source| start("listening for calls", source))?;
+        tracing::info!(socket = %socket.path().display(), "listening");
+        Ok(Bound {
+            socket,
+            listener,
+            service,
+        })
+    }
+}
+
+/// Serves until the other side of `stopped` is dropped, and returns the socket, whose file is there
+/// for as long.
+async fn serve<S>(
+    bound: Option<Bound<S>>,
+    stopped: watch::Receiver<()>,
+) -> Result<Option<Socket>, ServeError>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    let Some(bound) = bound else { return Ok(None) };
+    let incoming = UnixListenerStream::new(bound.listener);
+    Server::builder()
+        .serve_with_incoming_shutdown(bound.service, incoming, ended(stopped))
+        .await?;
+    Ok(Some(bound.socket))
+}
+
+fn services(
+    options: &NodeOptions,
+    host: HostIdentity,
+    volumes: Volumes,
+    readiness: &Arc<Readiness>,
+    calls: Calls,
+) -> Result<NodeServices, ServeError> {
+    let blocking = Blocking::new(options.blocking_threads);
+    let blocking = blocking.map_err(|source| start("the threads that may block", source))?;
+    let driver_name = options.driver_name.clone();
+    let identity = Identity::new(driver_name, Arc::clone(readiness), calls.clone());
+    let node_name = options.node_name.clone();
+    let node = Node::new(node_name, host, Arc::new(volumes), blocking, calls);
+    Ok(NodeServices::new(identity, node))
+}
+
+fn bind_registration(
+    options: &NodeOptions,
+    readiness: &Arc<Readiness>,
+) -> Result<Option<Bound<RegistrationServer<Registration>>>, ServeError> {
+    let (Some(endpoint), Some(directory)) = (&options.endpoint, &options.registration_dir) else {
+        return Ok(None);
+    };
+    let name = options.driver_name.clone();
+    let path = Registration::socket(directory, &name);
+    let service = Registration::new(name, endpoint.clone(), Arc::clone(readiness));
+    let service = RegistrationServer::new(service);
+    Bound::new(Socket::bind(&path)?, service).map(Some)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|source| ServeError::Admin { address, source })?;
+    let address = listener.local_addr().unwrap_or(address);
+    tracing::info!(%address, "listening for probes and Prometheus");
+    Ok(listener)
+}
+
+/// Starts the thread that keeps the tree current; [`Trees::close`] ends it.
+fn watch_devices(trees: Trees, metrics: Arc<Metrics>) -> Result<(), ServeError> {
+    let watch = move || trees.watch(|seen| count(&metrics, &seen));
+    let thread = thread::Builder::new().name("watch".to_owned()).spawn(watch);
+    let thread: io::Result<()> = thread.map(drop);
+    thread.map_err(|source| start("the watch over devices", source))
+}
+
+fn count(metrics: &Metrics, seen: &Seen) {
+    match seen {
+        Seen::Uevent(event) => metrics.uevent(match event.action {
+            Action::Add => "add",
+            Action::Remove => "remove",
+            Action::Change => "change",
+            _ => "other",
+        }),
+        Seen::Lost => metrics.uevent_overrun(),
+    }
+}
+
+/// Says at once what a volume would fail for later.
+fn tell_findings(readiness: &Readiness) {
+    for Check {
+        name,
+        status,
+        finding,
+        what_to_do,
+    } in readiness.findings()
+    {
+        let what_to_do = what_to_do.unwrap_or_default();
+        if status == Status::Fail {
+            tracing::error!(name, finding, what_to_do, "this node cannot attach volumes");
+        } else {
+            tracing::warn!(name, finding, what_to_do, "this node may lack something");
+        }
+    }
+}
