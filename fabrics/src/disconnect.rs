@@ -8,6 +8,7 @@
 mod error;
 mod leaving;
 
+use std::error::Error;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -75,8 +76,12 @@ impl Fabrics {
         Ok(Disconnected::AlreadyGone)
     }
 
-    fn forget_owner(&self, controller: Instance) {
-        self.forget(controller);
+    /// Removes what the ownership registry says of a controller that is gone.
+    pub(crate) fn forget_owner(&self, controller: Instance) {
+        if let Err(error) = self.registry().remove_dead(controller) {
+            let error: &(dyn Error + 'static) = &error;
+            tracing::warn!(%controller, error, "cannot remove the owner of a dead controller");
+        }
     }
 }
 

@@ -22,9 +22,10 @@ pub use entry::{
 pub use log::{DiscoveryHeader, HeaderError, MalformedEntry};
 pub use read::ReadLogError;
 
+use crate::create::Created;
 use crate::disconnect::{DisconnectError, Expected, delete};
 use crate::error::ConnectError;
-use crate::fabrics::{Created, Fabrics};
+use crate::fabrics::Fabrics;
 use crate::numeric::NumericAddress;
 use crate::options::ConnectOptions;
 use crate::problem::OptionsError;
@@ -139,6 +140,7 @@ impl Fabrics {
             removal,
             &|| false,
         );
+        self.forget_owner(created.controller);
         let log = log?;
         deleted?;
         Ok(log)
@@ -230,11 +232,17 @@ fn failure(entry: &DiscoveryEntry, source: DiscoverError) -> ReferralFailure {
 
 #[cfg(test)]
 mod tests {
-    use nvme_sysfs::Nqn;
+    use std::fs;
+    use std::thread;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+    use nvme_sysfs::{Instance, Nqn};
+    use tempfile::TempDir;
 
     use super::log::tests::entry;
     use super::*;
-    use crate::fixture::{HOSTID, HOSTNQN, VOLUME, host};
+    use crate::fixture::{HOSTID, HOSTNQN, VOLUME, attribute, host, put_device};
 
     const DISCOVERY: &str = "nqn.2014-08.org.nvmexpress.discovery";
 
@@ -342,16 +350,46 @@ mod tests {
         );
     }
 
+    /// Options for a discovery controller, which the device of `root` makes as nvme0.
+    fn loop_back(root: &TempDir) -> ConnectOptions {
+        let mut builder = crate::fixture::options(Transport::Loop);
+        let options = builder.discovery().build().expect("valid options");
+        put_device(root, &options, "instance=0,cntlid=1\n");
+        options
+    }
+
     #[test]
     fn a_controller_whose_log_cannot_be_read_is_deleted_all_the_same() {
         let root = host("trixie-one-path");
-        let mut builder = crate::fixture::options(Transport::Loop);
-        let options = builder.discovery().build().expect("valid options");
-        crate::fixture::put_device(&root, &options, "instance=0,cntlid=1\n");
-        let error = Fabrics::at(root.path()).ask(&options, Duration::ZERO, Duration::ZERO);
+        let fabrics = Fabrics::at(root.path());
+        let error = fabrics.ask(&loop_back(&root), Duration::ZERO, Duration::ZERO);
         let error = error.expect_err("no /dev/nvme0");
         assert!(matches!(error, DiscoverError::Open { .. }), "{error:?}");
-        let order = crate::fixture::attribute(&root, "nvme0", "delete_controller");
-        assert_eq!(std::fs::read_to_string(order).expect("a file"), "1");
+        let order = attribute(&root, "nvme0", "delete_controller");
+        assert_eq!(fs::read_to_string(order).expect("a file"), "1");
+        // A plain file deletes nothing, as if this process had been killed.
+        let registry = fabrics.registry();
+        assert!(registry.is_ours(Instance(0)).expect("an entry"));
+    }
+
+    #[test]
+    fn a_deleted_discovery_controller_leaves_no_owner() {
+        let root = host("trixie-one-path");
+        let options = loop_back(&root);
+        let order = attribute(&root, "nvme0", "delete_controller");
+        fs::remove_file(&order).expect("a file");
+        mkfifo(&order, Mode::S_IRWXU).expect("a pipe");
+        let state = attribute(&root, "nvme0", "state");
+        let link = root.path().join("sys/class/nvme/nvme0");
+        let kernel = thread::spawn(move || {
+            fs::read_to_string(order).expect("the order");
+            fs::remove_file(state).expect("a file");
+            fs::remove_file(link).expect("a link");
+        });
+        let fabrics = Fabrics::at(root.path());
+        let error = fabrics.ask(&options, Duration::ZERO, Duration::from_secs(30));
+        error.expect_err("no /dev/nvme0");
+        kernel.join().expect("no panic");
+        assert!(!root.path().join("run/nvme/registry/nvme0").exists());
     }
 }

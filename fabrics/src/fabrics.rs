@@ -4,18 +4,15 @@
 //! can be made without the kernel comes before the kernel is asked, because its connects are
 //! serialised for the whole host and its errors are bare numbers.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nvme_sysfs::{Controller, ControllerState, Instance, Nqn, Sysfs, Tree};
+use nvme_sysfs::{ControllerState, Instance, Nqn, Sysfs, Tree};
 
-use crate::device::{connect, open_device};
+use crate::device::open_device;
 use crate::error::ConnectError;
 use crate::exclusions::{Candidate, Exclusions, ExclusionsError};
 use crate::existing::{Candidates, check_host_identity, find_existing};
-use crate::held::HeldController;
-use crate::kmsg::{KernelLog, explained};
 use crate::options::ConnectOptions;
 use crate::registry::Registry;
 use crate::supported::{SupportedError, SupportedOptions};
@@ -35,14 +32,6 @@ pub struct Connected {
     pub how: ConnectHow,
     /// Its state a moment ago. A controller that is `connecting` is not usable yet.
     pub state: ControllerState,
-}
-
-/// A controller that the kernel has just made, held so that no other is mistaken for it.
-#[derive(Debug)]
-pub(crate) struct Created {
-    pub(crate) controller: Instance,
-    pub(crate) held: HeldController,
-    nqn: Nqn,
 }
 
 /// How a controller came to be connected.
@@ -107,21 +96,12 @@ impl Fabrics {
         // Without an identity it cannot be told whose controller it is; the kernel can.
         let may_adopt = options.hostnqn().is_some() && !options.allows_duplicate();
         if may_adopt && let Some(existing) = find_existing(&tree, options, Candidates::Identified) {
-            return Ok(adopted(existing));
+            return Ok(self.adopt(existing));
         }
         if let Some(portal) = options.portal() {
             portal.dial(dial_timeout)?;
         }
-        match self.create(options) {
-            Ok(created) => self.claimed(&created),
-            Err(ConnectError::AlreadyConnected { nqn }) => {
-                let tree = Sysfs::at(&self.root).scan()?;
-                find_existing(&tree, options, Candidates::All)
-                    .map(adopted)
-                    .ok_or(ConnectError::AlreadyConnected { nqn })
-            }
-            Err(error) => Err(error),
-        }
+        self.create_or_adopt(options, || self.create(options))
     }
 
     /// What can be checked without network and kernel. Returns the controllers that exist.
@@ -130,49 +110,6 @@ impl Fabrics {
         let tree = Sysfs::at(&self.root).scan()?;
         check_host_identity(&tree, options)?;
         Ok(tree)
-    }
-
-    /// Asks the kernel, and on a bare failure its log.
-    pub(crate) fn create(&self, options: &ConnectOptions) -> Result<Created, ConnectError> {
-        let tokens = self.supported()?.missing(options);
-        if !tokens.is_empty() {
-            return Err(ConnectError::Unsupported { tokens });
-        }
-        let mut device = open_device(&self.root)?;
-        let log = KernelLog::open(&self.root);
-        let reply =
-            connect(&mut device, options).map_err(|error| explained(error, log, options))?;
-        let controller = reply.instance;
-        // The open device keeps the number from being reused: what is held now is the new one.
-        let held = HeldController::open(&self.root, controller).map_err(ConnectError::State)?;
-        let nqn = options.nqn().clone();
-        let held = held.ok_or(ConnectError::Vanished { controller, nqn })?;
-        let nqn = options.nqn().clone();
-        Ok(Created {
-            controller,
-            nqn,
-            held,
-        })
-    }
-
-    /// Records the owner of a new controller and reads its state.
-    fn claimed(&self, created: &Created) -> Result<Connected, ConnectError> {
-        let controller = created.controller;
-        let state = created.held.read("state").map_err(ConnectError::State)?;
-        let state = state.ok_or_else(|| ConnectError::Vanished {
-            controller,
-            nqn: created.nqn.clone(),
-        })?;
-        // A volume that works is worth more than its entry in a registry.
-        if let Err(error) = self.registry().claim(controller, &created.held) {
-            let error: &(dyn Error + 'static) = &error;
-            tracing::warn!(%controller, error, "cannot record the owner of a controller");
-        }
-        Ok(Connected {
-            controller,
-            how: ConnectHow::Created,
-            state: ControllerState::from(state.as_str()),
-        })
     }
 
     fn check_excluded(&self, options: &ConnectOptions) -> Result<(), ConnectError> {
@@ -192,14 +129,6 @@ impl Fabrics {
             }),
             None => Ok(()),
         }
-    }
-}
-
-fn adopted(controller: &Controller) -> Connected {
-    Connected {
-        controller: controller.instance,
-        how: ConnectHow::Adopted,
-        state: controller.state.clone(),
     }
 }
 

@@ -44,6 +44,7 @@
 mod address_rules;
 mod bounded;
 mod cause;
+mod create;
 mod device;
 mod disconnect;
 mod discovery;

@@ -1,0 +1,170 @@
+//! Has the kernel make a controller, or adopts the one that it says exists.
+//!
+//! Invariant: a new controller is told from every other and has our name in the registry.
+
+use std::error::Error;
+
+use nvme_sysfs::{Controller, ControllerState, Instance, Nqn, Sysfs};
+
+use crate::device::{connect, open_device};
+use crate::error::ConnectError;
+use crate::existing::{Candidates, find_existing};
+use crate::fabrics::{ConnectHow, Connected, Fabrics};
+use crate::held::HeldController;
+use crate::kmsg::{KernelLog, explained};
+use crate::options::ConnectOptions;
+
+/// How often the kernel is asked: once more if the controller that it says exists has gone before
+/// it is found.
+const ATTEMPTS: u32 = 2;
+
+/// A controller that the kernel has just made, held so that no other is mistaken for it.
+#[derive(Debug)]
+pub(crate) struct Created {
+    /// Its number.
+    pub(crate) controller: Instance,
+    /// Its directory.
+    pub(crate) held: HeldController,
+    /// The subsystem it was made for.
+    pub(crate) nqn: Nqn,
+}
+
+impl Fabrics {
+    /// Asks the kernel by `create`. EALREADY is its word that the controller exists by now,
+    /// whoever made it; one that is gone again when it is looked for leaves room for another.
+    pub(crate) fn create_or_adopt(
+        &self,
+        options: &ConnectOptions,
+        mut create: impl FnMut() -> Result<Created, ConnectError>,
+    ) -> Result<Connected, ConnectError> {
+        for _ in 0..ATTEMPTS {
+            match create() {
+                Err(ConnectError::AlreadyConnected { .. }) => {}
+                answer => return connected(&answer?),
+            }
+            let tree = Sysfs::at(self.root()).scan()?;
+            if let Some(existing) = find_existing(&tree, options, Candidates::All) {
+                return Ok(self.adopt(existing));
+            }
+        }
+        let nqn = options.nqn().clone();
+        Err(ConnectError::AlreadyConnected { nqn })
+    }
+
+    /// The connection that is there already.
+    pub(crate) fn adopt(&self, existing: &Controller) -> Connected {
+        Connected {
+            controller: existing.instance,
+            how: ConnectHow::Adopted,
+            state: existing.state.clone(),
+        }
+    }
+
+    /// Asks the kernel, and on a bare failure its log. The controller gets this crate's name in
+    /// the ownership registry: whose it is can be told also when this process is killed later.
+    pub(crate) fn create(&self, options: &ConnectOptions) -> Result<Created, ConnectError> {
+        let tokens = self.supported()?.missing(options);
+        if !tokens.is_empty() {
+            return Err(ConnectError::Unsupported { tokens });
+        }
+        let mut device = open_device(self.root())?;
+        let log = KernelLog::open(self.root());
+        let reply =
+            connect(&mut device, options).map_err(|error| explained(error, log, options))?;
+        let controller = reply.instance;
+        // The open device keeps the number from being reused: what is held now is the new one.
+        let held = HeldController::open(self.root(), controller).map_err(ConnectError::State)?;
+        let nqn = options.nqn().clone();
+        let Some(held) = held else {
+            return Err(ConnectError::Vanished { controller, nqn });
+        };
+        // A volume that works is worth more than its entry in a registry.
+        if let Err(error) = self.registry().claim(controller, &held) {
+            let error: &(dyn Error + 'static) = &error;
+            tracing::warn!(%controller, error, "cannot record the owner of a controller");
+        }
+        Ok(Created {
+            controller,
+            held,
+            nqn,
+        })
+    }
+}
+
+/// Reads the state of a new controller.
+fn connected(created: &Created) -> Result<Connected, ConnectError> {
+    let controller = created.controller;
+    let state = created.held.read("state").map_err(ConnectError::State)?;
+    let state = state.ok_or_else(|| ConnectError::Vanished {
+        controller,
+        nqn: created.nqn.clone(),
+    })?;
+    Ok(Connected {
+        controller,
+        how: ConnectHow::Created,
+        state: ControllerState::from(state.as_str()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use nvme_sysfs::Transport;
+
+    use super::*;
+    use crate::fixture::{self, attribute, host};
+
+    fn tcp(traddr: &str) -> ConnectOptions {
+        let mut builder = fixture::options(Transport::Tcp);
+        builder.traddr(traddr).build().expect("valid options")
+    }
+
+    /// The kernel's answer EALREADY.
+    fn already() -> Result<Created, ConnectError> {
+        let nqn = fixture::volume();
+        Err(ConnectError::AlreadyConnected { nqn })
+    }
+
+    #[test]
+    fn a_controller_that_the_kernel_says_exists_is_adopted_even_before_it_is_identified() {
+        let root = host("trixie-connecting");
+        fs::write(attribute(&root, "nvme0", "subsysnqn"), "(efault)\n").expect("a file");
+        let options = tcp("10.0.0.2");
+        let connected = Fabrics::at(root.path()).create_or_adopt(&options, already);
+        let connected = connected.expect("a controller");
+        assert_eq!(connected.controller, Instance(0));
+        assert_eq!(connected.how, ConnectHow::Adopted);
+        assert_eq!(connected.state, ControllerState::Connecting);
+    }
+
+    #[test]
+    fn a_controller_that_went_after_the_kernel_said_it_exists_is_asked_for_once_more() {
+        let root = host("trixie-one-path");
+        let (fabrics, options) = (Fabrics::at(root.path()), tcp("192.0.2.1"));
+        let mut asked = 0;
+        let connected = fabrics.create_or_adopt(&options, || {
+            asked += 1;
+            if asked == 1 {
+                return already();
+            }
+            let held = HeldController::open(root.path(), Instance(0)).expect("readable");
+            Ok(Created {
+                controller: Instance(0),
+                held: held.expect("nvme0"),
+                nqn: fixture::volume(),
+            })
+        });
+        assert_eq!(connected.expect("a controller").how, ConnectHow::Created);
+        let mut asked = 0;
+        let error = fabrics.create_or_adopt(&options, || {
+            asked += 1;
+            already()
+        });
+        assert!(
+            matches!(error, Err(ConnectError::AlreadyConnected { .. })),
+            "{error:?}"
+        );
+        assert_eq!(asked, 2);
+    }
+}
