@@ -1,6 +1,7 @@
 //! Has the kernel make a controller, or adopts the one that it says exists.
 //!
-//! Invariant: a new controller is told from every other and has our name in the registry.
+//! Invariant: a new controller is told from every other, has our name in the registry, and shows
+//! its secrets to root alone.
 
 use std::error::Error;
 
@@ -13,6 +14,10 @@ use crate::fabrics::{ConnectHow, Connected, Fabrics};
 use crate::held::HeldController;
 use crate::kmsg::{KernelLog, explained};
 use crate::options::ConnectOptions;
+use crate::token::TokenSet;
+
+/// Attributes that show a secret of the connect to whoever may read them.
+const SECRETS: [&str; 2] = ["dhchap_secret", "dhchap_ctrl_secret"];
 
 /// How often the kernel is asked: once more if the controller that it says exists has gone before
 /// it is found.
@@ -44,7 +49,7 @@ impl Fabrics {
             }
             let tree = Sysfs::at(self.root()).scan()?;
             if let Some(existing) = find_existing(&tree, options, Candidates::All) {
-                return Ok(self.adopt(existing));
+                return self.adopt(existing, options);
             }
         }
         let nqn = options.nqn().clone();
@@ -52,12 +57,22 @@ impl Fabrics {
     }
 
     /// The connection that is there already.
-    pub(crate) fn adopt(&self, existing: &Controller) -> Connected {
-        Connected {
-            controller: existing.instance,
+    pub(crate) fn adopt(
+        &self,
+        existing: &Controller,
+        options: &ConnectOptions,
+    ) -> Result<Connected, ConnectError> {
+        let controller = existing.instance;
+        // Who made it may have been killed before the secrets were closed.
+        let held = HeldController::open(self.root(), controller).map_err(ConnectError::State)?;
+        if let Some(held) = held {
+            close_secrets(controller, &held, options);
+        }
+        Ok(Connected {
+            controller,
             how: ConnectHow::Adopted,
             state: existing.state.clone(),
-        }
+        })
     }
 
     /// Asks the kernel, and on a bare failure its log. The controller gets this crate's name in
@@ -78,6 +93,7 @@ impl Fabrics {
         let Some(held) = held else {
             return Err(ConnectError::Vanished { controller, nqn });
         };
+        close_secrets(controller, &held, options);
         // A volume that works is worth more than its entry in a registry.
         if let Err(error) = self.registry().claim(controller, &held) {
             let error: &(dyn Error + 'static) = &error;
@@ -106,14 +122,96 @@ fn connected(created: &Created) -> Result<Connected, ConnectError> {
     })
 }
 
+/// Leaves the secrets of a connect to root alone. Kernel 6.1 shows them to everybody (0644), later
+/// ones do not (0600). Until the connect returns nothing can be done about it.
+fn close_secrets(controller: Instance, held: &HeldController, options: &ConnectOptions) {
+    let secrets = TokenSet::DHCHAP_SECRET | TokenSet::DHCHAP_CTRL_SECRET;
+    if !options.tokens().intersects(secrets) {
+        return;
+    }
+    for attribute in SECRETS {
+        if let Err(error) = held.close_to_others(attribute) {
+            let error: &(dyn Error + 'static) = &error;
+            tracing::warn!(%controller, attribute, error, "a secret may be readable by everybody");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
 
     use nvme_sysfs::Transport;
+    use tempfile::TempDir;
 
     use super::*;
-    use crate::fixture::{self, attribute, host};
+    use crate::fixture::{self, attribute, host, put_device};
+
+    const SECRET: &str = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
+
+    /// A connected controller whose secrets everybody may read, as on 6.1.
+    fn root() -> TempDir {
+        let root = host("bookworm-one-path");
+        for name in SECRETS {
+            let path = attribute(&root, "nvme0", name);
+            fs::write(&path, format!("{SECRET}\n")).expect("a file");
+            fs::set_permissions(path, Permissions::from_mode(0o644)).expect("a mode");
+        }
+        root
+    }
+
+    fn modes(root: &TempDir) -> [u32; 2] {
+        SECRETS.map(|name| {
+            let metadata = fs::metadata(attribute(root, "nvme0", name)).expect("a file");
+            metadata.permissions().mode() & 0o777
+        })
+    }
+
+    fn with_secret() -> ConnectOptions {
+        let mut builder = fixture::options(Transport::Loop);
+        builder.dhchap_secret(SECRET.parse().expect("a secret"));
+        builder.build().expect("valid options")
+    }
+
+    fn create(root: &TempDir, options: &ConnectOptions) {
+        put_device(root, options, "instance=0,cntlid=1\n");
+        let created = Fabrics::at(root.path()).create(options);
+        created.expect("a controller");
+    }
+
+    #[test]
+    fn secrets_given_to_a_connect_are_closed_to_everybody_but_root() {
+        let root = root();
+        create(&root, &with_secret());
+        assert_eq!(modes(&root), [0o600, 0o600]);
+    }
+
+    #[test]
+    fn secrets_that_a_killed_connect_left_open_are_closed_by_the_next_one() {
+        let root = root();
+        let mut builder = fixture::options(Transport::Tcp);
+        builder.dhchap_secret(SECRET.parse().expect("a secret"));
+        let options = builder.traddr("10.0.0.2").build().expect("valid options");
+        let connected = Fabrics::at(root.path()).connect(&options, Duration::ZERO);
+        assert_eq!(connected.expect("adopted").how, ConnectHow::Adopted);
+        assert_eq!(modes(&root), [0o600, 0o600]);
+    }
+
+    #[test]
+    fn the_attributes_of_a_connect_without_secret_stay_as_they_are() {
+        let root = root();
+        let mut builder = fixture::options(Transport::Loop);
+        let options = builder.queue_size(16).build().expect("valid options");
+        create(&root, &options);
+        assert_eq!(modes(&root), [0o644, 0o644]);
+    }
+
+    #[test]
+    fn a_kernel_without_the_attributes_connects_all_the_same() {
+        create(&host("bookworm-one-path"), &with_secret());
+    }
 
     fn tcp(traddr: &str) -> ConnectOptions {
         let mut builder = fixture::options(Transport::Tcp);

@@ -83,7 +83,8 @@ impl Fabrics {
     /// In order: the exclusions, the host identity's 1:1 rule, a controller of the same
     /// subsystem, address and host (adopted unless it is being deleted), the TCP portal dialled
     /// for at most `dial_timeout`, the options of the running kernel, and only then the kernel.
-    /// A new controller gets this crate's name in the ownership registry.
+    /// A new controller gets this crate's name in the ownership registry. Where DH-HMAC-CHAP
+    /// secrets are given, the controller's attributes that show them are closed to all but root.
     ///
     /// # Errors
     /// Each condition has its variant, see [`ConnectError`].
@@ -96,7 +97,7 @@ impl Fabrics {
         // Without an identity it cannot be told whose controller it is; the kernel can.
         let may_adopt = options.hostnqn().is_some() && !options.allows_duplicate();
         if may_adopt && let Some(existing) = find_existing(&tree, options, Candidates::Identified) {
-            return Ok(self.adopt(existing));
+            return self.adopt(existing, options);
         }
         if let Some(portal) = options.portal() {
             portal.dial(dial_timeout)?;

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nvme_sysfs::Instance;
-use rustix::fs::{Mode, OFlags, fstat, open, openat};
+use rustix::fs::{AtFlags, Mode, OFlags, chmodat, fstat, open, openat, statat};
 use rustix::io::Errno;
 
 /// Longer than any attribute this crate reads.
@@ -75,6 +75,22 @@ impl HeldController {
             Ok(_) => Ok(Some(())),
             Err(error) if is_gone_error(&error) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Takes from everybody but its owner what access there is to an attribute that exists.
+    pub(crate) fn close_to_others(&self, attribute: &str) -> io::Result<()> {
+        let changed = statat(&self.dir, attribute, AtFlags::empty()).and_then(|stat| {
+            let mode = Mode::from_raw_mode(stat.st_mode);
+            // Where sysfs is read-only, what is right already is no failure.
+            if !mode.intersects(Mode::RWXG | Mode::RWXO) {
+                return Ok(());
+            }
+            chmodat(&self.dir, attribute, mode & Mode::RWXU, AtFlags::empty())
+        });
+        match changed {
+            Err(errno) if !is_gone(errno) => Err(errno.into()),
+            _ => Ok(()),
         }
     }
 
