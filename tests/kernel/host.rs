@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kernel_lab::initramfs::{Content, GuestFile};
 use kernel_lab::modules::{self, Absent, Selection};
-use kernel_lab::{Boot, Kernel, Suite, Unavailable, peers, programs, protocol};
+use kernel_lab::{Boot, Kernel, Suite, Unavailable, peers, programs, protocol, sanity};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::case::{Case, Need, Profile};
@@ -88,6 +88,10 @@ fn plan_kernel(
                 ));
                 continue;
             }
+            Some(Need::CsiSanity) if sanity::find().is_none() => {
+                trials.push(without_the_lab(name, "csi-sanity was not built: run `cargo lab setup --peers`"));
+                continue;
+            }
             Some(Need::NvmeCli) if let Err(missing) = peers::find_nvme_cli() => {
                 trials.push(without_the_lab(name, &missing.to_string()));
                 continue;
@@ -124,14 +128,27 @@ fn is_chosen(arguments: &Arguments, name: &str) -> bool {
         && !arguments.ignored
 }
 
-/// What every guest carries: the program under test, mke2fs with its libraries, the names of the cases.
+/// The programs that the product runs.
+const FILESYSTEM_PROGRAMS: [&str; 3] = ["mke2fs", "mkfs.xfs", "e2fsck"];
+
+/// What every guest carries: the program under test, those that it runs with their libraries, the
+/// names of the cases.
 fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
-    let mut files =
-        programs::program("mke2fs", "/usr/sbin/mke2fs").map_err(|error| error.to_string())?;
+    let mut files = Vec::new();
+    for name in FILESYSTEM_PROGRAMS {
+        let path = format!("/usr/sbin/{name}");
+        files.extend(programs::program(name, &path).map_err(|error| error.to_string())?);
+    }
+    // Each of them brings the C library.
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    files.dedup_by(|one, other| one.path == other.path);
     files.push(GuestFile::program(
         "/bin/nvmeof-csi",
         env!("CARGO_BIN_EXE_nvmeof-csi"),
     ));
+    if let Some(suite) = sanity::find() {
+        files.push(GuestFile::program("/peers/csi-sanity", suite));
+    }
     if let Ok(peer) = peers::find_nvme_cli() {
         files.extend(
             peer.guest_files(scene::PEERS)

@@ -1,9 +1,12 @@
 //! The cases, by subject.
 
+mod conformance;
 mod errors;
+mod filesystem;
 mod life;
 mod loss;
 mod namespaces;
+mod node;
 mod safety;
 mod signals;
 
@@ -14,8 +17,11 @@ pub(crate) fn all() -> Vec<Case> {
     [
         life::CASES,
         errors::CASES,
+        filesystem::CASES,
         loss::CASES,
         namespaces::CASES,
+        node::CASES,
+        conformance::CASES,
         safety::CASES,
         signals::CASES,
     ]

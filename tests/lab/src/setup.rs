@@ -8,11 +8,12 @@ use crate::command::{self, CommandError, find_program};
 use crate::qemu::QEMU;
 
 /// Programs that the lab runs on the host or packs for the guest, each with its Debian package.
-const NEEDED: [(&str, &str); 4] = [
+const NEEDED: [(&str, &str); 5] = [
     (QEMU, "qemu-system-x86"),
     ("depmod", "kmod"),
     ("xz", "xz-utils"),
     ("mke2fs", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
 ];
 
 /// Why the machine is not ready.
