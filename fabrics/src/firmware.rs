@@ -15,9 +15,11 @@ use crate::identity::IdentitySource;
 /// Where the UUID stands in the System Information structure.
 const UUID_OFFSET: usize = 8;
 
-/// The machine's UUID and its source. A source that cannot be read counts as absent: without
-/// root none can, and the next one or a stored identity takes its place.
-pub(crate) fn machine_uuid(root: &Path) -> Option<(Uuid, IdentitySource)> {
+/// The UUID that the firmware gives the machine below `root`, and its source; `None` if it gives
+/// none. A source that cannot be read counts as absent: without root none can, and the next one or
+/// a stored identity takes its place.
+pub fn machine_uuid(root: impl AsRef<Path>) -> Option<(Uuid, IdentitySource)> {
+    let root = root.as_ref();
     product_uuid(root)
         .map(|uuid| (uuid, IdentitySource::ProductUuid))
         .or_else(|| dmi_entry(root).map(|uuid| (uuid, IdentitySource::DmiEntry)))

@@ -36,7 +36,8 @@
 //!   [`Fabrics::rescan`], [`Fabrics::discover`]
 //! - [`connect`]: the bare conversation with the device, for anything that reads and writes
 //! - [`ConnectError`] with its [`RetryClass`] and, from the kernel's log, its [`Cause`]
-//! - [`HostIdentity`]: hostnqn and hostid; [`Secret`]: DH-HMAC-CHAP keys
+//! - [`HostIdentity`]: hostnqn and hostid; [`machine_uuid`]: what the firmware has for them
+//! - [`Secret`]: DH-HMAC-CHAP keys
 //! - [`Registry`] and [`Exclusions`]: living together with libnvme 3 and nvme-stas
 //!
 //! Every path is taken below a root that the caller gives.
@@ -89,6 +90,7 @@ pub use encode::{EncodedOptions, MAX_ENCODED};
 pub use error::{ConnectError, Explanation};
 pub use exclusions::{Candidate, Exclusion, Exclusions, ExclusionsError, IgnoredLine};
 pub use fabrics::{ConnectHow, Connected, Fabrics};
+pub use firmware::machine_uuid;
 pub use identity::{HostIdentity, IdentityError, IdentitySource, LoadedIdentity};
 pub use key_serial::{KeySerial, ParseKeySerialError};
 pub use message::cause;
