@@ -128,25 +128,10 @@ pub(crate) fn check_loop(draft: &ConnectOptions, problems: &mut Vec<OptionProble
 
 #[cfg(test)]
 mod tests {
-    use nvme_sysfs::{Nqn, Transport};
+    use nvme_sysfs::Transport;
 
     use super::*;
-    use crate::options::ConnectOptionsBuilder;
-
-    fn nqn() -> Nqn {
-        "nqn.2024-01.com.example:vol1".parse().expect("a name")
-    }
-
-    fn tcp() -> ConnectOptionsBuilder {
-        let mut builder = ConnectOptions::builder(Transport::Tcp, nqn());
-        builder.traddr("192.0.2.1");
-        builder
-    }
-
-    /// What `build` says.
-    fn refusal(builder: &ConnectOptionsBuilder) -> String {
-        builder.build().expect_err("a broken rule").to_string()
-    }
+    use crate::fixture::{refusal, tcp, volume};
 
     #[test]
     fn no_value_can_carry_a_separator_or_control_character() {
@@ -158,7 +143,7 @@ mod tests {
                 "host_traddr {bad:?}"
             );
             assert!(tcp().host_iface(bad).build().is_err(), "host_iface {bad:?}");
-            let mut loop_back = ConnectOptions::builder(Transport::Loop, nqn());
+            let mut loop_back = ConnectOptions::builder(Transport::Loop, volume());
             assert!(
                 loop_back.traddr(bad).build().is_err(),
                 "loop traddr {bad:?}"
@@ -200,7 +185,7 @@ mod tests {
     #[test]
     fn fibre_channel_names_have_one_form_and_one_spelling() {
         let fc = |traddr: &str| {
-            let mut builder = ConnectOptions::builder(Transport::Fc, nqn());
+            let mut builder = ConnectOptions::builder(Transport::Fc, volume());
             builder
                 .traddr(traddr)
                 .host_traddr("nn-0x1000000000000001:pn-0x1000000000000002");

@@ -38,6 +38,18 @@ pub(crate) fn options(transport: Transport) -> ConnectOptionsBuilder {
     builder
 }
 
+/// Options for the trees' subsystem at a TCP address, without a host.
+pub(crate) fn tcp() -> ConnectOptionsBuilder {
+    let mut builder = ConnectOptions::builder(Transport::Tcp, volume());
+    builder.traddr("192.0.2.1");
+    builder
+}
+
+/// What `build` says of options that break a rule.
+pub(crate) fn refusal(builder: &ConnectOptionsBuilder) -> String {
+    builder.build().expect_err("a broken rule").to_string()
+}
+
 /// Path of one attribute of `nvmeN` below a root.
 pub(crate) fn attribute(root: &TempDir, controller: &str, name: &str) -> PathBuf {
     root.path()

@@ -161,22 +161,8 @@ mod tests {
     use nvme_sysfs::Uuid;
 
     use super::*;
+    use crate::fixture::{refusal, tcp, volume};
     use crate::options::ConnectOptionsBuilder;
-
-    fn nqn() -> Nqn {
-        "nqn.2024-01.com.example:vol1".parse().expect("a name")
-    }
-
-    fn tcp() -> ConnectOptionsBuilder {
-        let mut builder = ConnectOptions::builder(Transport::Tcp, nqn());
-        builder.traddr("192.0.2.1");
-        builder
-    }
-
-    /// What `build` says.
-    fn refusal(builder: &ConnectOptionsBuilder) -> String {
-        builder.build().expect_err("a broken rule").to_string()
-    }
 
     #[test]
     fn numbers_keep_their_bounds() {
@@ -240,21 +226,21 @@ mod tests {
 
     #[test]
     fn what_a_transport_wants_and_refuses_is_named() {
-        let bare = ConnectOptions::builder(Transport::Tcp, nqn());
+        let bare = ConnectOptions::builder(Transport::Tcp, volume());
         assert_eq!(refusal(&bare), "traddr is required for transport tcp");
-        let mut loop_back = ConnectOptions::builder(Transport::Loop, nqn());
+        let mut loop_back = ConnectOptions::builder(Transport::Loop, volume());
         loop_back.tos(1).ctrl_loss_tmo(ControllerLoss::Never);
         assert_eq!(
             refusal(&loop_back),
             "ctrl_loss_tmo is not allowed for transport loop; tos is not allowed for transport loop"
         );
-        let mut rdma = ConnectOptions::builder(Transport::Rdma, nqn());
+        let mut rdma = ConnectOptions::builder(Transport::Rdma, volume());
         rdma.traddr("192.0.2.1").hdr_digest();
         assert_eq!(
             refusal(&rdma),
             "hdr_digest is not allowed for transport rdma"
         );
-        let pcie = ConnectOptions::builder(Transport::Pcie, nqn());
+        let pcie = ConnectOptions::builder(Transport::Pcie, volume());
         assert!(refusal(&pcie).starts_with("transport pcie cannot be connected"));
     }
 
@@ -266,7 +252,7 @@ mod tests {
             .parse()
             .expect("a UUID");
         let serial = || "12".parse().expect("a serial");
-        assert_eq!(refusal(tcp().hostnqn(nqn())), "hostnqn needs hostid");
+        assert_eq!(refusal(tcp().hostnqn(volume())), "hostnqn needs hostid");
         assert_eq!(refusal(tcp().hostid(hostid)), "hostid needs hostnqn");
         let text = refusal(tcp().dhchap_ctrl_secret(secret()));
         assert_eq!(text, "dhchap_ctrl_secret needs dhchap_secret");
@@ -292,7 +278,7 @@ mod tests {
         assert_eq!(service(discovery.traddr("::1")).as_deref(), Some("8009"));
         let mut rdma = ConnectOptions::builder(Transport::Rdma, Nqn::discovery());
         assert_eq!(service(rdma.traddr("::1")).as_deref(), Some("4420"));
-        let loop_back = ConnectOptions::builder(Transport::Loop, nqn());
+        let loop_back = ConnectOptions::builder(Transport::Loop, volume());
         assert_eq!(service(&loop_back), None);
     }
 
@@ -311,7 +297,7 @@ mod tests {
 
     #[test]
     fn more_than_a_page_is_refused() {
-        let mut builder = ConnectOptions::builder(Transport::Loop, nqn());
+        let mut builder = ConnectOptions::builder(Transport::Loop, volume());
         builder.traddr("x".repeat(5000));
         assert!(refusal(&builder).ends_with("the kernel takes at most 4095"));
     }
