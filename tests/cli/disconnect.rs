@@ -3,8 +3,13 @@
 //! A tree in a directory never loses a controller, so a disconnect that is not refused ends with
 //! the time-out.
 
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::thread;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::common::{Run, captured, read, run, write};
 
@@ -68,7 +73,7 @@ fn an_open_device_keeps_its_last_path_and_every_process_is_named() {
     let root = captured("trixie-one-path");
     for (pid, name) in [(77, "fio"), (78, "dd")] {
         write(root.path(), &format!("proc/{pid}/comm"), name);
-        std::fs::create_dir(root.path().join(format!("proc/{pid}/fd"))).expect("directory");
+        fs::create_dir(root.path().join(format!("proc/{pid}/fd"))).expect("directory");
         let node = root.path().join("dev/nvme0n1");
         symlink(node, root.path().join(format!("proc/{pid}/fd/3"))).expect("link");
     }
@@ -107,6 +112,33 @@ fn force_goes_on_where_a_use_was_found() {
         .expect(4)
         .says(&["nvme0 is still there"]);
     assert_eq!(delete_controller(root.path(), "nvme0"), "1");
+}
+
+#[test]
+fn a_failure_says_which_controllers_are_gone_already() {
+    let root = captured("trixie-two-paths-ana");
+    let class = root.path().join("sys/class/nvme");
+    let order = class.join("nvme0/delete_controller");
+    fs::remove_file(&order).expect("a file");
+    mkfifo(&order, Mode::S_IRWXU).expect("a pipe");
+    let kernel = thread::spawn(move || {
+        let written = fs::read_to_string(order).expect("the order");
+        fs::remove_file(class.join("nvme0/state")).expect("a file");
+        written
+    });
+    disconnect(root.path(), &["--nqn", NQN, "--force"])
+        .expect(4)
+        .says(&["disconnected nvme0; then:", "nvme1 is still there"]);
+    assert_eq!(kernel.join().expect("no panic"), "1");
+}
+
+#[test]
+fn a_failure_says_what_was_not_looked_at() {
+    let root = captured("trixie-one-path");
+    mount(root.path());
+    disconnect(root.path(), &["--nqn", NQN])
+        .expect(5)
+        .says(&["is mounted", "not looked at: processes outside"]);
 }
 
 #[test]

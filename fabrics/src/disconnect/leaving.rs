@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use nvme_sysfs::{Instance, Nqn, Transport, TransportAddress};
 
-use super::{DisconnectError, Disconnected, Expected, delete, failed};
+use super::{DisconnectError, Disconnected, Expected, delete};
 use crate::exclusions::Candidate;
 use crate::fabrics::Fabrics;
 use crate::held::HeldController;
 
 /// A controller that may have to go, held so that its number is never mistaken for another's.
 ///
-/// What was read of `nvmeN` between [`Fabrics::hold`] and a [`Leaving::is_gone`] that answers no
-/// was read of this controller: a number is not given away while its controller exists.
+/// A number is not given away while its controller exists, so what was read of `nvmeN` after
+/// [`Fabrics::hold`] was read of the very controller that [`Leaving::disconnect`] deletes.
 #[derive(Debug)]
 pub struct Leaving {
     fabrics: Fabrics,
@@ -27,15 +27,6 @@ impl Leaving {
     #[must_use]
     pub fn controller(&self) -> Instance {
         self.controller
-    }
-
-    /// Whether it has gone, whatever its number names by now.
-    ///
-    /// # Errors
-    /// Its state cannot be read.
-    pub fn is_gone(&self) -> Result<bool, DisconnectError> {
-        let gone = self.held.is_gone();
-        gone.map_err(|source| failed(&self.held, source))
     }
 
     /// As [`Fabrics::disconnect`], for this very controller. `stop` is asked several times a second
@@ -85,7 +76,13 @@ impl Fabrics {
         controller: Instance,
         held: &HeldController,
     ) -> Result<(), DisconnectError> {
-        let read = |attribute| held.read(attribute).map_err(|source| failed(held, source));
+        let read = |attribute| {
+            let text = held.read(attribute);
+            text.map_err(|source| DisconnectError::Attribute {
+                path: held.path().join(attribute),
+                source,
+            })
+        };
         let transport = Transport::from(read("transport")?.unwrap_or_default().trim());
         if transport == Transport::Pcie {
             return Err(DisconnectError::Pcie { controller });
@@ -135,7 +132,6 @@ mod tests {
         ] {
             fs::write(attribute(&root, "nvme0", name), text).expect("a file");
         }
-        assert!(held.is_gone().expect("readable"));
         let outcome = held.disconnect(&volume(), Duration::ZERO, &|| false);
         assert_eq!(outcome.expect("gone"), Disconnected::AlreadyGone);
         let order = attribute(&root, "nvme0", "delete_controller");
