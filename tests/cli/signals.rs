@@ -44,12 +44,32 @@ fn silent() -> Silent {
     }
 }
 
-fn start(root: &Path, arguments: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
+/// A connect to `nqn` as the host of the captured trees.
+fn connect<'a>(transport: &'a str, nqn: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["connect", "--transport", transport, "--nqn", nqn];
+    arguments.extend(["--hostnqn", HOSTNQN, "--hostid", HOSTID]);
+    arguments.extend(more);
+    arguments
+}
+
+/// A connect to a port of this machine that answers nobody.
+fn dial<'a>(port: &'a str, timeout: &'a str) -> Vec<&'a str> {
+    let address = ["--traddr", "127.0.0.1", "--trsvcid", port];
+    let more = [&address[..], &["--dial-timeout", timeout]].concat();
+    connect("tcp", OTHER, &more)
+}
+
+/// Starts the program and returns when it says the word of its verb.
+fn start(
+    root: &Path,
+    arguments: &[&str],
+    word: &str,
+) -> (Child, BufReader<std::process::ChildStderr>) {
     let mut all = vec!["-v"];
     all.extend(arguments);
     let mut child = program(root, &all).spawn().expect("it starts");
     let mut errors = BufReader::new(child.stderr.take().expect("piped"));
-    wait_for(&mut errors, "connecting");
+    wait_for(&mut errors, word);
     (child, errors)
 }
 
@@ -76,26 +96,7 @@ fn a_signal_ends_the_dial_and_leaves_nothing() {
         write(root.path(), "dev/nvme-fabrics", "");
         let portal = silent();
         let port = portal.address.port().to_string();
-        let (mut child, mut errors) = start(
-            root.path(),
-            &[
-                "connect",
-                "--transport",
-                "tcp",
-                "--traddr",
-                "127.0.0.1",
-                "--trsvcid",
-                &port,
-                "--nqn",
-                OTHER,
-                "--hostnqn",
-                HOSTNQN,
-                "--hostid",
-                HOSTID,
-                "--dial-timeout",
-                "60",
-            ],
-        );
+        let (mut child, mut errors) = start(root.path(), &dial(&port, "60"), "connecting");
         send(&child, signal);
         let sent = Instant::now();
         let status = child.wait().expect("it ends");
@@ -119,23 +120,9 @@ fn a_signal_ends_the_dial_and_leaves_nothing() {
 #[test]
 fn a_signal_during_the_wait_says_what_stays() {
     let root = captured("trixie-connecting");
-    let (mut child, mut errors) = start(
-        root.path(),
-        &[
-            "connect",
-            "--transport",
-            "tcp",
-            "--traddr",
-            "10.0.0.2",
-            "--nqn",
-            "nqn.2026-01.org.example:volume-1",
-            "--hostnqn",
-            HOSTNQN,
-            "--hostid",
-            HOSTID,
-            "--wait",
-        ],
-    );
+    let more = ["--traddr", "10.0.0.2", "--wait"];
+    let arguments = connect("tcp", "nqn.2026-01.org.example:volume-1", &more);
+    let (mut child, mut errors) = start(root.path(), &arguments, "connecting");
     send(&child, Signal::SIGTERM);
     let sent = Instant::now();
     assert_eq!(child.wait().expect("it ends").code(), Some(1));
@@ -153,28 +140,9 @@ fn a_silent_portal_times_out_after_the_time_given() {
     let portal = silent();
     let port = portal.address.port().to_string();
     let begun = Instant::now();
-    crate::common::run(
-        root.path(),
-        &[
-            "connect",
-            "--transport",
-            "tcp",
-            "--traddr",
-            "127.0.0.1",
-            "--trsvcid",
-            &port,
-            "--nqn",
-            OTHER,
-            "--hostnqn",
-            HOSTNQN,
-            "--hostid",
-            HOSTID,
-            "--dial-timeout",
-            "1",
-        ],
-    )
-    .expect(4)
-    .says(&["did not answer within 1s", &port]);
+    crate::common::run(root.path(), &dial(&port, "1"))
+        .expect(4)
+        .says(&["did not answer within 1s", &port]);
     assert!(begun.elapsed() >= Duration::from_secs(1));
 }
 
@@ -185,24 +153,32 @@ fn what_cannot_be_interrupted_is_named_and_a_second_signal_ends_it() {
     let root = captured("trixie-one-path");
     fs::create_dir(root.path().join("dev")).expect("directory");
     mkfifo(&root.path().join("dev/nvme-fabrics"), Mode::S_IRWXU).expect("a FIFO");
-    let (mut child, mut errors) = start(
-        root.path(),
-        &[
-            "connect",
-            "--transport",
-            "loop",
-            "--nqn",
-            OTHER,
-            "--hostnqn",
-            HOSTNQN,
-            "--hostid",
-            HOSTID,
-        ],
-    );
+    let arguments = connect("loop", OTHER, &[]);
+    let (mut child, mut errors) = start(root.path(), &arguments, "connecting");
     send(&child, Signal::SIGTERM);
     wait_for(&mut errors, &format!("the kernel is connecting {OTHER}"));
     assert_eq!(child.try_wait().expect("it runs"), None);
     send(&child, Signal::SIGINT);
     assert_eq!(child.wait().expect("it ends").code(), Some(1));
     wait_for(&mut errors, "ended by a second SIGINT");
+}
+
+/// A plain file takes the order, and the controller of a captured tree never goes.
+#[test]
+fn a_signal_ends_the_wait_for_a_controller_that_does_not_go() {
+    let root = captured("trixie-one-path");
+    let arguments = ["disconnect", "--controller", "nvme0", "--force"];
+    let (mut child, mut errors) = start(root.path(), &arguments, "disconnecting");
+    send(&child, Signal::SIGTERM);
+    let sent = Instant::now();
+    assert_eq!(child.wait().expect("it ends").code(), Some(1));
+    assert!(
+        sent.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        sent.elapsed()
+    );
+    let mut rest = String::new();
+    errors.read_to_string(&mut rest).expect("text");
+    assert!(rest.contains("interrupted by SIGTERM"), "{rest}");
+    assert!(!rest.contains("cannot be interrupted"), "{rest}");
 }
