@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nvme_sysfs::{DevT, Diskseq};
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{Advice, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -123,6 +123,13 @@ impl DeviceNode {
             source,
         })?;
         self.check(root, &stat)?;
+        // What others wrote, on another node or past the cache of the device as xfs does, is not in
+        // the pages that an earlier look left.
+        let forgotten = rustix::fs::fadvise(&node, 0, None, Advice::DontNeed);
+        forgotten.map_err(|source| OpenNodeError::Open {
+            path: path(),
+            source,
+        })?;
         Ok(node)
     }
 

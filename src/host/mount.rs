@@ -153,3 +153,87 @@ pub(crate) fn unmount(target: &Path) -> Result<(), UnmountError> {
     rustix::mount::unmount(target, UnmountFlags::NOFOLLOW)
         .map_err(|source| UnmountError::new(target, source))
 }
+
+#[cfg(test)]
+mod tests {
+    use nvme_sysfs::DevT;
+
+    use super::*;
+
+    fn request(fs: FilesystemType, access: MountAccess, flags: &[&str]) -> MountRequest {
+        MountRequest {
+            device: DeviceNode {
+                path: "/nowhere/nvme0n1".into(),
+                dev: DevT {
+                    major: 259,
+                    minor: 0,
+                },
+                diskseq: None,
+            },
+            target: "/nowhere/target".into(),
+            fs,
+            flags: flags.iter().map(|flag| flag.parse().expect(flag)).collect(),
+            access,
+        }
+    }
+
+    #[test]
+    fn bits_and_words_go_to_their_arguments() {
+        let flags = [
+            "noatime",
+            "discard",
+            "_netdev",
+            "context=\"a:b:c:s0:c1,c2\"",
+        ];
+        let request = request(FilesystemType::Ext4, MountAccess::ReadWrite, &flags);
+        let (bits, data) = arguments(&request);
+        assert_eq!(bits, MountFlags::NOATIME);
+        assert_eq!(data, ["discard", "context=\"a:b:c:s0:c1,c2\""]);
+    }
+
+    #[test]
+    fn readers_of_one_node_replay_the_journal_and_readers_of_many_do_not() {
+        for (fs, word) in [
+            (FilesystemType::Ext4, "noload"),
+            (FilesystemType::Xfs, "norecovery"),
+        ] {
+            let one = request(fs, MountAccess::ReadOnly, &[]);
+            assert_eq!(arguments(&one), (MountFlags::RDONLY, vec![]));
+            let many = request(fs, MountAccess::ReadOnlyShared, &[]);
+            assert_eq!(arguments(&many), (MountFlags::RDONLY, vec![word]));
+        }
+    }
+
+    #[test]
+    fn options_that_the_kernel_would_cut_off_are_refused() {
+        let label = format!("context={}", "x".repeat(MAX_DATA));
+        let request = request(FilesystemType::Xfs, MountAccess::ReadWrite, &[&label]);
+        let error = mount(Path::new("/nowhere"), &request).expect_err("too long");
+        assert!(matches!(error, MountError::TooLong { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_not_mounted() {
+        let request = request(FilesystemType::Xfs, MountAccess::ReadWrite, &[]);
+        let error = mount(Path::new("/nowhere"), &request).expect_err("no node");
+        assert!(matches!(error, MountError::Device(_)), "{error}");
+    }
+
+    #[test]
+    fn an_unmount_of_nothing_says_so() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let error = unmount(directory.path()).expect_err("no mount");
+        // Without the right to unmount, the kernel does not even look.
+        assert!(
+            matches!(
+                error,
+                UnmountError::NotMounted { .. }
+                    | UnmountError::Other {
+                        source: Errno::PERM,
+                        ..
+                    }
+            ),
+            "{error}"
+        );
+    }
+}

@@ -2,8 +2,8 @@
 //!
 //! Only reads. Invariants: every read must succeed, or the answer is an error; a device is
 //! [`Found::Blank`] only when every area in which any known format keeps a signature is zero;
-//! anything else that is not known is [`Found::Unknown`], which is not blank. Trailing signatures
-//! count only behind the end of a filesystem: what is inside of it is the contents of files.
+//! anything else that is not known is [`Found::Unknown`], which is not blank. Where there is an ext or
+//! xfs, what is inside of it are the contents of files and no signatures.
 
 mod area;
 mod ext;
@@ -13,6 +13,7 @@ mod raid;
 #[cfg(test)]
 mod tests;
 mod xfs;
+mod xfs_log;
 mod zfs;
 
 use std::fmt;
@@ -20,9 +21,9 @@ use std::io;
 
 use thiserror::Error;
 
-use area::Areas;
 pub use area::ReadAt;
-pub use ext::{Check, Ext, ExtVersion, Journal, Layout};
+use area::{Areas, Outside};
+pub use ext::{Check, Ext, ExtVersion, Layout};
 pub use xfs::Xfs;
 
 /// What is on a device.
@@ -46,6 +47,15 @@ pub enum Found {
         /// Where the first of them is.
         offset: u64,
     },
+}
+
+/// The state of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Journal {
+    /// There is nothing in it that is not in its place, or there is no journal.
+    Clean,
+    /// It has to be replayed: the filesystem is mounted somewhere, or was not unmounted.
+    NeedsRecovery,
 }
 
 /// Why it cannot be told what is on a device.
@@ -76,12 +86,14 @@ pub enum ProbeError {
 /// [`ProbeError`], when anything that has to be looked at cannot be read.
 pub fn probe(device: &impl ReadAt) -> Result<Found, ProbeError> {
     let areas = Areas::read(device)?;
-    let filesystem = find_filesystem(&areas);
-    let end_of_files = filesystem.as_ref().map_or(0, Found::filesystem_bytes);
-    let container = foreign::find_container(&areas)
-        .or_else(|| raid::find(&areas, end_of_files))
-        .or_else(|| partition::find(&areas, end_of_files))
-        .or_else(|| zfs::find(&areas, end_of_files));
+    let filesystem = find_filesystem(device, &areas)?;
+    let outside = Outside {
+        filesystem_bytes: filesystem.as_ref().map_or(0, Found::filesystem_bytes),
+    };
+    let container = foreign::find_container(&areas, outside)
+        .or_else(|| raid::find(&areas, outside))
+        .or_else(|| partition::find(&areas, outside))
+        .or_else(|| zfs::find(&areas, outside));
     let found = container
         .or(filesystem)
         .or_else(|| foreign::find_other(&areas))
@@ -98,23 +110,29 @@ pub fn probe(device: &impl ReadAt) -> Result<Found, ProbeError> {
 /// [`ProbeError::Read`].
 pub(crate) fn read_ext(device: &impl ReadAt) -> Result<Option<Ext>, ProbeError> {
     let mut head = [0; 2048];
-    let length = head.len();
-    let read = device.read_exact_at(&mut head, 0);
-    read.map_err(|source| ProbeError::Read {
-        offset: 0,
-        length,
-        source,
-    })?;
+    read_bytes(device, &mut head, 0)?;
     Ok(match ext::parse(&head) {
         Some(Found::Ext(ext)) => Some(ext),
         _ => None,
     })
 }
 
-fn find_filesystem(areas: &Areas) -> Option<Found> {
-    let ext = || ext::parse(areas.head());
-    let xfs = || xfs::parse(areas.head());
-    ext().or_else(xfs)
+fn find_filesystem(device: &impl ReadAt, areas: &Areas) -> Result<Option<Found>, ProbeError> {
+    match ext::parse(areas.head()) {
+        Some(found) => Ok(Some(found)),
+        None => xfs::read(device, areas.head()),
+    }
+}
+
+/// Fills a buffer from a device.
+fn read_bytes(device: &impl ReadAt, buffer: &mut [u8], offset: u64) -> Result<(), ProbeError> {
+    let length = buffer.len();
+    let read = device.read_exact_at(buffer, offset);
+    read.map_err(|source| ProbeError::Read {
+        offset,
+        length,
+        source,
+    })
 }
 
 impl Found {

@@ -11,8 +11,11 @@
 
 mod case;
 mod cases;
+mod conformance;
+mod disk;
 mod guest;
 mod host;
+mod plugin;
 mod responder;
 mod scene;
 

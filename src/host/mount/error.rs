@@ -32,11 +32,13 @@ pub enum MountError {
         /// What was called.
         call: MountCall,
     },
-    /// EUCLEAN, or EFSCORRUPTED as xfs calls it.
-    #[error("the filesystem needs repair (EUCLEAN), run {}: {call}", repair_tool(call.fs))]
+    /// EUCLEAN or EBADMSG: metadata that cannot be, or whose checksum is wrong.
+    #[error("the filesystem needs repair ({errno}), run {}: {call}", repair_tool(call.fs))]
     NeedsRepair {
         /// What was called.
         call: MountCall,
+        /// What the kernel answered.
+        errno: Errno,
     },
     /// ENODEV: the kernel does not know the filesystem.
     #[error("the kernel has no {} (ENODEV), load its module: {call}", call.fs)]
@@ -92,7 +94,7 @@ impl MountError {
     pub(super) fn from_mount(call: MountCall, errno: Errno) -> MountError {
         match errno {
             Errno::BUSY => MountError::Busy { call },
-            Errno::UCLEAN => MountError::NeedsRepair { call },
+            Errno::UCLEAN | Errno::BADMSG => MountError::NeedsRepair { call, errno },
             Errno::NODEV => MountError::NoFilesystem { call },
             Errno::INVAL => MountError::Invalid { call },
             // `bdev_open` refuses to write to a read-only device with EACCES.
@@ -154,5 +156,69 @@ impl UnmountError {
             Errno::INVAL | Errno::NOENT => UnmountError::NotMounted { target, errno },
             source => UnmountError::Other { target, source },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(errno: Errno, fs: FilesystemType) -> String {
+        let call = MountCall {
+            device: "/dev/nvme0n1".into(),
+            target: "/a b".into(),
+            fs,
+            flags: "MS_RDONLY|MS_NOATIME".to_owned(),
+            data: "discard".to_owned(),
+        };
+        MountError::from_mount(call, errno).to_string()
+    }
+
+    #[test]
+    fn every_known_cause_has_its_own_words_and_the_call() {
+        for (errno, words) in [
+            (Errno::BUSY, "is in use"),
+            (Errno::NODEV, "the kernel has no ext4"),
+            (Errno::INVAL, "holds no usable ext4"),
+            (Errno::ROFS, "is read-only"),
+            (Errno::ACCESS, "is read-only"),
+            (Errno::IO, "cannot be read"),
+            (Errno::PERM, "cannot mount"),
+        ] {
+            let text = failed(errno, FilesystemType::Ext4);
+            assert!(text.contains(words), "{text}");
+            assert!(
+                text.ends_with(
+                    "mount(\"/dev/nvme0n1\", \"/a b\", \"ext4\", MS_RDONLY|MS_NOATIME, \"discard\")"
+                ),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_damaged_filesystem_names_the_tool_that_repairs_it() {
+        for (fs, tool) in [
+            (FilesystemType::Ext4, "run e2fsck:"),
+            (FilesystemType::Xfs, "run xfs_repair:"),
+        ] {
+            for errno in [Errno::UCLEAN, Errno::BADMSG] {
+                let text = failed(errno, fs);
+                assert!(text.contains(tool), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mount_in_use_is_told_from_no_mount() {
+        let error = |errno| UnmountError::new(Path::new("/a"), errno);
+        assert!(matches!(error(Errno::BUSY), UnmountError::Busy { .. }));
+        for errno in [Errno::INVAL, Errno::NOENT] {
+            assert!(matches!(error(errno), UnmountError::NotMounted { .. }));
+        }
+        assert_eq!(
+            error(Errno::IO).to_string(),
+            "umount2(\"/a\", UMOUNT_NOFOLLOW)"
+        );
     }
 }

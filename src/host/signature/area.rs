@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
-use super::ProbeError;
+use super::{ProbeError, read_bytes};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -43,6 +43,24 @@ impl ReadAt for File {
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         FileExt::read_exact_at(self, buffer, offset)
+    }
+}
+
+/// The places of a device that hold no contents of files, given the size of the ext or xfs on it,
+/// which is 0 when there is none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outside {
+    pub(super) filesystem_bytes: u64,
+}
+
+impl Outside {
+    /// In front of this, ext and xfs keep their own metadata, or leave what was there: a pool of ZFS
+    /// leaves an older superblock of theirs in place in turn.
+    const FRONT: u64 = 128 * KIB;
+
+    /// Whether a signature at a place counts.
+    pub(super) fn contains(self, offset: u64) -> bool {
+        offset < Self::FRONT || offset >= self.filesystem_bytes
     }
 }
 
@@ -121,14 +139,8 @@ impl Areas {
 fn read_area(device: &impl ReadAt, offset: u64, length: u64) -> Result<Area, ProbeError> {
     let length = usize::try_from(length).expect("no area is longer than 8 MiB");
     let mut bytes = vec![0; length];
-    match device.read_exact_at(&mut bytes, offset) {
-        Ok(()) => Ok(Area { offset, bytes }),
-        Err(source) => Err(ProbeError::Read {
-            offset,
-            length,
-            source,
-        }),
-    }
+    read_bytes(device, &mut bytes, offset)?;
+    Ok(Area { offset, bytes })
 }
 
 /// A little-endian number at `offset` of a superblock; 0 where the superblock is cut off.

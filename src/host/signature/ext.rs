@@ -6,8 +6,8 @@ use std::fmt;
 
 use nvme_sysfs::Uuid;
 
-use super::Found;
 use super::area::{field, le16, le32};
+use super::{Found, Journal};
 
 /// What an ext superblock says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,15 +46,6 @@ pub enum ExtVersion {
     Ext3,
     /// Anything newer.
     Ext4,
-}
-
-/// The state of a journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Journal {
-    /// There is nothing in it that is not in its place, or there is no journal.
-    Clean,
-    /// It has to be replayed: the filesystem is mounted elsewhere, or was not unmounted.
-    NeedsRecovery,
 }
 
 /// Whether a filesystem asks for a check before it is mounted.

@@ -4,7 +4,7 @@
 //! util-linux (libblkid's documentation of magic numbers) and of each format's specification.
 
 use super::Found;
-use super::area::Areas;
+use super::area::{Areas, Outside};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -107,18 +107,19 @@ const SWAP: [u64; 5] = [
 ];
 
 /// A container of other devices or data.
-pub(super) fn find_container(areas: &Areas) -> Option<Found> {
-    find(areas, &CONTAINERS)
+pub(super) fn find_container(areas: &Areas, outside: Outside) -> Option<Found> {
+    find(areas, &CONTAINERS, |offset| outside.contains(offset))
 }
 
 /// Another filesystem, or swap.
 pub(super) fn find_other(areas: &Areas) -> Option<Found> {
-    find(areas, &OTHERS)
+    find(areas, &OTHERS, |_| true)
 }
 
-fn find(areas: &Areas, table: &[Magic]) -> Option<Found> {
+fn find(areas: &Areas, table: &[Magic], counts: impl Fn(u64) -> bool) -> Option<Found> {
     table.iter().find_map(|(name, places, magic)| {
-        let offset = *places.iter().find(|place| areas.has(**place, magic))?;
+        let is_there = |place: &&u64| counts(**place) && areas.has(**place, magic);
+        let offset = *places.iter().find(is_there)?;
         Some(Found::Other { name, offset })
     })
 }

@@ -4,20 +4,17 @@
 //! and ends with 55 AA.
 
 use super::Found;
-use super::area::{Areas, le32};
+use super::area::{Areas, Outside, le32};
 
 const GPT: &[u8] = b"EFI PART";
 const BLOCK_SIZES: [u64; 2] = [512, 4096];
 const ENTRIES: std::ops::Range<usize> = 446..510;
 
-/// A partition table; the backup GPT counts from `end_of_files` on.
-pub(super) fn find(areas: &Areas, end_of_files: u64) -> Option<Found> {
-    let backups = BLOCK_SIZES
-        .iter()
-        .filter_map(|size| areas.size().checked_sub(*size))
-        .filter(|offset| *offset >= end_of_files);
-    let gpt = BLOCK_SIZES.into_iter().chain(backups);
-    let gpt = gpt.into_iter().find(|offset| areas.has(*offset, GPT));
+/// A partition table.
+pub(super) fn find(areas: &Areas, outside: Outside) -> Option<Found> {
+    let backups = BLOCK_SIZES.map(|size| areas.size().checked_sub(size));
+    let mut places = BLOCK_SIZES.into_iter().chain(backups.into_iter().flatten());
+    let gpt = places.find(|offset| outside.contains(*offset) && areas.has(*offset, GPT));
     if let Some(offset) = gpt {
         let name = "a GPT partition table";
         return Some(Found::Other { name, offset });

@@ -4,7 +4,7 @@
 //! `struct meta_data_on_disk` of DRBD, the SNIA DDF and the Intel IMSM anchors.
 
 use super::Found;
-use super::area::{Areas, field, le32, le64};
+use super::area::{Areas, Outside, field, le32, le64};
 
 const SECTOR: u64 = 512;
 /// `MD_SB_MAGIC`.
@@ -26,42 +26,34 @@ const ANCHORS: [(&str, u64, &[u8]); 4] = [
     ("a DDF RAID member", 4 << 10, b"\xde\x11\xde\x11"),
 ];
 
-/// A member of an array; trailing superblocks count from `end_of_files` on.
-pub(super) fn find(areas: &Areas, end_of_files: u64) -> Option<Found> {
-    let places = md_places(areas.size());
-    let leading = places.leading.into_iter();
-    let trailing = places.trailing.into_iter().flatten();
-    let trailing = trailing.filter(|offset| *offset >= end_of_files);
-    let md = leading.chain(trailing).find(|offset| is_md(areas, *offset));
+/// A member of an array.
+pub(super) fn find(areas: &Areas, outside: Outside) -> Option<Found> {
+    let mut places = md_places(areas.size()).into_iter().flatten();
+    let md = places.find(|offset| outside.contains(*offset) && is_md(areas, *offset));
     if let Some(offset) = md {
         let name = "an md RAID member";
         return Some(Found::Other { name, offset });
     }
     find_drbd(areas)
         .or_else(|| find_anchor(areas))
-        .filter(|(_, offset)| *offset >= end_of_files)
+        .filter(|(_, offset)| outside.contains(*offset))
         .map(|(name, offset)| Found::Other { name, offset })
 }
 
-/// Where md superblocks are on a device of a size.
-struct MdPlaces {
-    /// Versions 1.1 and 1.2.
-    leading: [u64; 2],
-    /// Versions 1.0 and 0.90, on devices that are large enough.
-    trailing: [Option<u64>; 2],
-}
-
-fn md_places(size: u64) -> MdPlaces {
+/// Where md keeps its superblock on a device of a size: versions 1.1, 1.2, 1.0 and 0.90.
+fn md_places(size: u64) -> [Option<u64>; 4] {
     let sectors = size / SECTOR;
     // 8 KiB before the end, rounded down to 4 KiB (super_1_load).
     let version_1_0 = sectors
         .checked_sub(16)
         .map(|sectors| (sectors & !7) * SECTOR);
     let rounded = size / MD_RESERVED * MD_RESERVED;
-    MdPlaces {
-        leading: [0, 4096],
-        trailing: [version_1_0, rounded.checked_sub(MD_RESERVED)],
-    }
+    [
+        Some(0),
+        Some(4096),
+        version_1_0,
+        rounded.checked_sub(MD_RESERVED),
+    ]
 }
 
 /// Version 1 knows its own place; version 0.90 is in the byte order of the machine that made it.

@@ -267,6 +267,35 @@ fn what_a_file_holds_at_the_end_of_a_filesystem_is_no_signature() {
 }
 
 #[test]
+fn an_image_of_a_disk_in_a_file_is_no_signature() {
+    let image = Image::new(GIB).with_ext4(GIB);
+    let image = image.with(64 * MIB + 64, b"_BHRfS_M");
+    let image = image.with(4 * MIB, b"SKUL\xba\xbe\0\x02");
+    assert_eq!(name_of(&image), "ext4");
+}
+
+#[test]
+fn a_container_over_an_old_ext4_is_the_container() {
+    for (offset, bytes, name) in [
+        (0, &b"LUKS\xba\xbe\0\x01"[..], "LUKS (at byte 0)"),
+        (536, b"LVM2 001", "an LVM physical volume (at byte 536)"),
+        (64 * KIB + 64, b"_BHRfS_M", "btrfs (at byte 65600)"),
+    ] {
+        let image = Image::new(GIB).with_ext4(GIB).with(offset, bytes);
+        assert_eq!(name_of(&image), name);
+    }
+}
+
+#[test]
+fn a_zfs_pool_over_an_old_ext4_is_the_pool() {
+    let magic = 0x00BA_B10C_u64.to_le_bytes();
+    let image = (0..4).fold(Image::new(GIB).with_ext4(GIB), |image, slot| {
+        image.with((128 + slot) * KIB, &magic)
+    });
+    assert_eq!(name_of(&image), "a ZFS pool member (at byte 0)");
+}
+
+#[test]
 fn zfs_is_found_by_any_of_its_labels_in_both_byte_orders() {
     let size = GIB + 1000 * 512;
     let end = size / (256 * KIB) * (256 * KIB);
@@ -312,6 +341,7 @@ fn what_mkfs_xfs_makes_is_told_by_size_and_uuid() {
         uuid: Some(uuid.parse().expect("a UUID")),
         size_bytes: 320 * MIB,
         is_complete: true,
+        journal: Journal::Clean,
     };
     assert_eq!(probe(&image).expect("readable"), Found::Xfs(expected));
 }

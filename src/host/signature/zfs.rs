@@ -5,7 +5,7 @@
 //! with the magic number in the byte order of the machine (ZFS on-disk format, chapter 1).
 
 use super::Found;
-use super::area::Areas;
+use super::area::{Areas, Outside};
 
 const LABEL: u64 = 256 << 10;
 const RING: u64 = 128 << 10;
@@ -14,17 +14,13 @@ const MAGIC: u64 = 0x00BA_B10C;
 /// A pool has written at least this many before it is ready; fewer are left-overs.
 const ENOUGH: usize = 4;
 
-/// A pool member; labels count in front, and from `end_of_files` on.
-pub(super) fn find(areas: &Areas, end_of_files: u64) -> Option<Found> {
+/// A pool member.
+pub(super) fn find(areas: &Areas, outside: Outside) -> Option<Found> {
     let end = areas.size() / LABEL * LABEL;
     let trailing = [end.checked_sub(2 * LABEL), end.checked_sub(LABEL)];
-    let trailing = trailing.into_iter().flatten();
-    let labels = [0, LABEL]
-        .into_iter()
-        .chain(trailing.filter(|label| *label >= end_of_files));
+    let mut labels = [0, LABEL].into_iter().chain(trailing.into_iter().flatten());
     labels
-        .into_iter()
-        .find(|label| count_uberblocks(areas, *label) >= ENOUGH)
+        .find(|label| outside.contains(*label) && count_uberblocks(areas, *label) >= ENOUGH)
         .map(|offset| Found::Other {
             name: "a ZFS pool member",
             offset,

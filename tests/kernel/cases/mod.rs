@@ -3,8 +3,10 @@
 mod conformance;
 mod errors;
 mod filesystem;
+mod library;
 mod life;
 mod loss;
+mod mounts;
 mod namespaces;
 mod node;
 mod safety;
@@ -18,7 +20,9 @@ pub(crate) fn all() -> Vec<Case> {
         life::CASES,
         errors::CASES,
         filesystem::CASES,
+        library::CASES,
         loss::CASES,
+        mounts::CASES,
         namespaces::CASES,
         node::CASES,
         conformance::CASES,
