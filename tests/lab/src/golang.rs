@@ -73,6 +73,19 @@ impl Go {
         command.env("CGO_ENABLED", "0").env("GOBIN", directory);
         Ok(command::show(&mut command)?)
     }
+
+    /// Fetches a module, `path@version`, and returns the directory in which Go keeps it.
+    ///
+    /// # Errors
+    /// [`GoError::Go`] with what Go says.
+    pub fn download(&self, module: &str) -> Result<PathBuf, GoError> {
+        eprintln!("lab: fetching {module}");
+        let mut download = Command::new(&self.program);
+        command::show(download.args(["mod", "download", module]))?;
+        let mut list = Command::new(&self.program);
+        let directory = command::output(list.args(["list", "-m", "-f", "{{.Dir}}", module]))?;
+        Ok(PathBuf::from(String::from_utf8_lossy(&directory).trim_end()))
+    }
 }
 
 fn is_new_enough(program: &Path) -> bool {

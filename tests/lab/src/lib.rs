@@ -24,6 +24,7 @@ pub mod peers;
 pub mod place;
 pub mod programs;
 pub mod protocol;
+pub mod published;
 pub mod qemu;
 pub mod sanity;
 pub mod setup;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use kernel_lab::suite::UnknownSuite;
-use kernel_lab::{Suite, kernels, peers, setup};
+use kernel_lab::{Suite, kernels, peers, published, sanity, setup};
 
 use super::Outcome;
 
@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
     /// bookworm, trixie, sid, with commas between them, or all; LAB_KERNELS or trixie when not given
     #[arg(long)]
     kernels: Option<String>,
-    /// Get nvme-cli too, which a test and the benchmarks compare with
+    /// Get nvme-cli, csi-sanity and published protocols too, which tests and benchmarks compare with or run
     #[arg(long)]
     peers: bool,
 }
@@ -23,6 +23,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     prepare(&suites(arguments.kernels.as_deref())?)?;
     if arguments.peers {
         peers::get_nvme_cli()?;
+        sanity::get()?;
+        published::CSI.get()?;
+        published::REGISTRATION.get()?;
     }
     Ok(ExitCode::SUCCESS)
 }

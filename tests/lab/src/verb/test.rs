@@ -1,8 +1,9 @@
 //! `cargo lab test`: everything, with nothing ignored for lack of the lab.
 
-use std::process::ExitCode;
+use std::error::Error;
+use std::process::{Command, ExitCode, Stdio};
 
-use kernel_lab::peers;
+use kernel_lab::{peers, place, published, sanity};
 
 use super::{Outcome, cargo, setup};
 
@@ -17,11 +18,25 @@ pub(crate) struct Arguments {
     cargo: Vec<String>,
 }
 
+/// The Debian packages that the image is made of, for the tests of it.
+fn image_packages() -> Result<(), Box<dyn Error>> {
+    let script = place::workspace().join("deploy/image/get-packages");
+    let status = Command::new(&script).stdin(Stdio::null()).status()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("{} failed: {status}", script.display()).into()),
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let suites = setup::suites(arguments.kernels.as_deref())?;
     setup::prepare(&suites)?;
-    // A test compares what the program prints with what nvme-cli prints.
+    // Tests compare what the program prints with what nvme-cli prints, and run the conformance suite.
     peers::get_nvme_cli()?;
+    sanity::get()?;
+    published::CSI.get()?;
+    published::REGISTRATION.get()?;
+    image_packages()?;
     let names = suites
         .iter()
         .map(|suite| suite.as_str())
