@@ -61,6 +61,16 @@ kernel_word! {
     }
 }
 
+kernel_word! {
+    /// How the connections of a controller are encrypted, attribute `tls_mode` (7.x).
+    TlsMode {
+        /// TLS from the first byte on.
+        Tls = "tls",
+        /// TLS that the authentication has brought about.
+        Concat = "concat",
+    }
+}
+
 /// How long the kernel tries to get a lost controller back, attribute `ctrl_loss_tmo`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ControllerLoss {
@@ -127,6 +137,8 @@ pub struct Controller {
     pub fast_io_fail_tmo: Option<FastIoFail>,
     /// Keep-alive (fabrics, since 5.13).
     pub kato: Option<KeepAlive>,
+    /// How its connections are encrypted (tcp, 7.x); absent where they are not, and where the kernel does not say.
+    pub tls_mode: Option<TlsMode>,
     /// Memory node next to the controller; absent where the kernel says -1.
     pub numa_node: Option<u32>,
     /// Number of queues, the admin queue included.

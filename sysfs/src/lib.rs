@@ -46,6 +46,7 @@ mod identity;
 mod list;
 mod namespace;
 mod nqn;
+mod parameters;
 mod path;
 mod scan;
 mod socket;
@@ -58,7 +59,7 @@ mod word;
 pub use address::{Transport, TransportAddress, same_address};
 pub use controller::{
     Controller, ControllerLoss, ControllerState, ControllerType, DiscoveryType, FastIoFail,
-    KeepAlive,
+    KeepAlive, TlsMode,
 };
 pub use device::{DevT, Diskseq, Instance, ParseDeviceError};
 pub use diagnostics::{ControllerCounters, HeadCounters, PathCounters};
@@ -67,6 +68,7 @@ pub use identity::{Eui64, NamespaceIdentity, Nguid, Nsid, ParseIdentityError, Uu
 pub use list::{ListedHost, ListedPath, ListedSubsystem};
 pub use namespace::{Namespace, NamespaceKind};
 pub use nqn::{Nqn, ParseNqnError};
+pub use parameters::{CoreParameters, Parameters, TcpParameters};
 pub use path::{AnaState, NamespacePath};
 pub use scan::Sysfs;
 pub use socket::{Received, UeventSocket, UeventSocketError};

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a path has no device node and must never be handed out as a disk.
 
-use crate::device::Instance;
+use crate::device::{Diskseq, Instance};
 use crate::diagnostics::PathCounters;
 use crate::identity::{NamespaceIdentity, Wwid};
 use crate::word::kernel_word;
@@ -48,8 +48,16 @@ pub struct NamespacePath {
     pub identity: NamespaceIdentity,
     /// The kernel's own choice among the identifiers.
     pub wwid: Option<Wwid>,
+    /// Sequence number of the hidden disk (since 5.15).
+    pub diskseq: Option<Diskseq>,
     /// Size in bytes.
     pub size_bytes: u64,
+    /// Command set: 0 NVM, 1 key value, 2 zoned (since 6.8).
+    pub csi: Option<u8>,
+    /// Bytes of metadata per logical block (since 6.8).
+    pub metadata_bytes: Option<u32>,
+    /// Whether the path refuses writes.
+    pub read_only: Option<bool>,
     /// Requests in flight, told only under the I/O policy `queue-depth` (since 6.15).
     pub queue_depth: Option<u32>,
     /// Memory nodes served by this path (`0-1,3`), told only under the I/O policy `numa` (since 6.15).

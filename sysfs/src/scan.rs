@@ -16,8 +16,8 @@ use crate::device::Instance;
 use crate::entry::Entry;
 use crate::error::ScanError;
 use crate::list::{self, ListedHost};
+use crate::parameters::{self, Parameters};
 use crate::tree::Tree;
-use crate::value;
 
 /// The sysfs below one root directory.
 ///
@@ -74,16 +74,25 @@ impl Sysfs {
         list::read(&self.classes()?)
     }
 
+    /// Reads the parameters of the driver's modules.
+    ///
+    /// # Errors
+    /// [`ScanError`] if one cannot be read or has a value that it cannot have.
+    pub fn parameters(&self) -> Result<Parameters, ScanError> {
+        let modules = Directory::open(self.mount.join("module"))?;
+        modules.map_or(Ok(Parameters::default()), |modules| {
+            parameters::read(&modules)
+        })
+    }
+
     fn classes(&self) -> Result<Directory, ScanError> {
         let path = self.mount.join("class");
         Directory::open(path.clone())?.ok_or(ScanError::NoSysfs { path })
     }
 
     fn multipath(&self) -> Result<Option<bool>, ScanError> {
-        let Some(module) = Directory::open(self.mount.join("module/nvme_core"))? else {
-            return Ok(None);
-        };
-        module.value("parameters/multipath", "Y or N", value::yes_or_no)
+        let core = Directory::open(self.mount.join("module/nvme_core/parameters"))?;
+        core.map_or(Ok(None), |core| parameters::read_multipath(&core))
     }
 }
 

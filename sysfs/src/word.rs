@@ -4,7 +4,7 @@
 
 /// Declares an enum of kernel words. A word that is not listed becomes `Other` and is kept as it was.
 ///
-/// A macro because eight enums need the same table read in both directions, and a function cannot declare an enum.
+/// A macro because nine enums need the same table read in both directions, and a function cannot declare an enum.
 macro_rules! kernel_word {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
@@ -52,7 +52,7 @@ pub(crate) use kernel_word;
 mod tests {
     use crate::{
         Action, AnaState, ControllerState, ControllerType, DiscoveryType, IoPolicy, SubsystemType,
-        Transport,
+        TlsMode, Transport,
     };
 
     fn round_trip<T: for<'a> From<&'a str> + ToString + std::fmt::Debug>(words: &[&str]) {
@@ -83,6 +83,7 @@ mod tests {
         round_trip::<DiscoveryType>(DiscoveryType::WORDS);
         round_trip::<IoPolicy>(IoPolicy::WORDS);
         round_trip::<SubsystemType>(SubsystemType::WORDS);
+        round_trip::<TlsMode>(TlsMode::WORDS);
         round_trip::<Transport>(Transport::WORDS);
     }
 }

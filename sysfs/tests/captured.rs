@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nvme_sysfs::{
-    Action, AnaState, ControllerLoss, ControllerState, FastIoFail, Instance, NamespaceKind,
-    NamespaceSelector, Nqn, Sysfs, Transport, Tree, Uevent,
+    Action, AnaState, ControllerLoss, ControllerState, FastIoFail, Instance, IoPolicy,
+    NamespaceKind, NamespaceSelector, Nqn, Sysfs, Transport, Tree, Uevent,
 };
 
 const ALL: [&str; 3] = ["bookworm", "trixie", "sid"];
@@ -67,7 +67,21 @@ fn one_path_is_one_head_reached_by_one_live_controller() {
             controller.firmware_rev.as_deref().map(str::trim),
             controller.firmware_rev.as_deref()
         );
-        assert_eq!(tree.paths_of(head).count(), 1);
+        let [(_, path)] = tree.paths_of(head).collect::<Vec<_>>()[..] else {
+            panic!("one path: {tree:?}")
+        };
+        assert_eq!(
+            (path.csi, path.metadata_bytes),
+            (head.csi, head.metadata_bytes)
+        );
+        assert_eq!(path.read_only, Some(false));
+        assert!(path.diskseq.is_some() && path.diskseq != head.diskseq);
+        let core = sysfs.parameters().expect("parameters").core;
+        assert_eq!(core.multipath, tree.multipath);
+        assert_eq!(core.iopolicy, Some(IoPolicy::Numa));
+        assert_eq!(core.io_timeout, Some(Duration::from_secs(30)));
+        assert_eq!(core.admin_timeout, Some(Duration::from_secs(60)));
+        assert_eq!(core.max_retries, Some(5));
         assert_eq!(tree.orphans().count(), 0);
         assert_eq!(
             tree.find_namespace_by_dev(head.dev.expect("a number")),

@@ -50,6 +50,7 @@ pub(super) fn read(
             value::fast_io_fail,
         )?,
         kato: directory.value("kato", "seconds", value::keep_alive)?,
+        tls_mode: directory.word("tls_mode")?,
         numa_node: directory
             .value("numa_node", "a node number or -1", value::numa_node)?
             .flatten(),

@@ -27,9 +27,7 @@ pub(super) fn read(
         name: entry.to_string(),
         kind,
         dev: directory.value("dev", "major:minor", |text| text.parse().ok())?,
-        diskseq: directory
-            .value("diskseq", "a decimal number", decimal)?
-            .map(Diskseq),
+        diskseq: read_diskseq(directory)?,
         identity: read_identity(directory)?,
         wwid: directory.text("wwid")?.map(Wwid),
         logical_block_size: directory.value(
@@ -37,9 +35,9 @@ pub(super) fn read(
             "a decimal number",
             decimal,
         )?,
-        csi: directory.value("csi", "a decimal number", decimal)?,
-        metadata_bytes: directory.value("metadata_bytes", "a decimal number", decimal)?,
-        read_only: directory.value("ro", "0 or 1", value::flag)?,
+        csi: read_csi(directory)?,
+        metadata_bytes: read_metadata_bytes(directory)?,
+        read_only: read_read_only(directory)?,
         delayed_removal: read_delayed_removal(directory)?,
         counters: read_head_counters(directory)?,
         holders: read_holders(directory)?,
@@ -65,6 +63,10 @@ pub(super) fn read_path(
         ana_grpid: directory.value("ana_grpid", "a decimal number", decimal)?,
         identity: read_identity(directory)?,
         wwid: directory.text("wwid")?.map(Wwid),
+        diskseq: read_diskseq(directory)?,
+        csi: read_csi(directory)?,
+        metadata_bytes: read_metadata_bytes(directory)?,
+        read_only: read_read_only(directory)?,
         queue_depth: directory.value("queue_depth", "a decimal number", decimal)?,
         numa_nodes: directory.text("numa_nodes")?,
         counters: read_path_counters(directory)?,
@@ -102,6 +104,23 @@ fn read_identity(directory: &Directory) -> Result<NamespaceIdentity, ScanError> 
         .value("eui", "16 hexadecimal digits", value::identifier)?
         .flatten();
     Ok(NamespaceIdentity::new(nsid, uuid, nguid, eui64))
+}
+
+fn read_diskseq(directory: &Directory) -> Result<Option<Diskseq>, ScanError> {
+    let diskseq = directory.value("diskseq", "a decimal number", decimal)?;
+    Ok(diskseq.map(Diskseq))
+}
+
+fn read_csi(directory: &Directory) -> Result<Option<u8>, ScanError> {
+    directory.value("csi", "a decimal number", decimal)
+}
+
+fn read_metadata_bytes(directory: &Directory) -> Result<Option<u32>, ScanError> {
+    directory.value("metadata_bytes", "a decimal number", decimal)
+}
+
+fn read_read_only(directory: &Directory) -> Result<Option<bool>, ScanError> {
+    directory.value("ro", "0 or 1", value::flag)
 }
 
 fn read_size(directory: &Directory) -> Result<Option<u64>, ScanError> {

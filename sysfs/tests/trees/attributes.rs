@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use nvme_sysfs::{
     AnaState, ControllerLoss, ControllerState, ControllerType, DevT, Diskseq, FastIoFail, Instance,
-    IoPolicy, KeepAlive, NamespaceKind, SubsystemType, Transport,
+    IoPolicy, KeepAlive, NamespaceKind, Parameters, SubsystemType, TcpParameters, TlsMode,
+    Transport,
 };
 
 use crate::fake::{Fake, HOSTID, HOSTNQN, NQN, UUID};
@@ -38,7 +39,8 @@ fn a_subsystem_is_read_in_every_attribute() {
 fn a_live_controller_is_read_in_every_attribute() {
     let fake = Fake::new();
     fake.subsystem(0, NQN);
-    fake.live(0, 0, NQN);
+    let directory = fake.live(0, 0, NQN);
+    fake.file(&format!("{directory}/tls_mode"), "concat\n");
     let tree = fake.scan();
     let [controller] = tree.subsystems[0].controllers.as_slice() else {
         panic!("one controller: {tree:?}")
@@ -75,6 +77,7 @@ fn a_live_controller_is_read_in_every_attribute() {
         controller.kato,
         Some(KeepAlive::Timeout(Duration::from_secs(5)))
     );
+    assert_eq!(controller.tls_mode, Some(TlsMode::Concat));
     assert_eq!(
         (
             controller.numa_node,
@@ -154,6 +157,29 @@ fn a_head_and_its_path_are_read_in_every_attribute() {
         (path.identity.uuid, path.size_bytes),
         (UUID.parse().ok(), 64 << 20)
     );
+}
+
+#[test]
+fn a_path_has_the_format_of_its_disk_and_a_sequence_number_of_its_own() {
+    let fake = Fake::new();
+    fake.subsystem(0, NQN);
+    let controller = fake.live(0, 0, NQN);
+    let path = fake.hidden(&controller, "nvme0c0n1", 1, "optimized");
+    for (name, value) in [
+        ("csi", "2"),
+        ("metadata_bytes", "8"),
+        ("ro", "1"),
+        ("diskseq", "20"),
+    ] {
+        fake.file(&format!("{path}/{name}"), format!("{value}\n"));
+    }
+    let tree = fake.scan();
+    let path = &tree.subsystems[0].controllers[0].paths[0];
+    assert_eq!(
+        (path.csi, path.metadata_bytes, path.read_only),
+        (Some(2), Some(8), Some(true))
+    );
+    assert_eq!(path.diskseq, Some(Diskseq(20)));
 }
 
 #[test]
@@ -319,4 +345,39 @@ fn secrets_and_the_attribute_that_asks_the_target_are_never_opened() {
         std::fs::create_dir(fake.path(&format!("{disk}/nuse"))).expect("made");
     }
     assert_eq!(fake.scan().controllers().count(), 1);
+}
+
+#[test]
+fn parameters_are_read_where_the_modules_have_them() {
+    let fake = Fake::new();
+    let parameters = fake.sysfs().parameters().expect("read");
+    assert_eq!(parameters.core.multipath, Some(true));
+    assert_eq!(parameters.core.io_timeout, None);
+    assert_eq!(parameters.tcp, TcpParameters::default());
+    for (module, name, text) in [
+        ("nvme_core", "iopolicy", "queue-depth"),
+        ("nvme_core", "io_timeout", "4294967"),
+        ("nvme_core", "admin_timeout", "60"),
+        ("nvme_core", "max_retries", "5"),
+        ("nvme_tcp", "so_priority", "-1"),
+        ("nvme_tcp", "wq_unbound", "N"),
+        ("nvme_tcp", "tls_handshake_timeout", "10"),
+    ] {
+        let file = format!("sys/module/{module}/parameters/{name}");
+        fake.file(&file, format!("{text}\n"));
+    }
+    let Parameters { core, tcp } = fake.sysfs().parameters().expect("read");
+    assert_eq!(core.iopolicy, Some(IoPolicy::QueueDepth));
+    assert_eq!(core.io_timeout, Some(Duration::from_secs(4_294_967)));
+    assert_eq!(core.admin_timeout, Some(Duration::from_secs(60)));
+    assert_eq!(core.max_retries, Some(5));
+    let expected = TcpParameters {
+        so_priority: Some(-1),
+        wq_unbound: Some(false),
+        tls_handshake_timeout: Some(Duration::from_secs(10)),
+    };
+    assert_eq!(tcp, expected);
+    fake.file("sys/module/nvme_core/parameters/max_retries", "256\n");
+    let error = fake.sysfs().parameters().expect_err("more than 8 bits");
+    assert!(error.path().ends_with("nvme_core/parameters/max_retries"));
 }
