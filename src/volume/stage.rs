@@ -96,7 +96,11 @@ impl Volumes {
             source: request.source.clone(),
             ..known.clone()
         };
-        self.records.open(&record, &request.secrets)?;
+        if record != *known {
+            self.records.write(&record)?;
+        }
+        self.records
+            .write_secrets(&request.volume_id, &request.secrets)?;
         let mut created = Vec::new();
         if let Err(error) = self.attach(&request.source, &request.secrets, &mut created) {
             let error: &(dyn Error + 'static) = &error;
@@ -159,9 +163,13 @@ impl<'a> Staging<'a> {
     }
 
     fn carry_out(&mut self) -> Result<(), StageError> {
-        self.volumes
+        let Staging {
+            volumes, request, ..
+        } = *self;
+        volumes.records.write(&self.record)?;
+        volumes
             .records
-            .open(&self.record, &self.request.secrets)?;
+            .write_secrets(&request.volume_id, &request.secrets)?;
         let attached = self.attach()?;
         self.prove(&attached.namespace)?;
         if let AccessType::Filesystem { fs, flags } = &self.request.capability.access {

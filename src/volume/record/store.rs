@@ -112,17 +112,16 @@ impl Records {
         Ok(records)
     }
 
-    /// Puts a record and the secrets of its volume in place of what was there.
+    /// Puts the secrets of a volume that has a record in place of what was there.
     ///
     /// # Errors
-    /// [`RecordError`]; then each file is the old or the new one.
-    pub(in crate::volume) fn open(
+    /// [`RecordError`]; then the file is the old or the new one.
+    pub(in crate::volume) fn write_secrets(
         &self,
-        record: &StageRecord,
+        id: &VolumeId,
         secrets: &Secrets,
     ) -> Result<(), RecordError> {
-        self.write(record)?;
-        let path = self.volume(&record.volume_id).join(SECRETS);
+        let path = self.volume(id).join(SECRETS);
         if secrets::is_empty(secrets) {
             return remove_file(&path);
         }

@@ -1,0 +1,403 @@
+//! A host whose effects change the captured machine the way the kernel would.
+//!
+//! Every effect is logged. A test may make effects fail, or let the program die at one: the call
+//! panics, so that nothing of the operation runs any more, and the test begins a new program on what
+//! is left.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nvme_fabrics::{
+    ConnectError, ConnectHow, ConnectOptions, Connected, DialError, DisconnectError, OWNER,
+    RescanError,
+};
+use nvme_sysfs::{ControllerState, Instance, Nqn, Sysfs};
+use nvmeof_csi::host::command::CommandError;
+use nvmeof_csi::host::mountinfo::{Mount, MountTable};
+use nvmeof_csi::host::{
+    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError, Host,
+    MountAccess, MountError, MountFlag, MountPoint, MountPointError, MountRequest, UnmountError,
+};
+use rustix::io::Errno;
+
+use super::devices::Devices;
+use super::filesystems;
+
+/// When a program dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// Right before its n-th effect.
+    Before(usize),
+    /// Right after it.
+    After(usize),
+}
+
+/// The host.
+#[derive(Debug)]
+pub(crate) struct FakeHost {
+    root: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    devices: Devices,
+    /// Every effect, in words.
+    log: Vec<String>,
+    /// Effects that fail, by their first word.
+    failing: BTreeSet<&'static str>,
+    /// Ports of the target that do not answer.
+    silent: BTreeSet<String>,
+    death: Option<Death>,
+    /// The size that the target gives its namespaces at the next rescan.
+    grown: Option<u64>,
+}
+
+impl FakeHost {
+    pub(crate) fn new(root: PathBuf, devices: Devices) -> FakeHost {
+        FakeHost {
+            root,
+            state: Mutex::new(State {
+                devices,
+                log: Vec::new(),
+                failing: BTreeSet::new(),
+                silent: BTreeSet::new(),
+                death: None,
+                grown: None,
+            }),
+        }
+    }
+
+    /// What was done since the last call.
+    pub(crate) fn take_log(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().log)
+    }
+
+    pub(crate) fn fail(&self, effect: &'static str) {
+        self.state().failing.insert(effect);
+    }
+
+    pub(crate) fn succeed(&self, effect: &str) {
+        self.state().failing.remove(effect);
+    }
+
+    /// A port of the target stops answering.
+    pub(crate) fn silence(&self, trsvcid: &str) {
+        self.state().silent.insert(trsvcid.to_owned());
+    }
+
+    pub(crate) fn answer(&self, trsvcid: &str) {
+        self.state().silent.remove(trsvcid);
+    }
+
+    pub(crate) fn die(&self, death: Option<Death>) {
+        let mut state = self.state();
+        state.log.clear();
+        state.death = death;
+    }
+
+    pub(crate) fn grow_at_rescan(&self, size_bytes: u64) {
+        self.state().grown = Some(size_bytes);
+    }
+
+    pub(crate) fn devices<T>(&self, change: impl FnOnce(&mut Devices) -> T) -> T {
+        change(&mut self.state().devices)
+    }
+
+    pub(crate) fn connected(&self) -> Vec<Instance> {
+        self.state().devices.connected()
+    }
+
+    /// Every controller is lost.
+    pub(crate) fn power_off(&self) {
+        let mut state = self.state();
+        for controller in state.devices.connected() {
+            state.devices.disconnect(controller);
+        }
+    }
+
+    pub(crate) fn mounts(&self) -> Vec<Mount> {
+        let table = MountTable::parse(self.table().as_bytes()).expect("a table");
+        table.iter().cloned().collect()
+    }
+
+    pub(crate) fn append_mount(&self, line: &str) {
+        let table = self.table() + line + "\n";
+        fs::write(self.table_path(), table).expect("a table");
+    }
+
+    /// Replaces a text in the table of mounts, as the kernel does when something happens to one.
+    pub(crate) fn edit_mounts(&self, from: &str, to: &str) {
+        let table = self.table();
+        assert!(table.contains(from), "{from:?} is not in {table}");
+        fs::write(self.table_path(), table.replace(from, to)).expect("a table");
+    }
+
+    fn registry_entry(&self, controller: Instance) -> PathBuf {
+        let registry = self.root.join("run/nvme/registry");
+        registry.join(controller.to_string())
+    }
+
+    fn table(&self) -> String {
+        fs::read_to_string(self.table_path()).expect("a table")
+    }
+
+    fn table_path(&self) -> PathBuf {
+        self.root.join("proc/self/mountinfo")
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs an effect and lets it happen, unless the program dies before.
+    fn effect<T>(&self, words: String, happen: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        state.log.push(words);
+        let number = state.log.len();
+        if state.death == Some(Death::Before(number)) {
+            panic!("the program dies before {:?}", state.log.last());
+        }
+        let result = happen(&mut state);
+        if state.death == Some(Death::After(number)) {
+            panic!("the program dies after {:?}", state.log.last());
+        }
+        result
+    }
+}
+
+impl Host for FakeHost {
+    fn connect(&self, options: &ConnectOptions) -> Result<Connected, ConnectError> {
+        let port = options.address().trsvcid.clone().unwrap_or_default();
+        self.effect(format!("connect {port}"), |state| {
+            let controller = state.devices.find(options.address());
+            let controller = controller.filter(|_| !state.silent.contains(&port));
+            let controller = controller.ok_or(DialError::NoAnswer {
+                portal: port.clone(),
+                timeout: Duration::from_secs(3),
+            })?;
+            let connected = |how| Connected {
+                controller,
+                how,
+                state: ControllerState::Live,
+            };
+            if state.devices.is_connected(controller) {
+                return Ok(connected(ConnectHow::Adopted));
+            }
+            state.devices.connect(controller);
+            let entry = self.registry_entry(controller);
+            fs::create_dir_all(&entry).expect("a directory");
+            fs::write(entry.join("owner"), format!("{OWNER}\n")).expect("a file");
+            Ok(connected(ConnectHow::Created))
+        })
+    }
+
+    fn disconnect(&self, controller: Instance, nqn: &Nqn) -> Result<(), DisconnectError> {
+        self.effect(format!("disconnect {controller}"), |state| {
+            if state.failing.contains("disconnect") {
+                return Err(DisconnectError::StillThere {
+                    controller,
+                    waited: Duration::from_secs(60),
+                });
+            }
+            let tree = Sysfs::at(&self.root).scan().expect("a tree");
+            let found = tree.find_controller(controller);
+            if let Some(found) = found.filter(|found| found.subsysnqn.as_ref() != Some(nqn)) {
+                return Err(DisconnectError::OtherSubsystem {
+                    controller,
+                    found: found.subsysnqn_text.clone().unwrap_or_default(),
+                    expected: nqn.clone(),
+                });
+            }
+            state.devices.disconnect(controller);
+            fs::remove_file(self.registry_entry(controller).join("owner")).ok();
+            Ok(())
+        })
+    }
+
+    fn rescan(&self, controller: Instance, _: &Nqn) -> Result<(), RescanError> {
+        self.effect(format!("rescan {controller}"), |state| {
+            if let Some(size_bytes) = state.grown.take() {
+                state
+                    .devices
+                    .set("size", &format!("{}\n", size_bytes / 512));
+            }
+            state.devices.show_heads();
+            Ok(())
+        })
+    }
+
+    fn mount(&self, request: &MountRequest) -> Result<(), MountError> {
+        let words = format!("mount {}", name(&request.device.path));
+        self.effect(words, |state| {
+            if state.failing.contains("mount") {
+                return Err(refused("mount", &request.target));
+            }
+            let access = match request.access {
+                MountAccess::ReadWrite => "rw",
+                MountAccess::ReadOnly => "ro",
+                MountAccess::ReadOnlyShared => "ro,noload",
+            };
+            self.append_mount(&format!(
+                "40 1 {} / {} {} - {} {} {access}",
+                request.device.dev,
+                request.target.display(),
+                &access[..2],
+                request.fs,
+                Path::new("/dev").join(name(&request.device.path)).display(),
+            ));
+            Ok(())
+        })
+    }
+
+    fn bind(
+        &self,
+        source: &Path,
+        target: &Path,
+        access: Access,
+        _: &[MountFlag],
+    ) -> Result<(), MountError> {
+        self.effect(format!("bind {}", name(target)), |state| {
+            if state.failing.contains("bind") {
+                return Err(refused("bind", target));
+            }
+            let access = match access {
+                Access::ReadWrite => "rw",
+                Access::ReadOnly => "ro",
+            };
+            let target = target.display();
+            let line = match self.mounts().iter().rev().find(|m| m.mount_point == source) {
+                Some(mount) => {
+                    let (dev, fs) = (mount.dev, &mount.filesystem);
+                    let (from, options) = (mount.source.display(), &mount.super_options);
+                    format!("41 1 {dev} / {target} {access} - {fs} {from} {options}")
+                }
+                None => format!(
+                    "42 1 0:6 /{} {target} {access} - devtmpfs udev rw",
+                    name(source)
+                ),
+            };
+            self.append_mount(&line);
+            Ok(())
+        })
+    }
+
+    fn unmount(&self, target: &Path) -> Result<(), UnmountError> {
+        self.effect(format!("unmount {}", name(target)), |state| {
+            let target = target.to_owned();
+            if state.failing.contains("unmount") {
+                return Err(UnmountError::Busy { target });
+            }
+            let table = self.table();
+            let place = format!(" {} ", target.display());
+            let mut lines: Vec<&str> = table.lines().collect();
+            let Some(topmost) = lines.iter().rposition(|line| line.contains(&place)) else {
+                let errno = Errno::INVAL;
+                return Err(UnmountError::NotMounted { target, errno });
+            };
+            lines.remove(topmost);
+            fs::write(self.table_path(), lines.join("\n") + "\n").expect("a table");
+            Ok(())
+        })
+    }
+
+    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {
+        self.effect(format!("make {}", name(path)), |_| {
+            let made = match kind {
+                MountPoint::Directory => fs::create_dir(path),
+                MountPoint::File => fs::File::options()
+                    .append(true)
+                    .create(true)
+                    .open(path)
+                    .map(drop),
+            };
+            match made {
+                Err(_) if path.exists() => Ok(()),
+                made => made.map_err(|_| failed("make", path, Errno::NOENT)),
+            }
+        })
+    }
+
+    fn remove_mount_point(&self, path: &Path) -> Result<(), MountPointError> {
+        self.effect(format!("remove {}", name(path)), |_| {
+            let mounted = self.mounts().iter().any(|mount| mount.mount_point == path);
+            assert!(
+                !mounted,
+                "{} is removed while it is mounted",
+                path.display()
+            );
+            if !path.exists() {
+                return Ok(());
+            }
+            let removed = fs::remove_dir(path).or_else(|_| fs::remove_file(path));
+            removed.map_err(|_| MountPointError::NotEmpty {
+                path: path.to_owned(),
+            })
+        })
+    }
+
+    fn format(&self, request: &FormatRequest) -> Result<(), FormatError> {
+        let device = &request.device.path;
+        self.effect(format!("format {} {}", name(device), request.fs), |state| {
+            if state.failing.contains("format") {
+                // Killed half-way: something is there, and it is no filesystem.
+                filesystems::scribble(device, 4096, b"half a filesystem");
+                return Err(FormatError::Program {
+                    device: device.clone(),
+                    fs: request.fs,
+                    source: CommandError::NotInstalled {
+                        program: "mkfs",
+                        searched: "the fake host".to_owned(),
+                    },
+                });
+            }
+            filesystems::wipe(device);
+            filesystems::make(device, request.fs);
+            Ok(())
+        })
+    }
+
+    fn check(&self, device: &DeviceNode, fs: FilesystemType) -> Result<(), CheckError> {
+        self.effect(format!("check {}", name(&device.path)), |state| {
+            if state.failing.contains("check") {
+                return Err(CheckError::Uncorrected {
+                    device: device.path.clone(),
+                    output: "UNEXPECTED INCONSISTENCY".to_owned(),
+                });
+            }
+            filesystems::make(&device.path, fs);
+            Ok(())
+        })
+    }
+
+    fn grow(&self, mounted_at: &Path, _: &DeviceNode, _: FilesystemType) -> Result<(), GrowError> {
+        self.effect(format!("grow {}", name(mounted_at)), |_| Ok(()))
+    }
+}
+
+fn name(path: &Path) -> String {
+    let name = path.file_name().expect("a name");
+    name.to_string_lossy().into_owned()
+}
+
+fn refused(call: &'static str, target: &Path) -> MountError {
+    MountError::Bind {
+        call: nvmeof_csi::host::mount::BindCall {
+            source: call.into(),
+            target: target.to_owned(),
+            attributes: "0".to_owned(),
+        },
+        source: Errno::PERM,
+    }
+}
+
+fn failed(call: &'static str, path: &Path, source: Errno) -> MountPointError {
+    MountPointError::Call {
+        call,
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,111 @@
+//! Requests for the volumes of the captured machines.
+
+use std::path::Path;
+
+use nvme_sysfs::{NamespaceSelector, Transport};
+use nvmeof_csi::volume::request::{
+    AccessMode, AccessType, Capability, ConnectTuning, ExpandRequest, FilesystemType, PathLossHold,
+    Portal, PublishRequest, Readonly, Secrets, Source, StageRequest, UnpublishRequest,
+    UnstageRequest, VolumeId,
+};
+
+use crate::machine::Machine;
+
+pub(crate) const FIRST: &str = "11111111-1111-4111-8111-111111111111";
+pub(crate) const SECOND: &str = "22222222-2222-4222-8222-222222222222";
+
+pub(crate) fn id(text: &str) -> VolumeId {
+    text.parse().expect("an id")
+}
+
+pub(crate) fn ext4() -> Capability {
+    filesystem(FilesystemType::Ext4, AccessMode::SingleNodeWriter)
+}
+
+pub(crate) fn filesystem(fs: FilesystemType, mode: AccessMode) -> Capability {
+    let flags = Vec::new();
+    Capability {
+        access: AccessType::Filesystem { fs, flags },
+        mode,
+    }
+}
+
+pub(crate) fn block() -> Capability {
+    Capability {
+        access: AccessType::Block,
+        mode: AccessMode::SingleNodeWriter,
+    }
+}
+
+pub(crate) fn portal(trsvcid: u16) -> Portal {
+    Portal {
+        traddr: "10.0.0.2".parse().expect("an address"),
+        trsvcid,
+    }
+}
+
+pub(crate) fn source(ports: &[u16]) -> Source {
+    Source {
+        nqn: "nqn.2026-01.org.example:volume-1".parse().expect("a name"),
+        transport: Transport::Tcp,
+        addresses: ports.iter().map(|port| portal(*port)).collect(),
+        which: NamespaceSelector::Uuid(FIRST.parse().expect("a uuid")),
+        tuning: ConnectTuning::default(),
+        hold: PathLossHold::Auto,
+        path_loss_timeout: None,
+    }
+}
+
+pub(crate) fn stage(machine: &Machine, capability: Capability) -> StageRequest {
+    StageRequest {
+        volume_id: id("volume-1"),
+        staging_target_path: machine.staging(),
+        capability,
+        source: source(&[4420]),
+        secrets: Secrets::default(),
+        required_bytes: None,
+    }
+}
+
+/// The volume on the other namespace of the subsystem, staged beside the first.
+pub(crate) fn stage_second(machine: &Machine, capability: Capability) -> StageRequest {
+    let mut request = stage(machine, capability);
+    request.volume_id = id("volume-2");
+    request.staging_target_path = machine.target("stage-2");
+    request.source.which = NamespaceSelector::Uuid(SECOND.parse().expect("a uuid"));
+    request
+}
+
+pub(crate) fn unstage(stage: &StageRequest) -> UnstageRequest {
+    UnstageRequest {
+        volume_id: stage.volume_id.clone(),
+        staging_target_path: stage.staging_target_path.clone(),
+    }
+}
+
+pub(crate) fn publish(stage: &StageRequest, target: &Path) -> PublishRequest {
+    PublishRequest {
+        volume_id: stage.volume_id.clone(),
+        staging_target_path: stage.staging_target_path.clone(),
+        target_path: target.to_owned(),
+        capability: stage.capability.clone(),
+        readonly: Readonly::No,
+        pod: None,
+    }
+}
+
+pub(crate) fn unpublish(publish: &PublishRequest) -> UnpublishRequest {
+    UnpublishRequest {
+        volume_id: publish.volume_id.clone(),
+        target_path: publish.target_path.clone(),
+    }
+}
+
+pub(crate) fn expand(stage: &StageRequest, required_bytes: u64) -> ExpandRequest {
+    ExpandRequest {
+        volume_id: stage.volume_id.clone(),
+        volume_path: stage.staging_target_path.clone(),
+        required_bytes: Some(required_bytes),
+        limit_bytes: None,
+    }
+}

@@ -1,0 +1,171 @@
+//! NodeStageVolume.
+
+use nvmeof_csi::volume::StageError;
+use nvmeof_csi::volume::request::{AccessMode, FilesystemType};
+
+use crate::machine::Machine;
+use crate::requests::{block, ext4, filesystem, id, stage};
+
+#[test]
+fn a_blank_namespace_is_connected_formatted_and_mounted_once() {
+    for suite in ["bookworm", "trixie", "sid"] {
+        let machine = Machine::new(&format!("{suite}-one-path"));
+        let volumes = machine.volumes();
+        let request = stage(&machine, ext4());
+        volumes.stage(&request).expect("staged");
+        let expected = ["connect 4420", "format nvme0n1 ext4", "mount nvme0n1"];
+        assert_eq!(machine.host.take_log(), expected, "{suite}");
+        for _ in 0..10 {
+            volumes.stage(&request).expect("staged already");
+        }
+        let log = machine.host.take_log();
+        assert!(log.iter().all(|effect| effect == "connect 4420"), "{log:?}");
+        assert_eq!(machine.mounts_at(&machine.staging()).len(), 1);
+    }
+}
+
+#[test]
+fn a_raw_block_volume_is_attached_and_nothing_else() {
+    let machine = Machine::new("trixie-one-path");
+    machine
+        .volumes()
+        .stage(&stage(&machine, block()))
+        .expect("staged");
+    assert_eq!(machine.host.take_log(), ["connect 4420"]);
+    assert_eq!(machine.state_files(), ["record.json"]);
+}
+
+#[test]
+fn another_capability_subsystem_or_path_is_refused_and_changes_nothing() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let request = stage(&machine, ext4());
+    volumes.stage(&request).expect("staged");
+    machine.host.take_log();
+    let mut other_mode = request.clone();
+    other_mode.capability = filesystem(FilesystemType::Ext4, AccessMode::SingleNodeMultiWriter);
+    let mut other_fs = request.clone();
+    other_fs.capability = filesystem(FilesystemType::Xfs, AccessMode::SingleNodeWriter);
+    let mut other_path = request.clone();
+    other_path.staging_target_path = machine.target("elsewhere");
+    let mut other_nqn = request.clone();
+    other_nqn.source.nqn = "nqn.2026-01.org.example:other".parse().expect("a name");
+    for other in [other_mode, other_fs, other_path, other_nqn] {
+        let error = volumes.stage(&other).expect_err("staged in another way");
+        assert!(matches!(error, StageError::Incompatible { .. }), "{error}");
+    }
+    assert!(machine.host.take_log().is_empty());
+    volumes.stage(&request).expect("still staged");
+}
+
+#[test]
+fn a_failed_mount_takes_back_the_connect_and_the_record() {
+    let machine = Machine::new("trixie-one-path");
+    machine.host.fail("mount");
+    let error = machine
+        .volumes()
+        .stage(&stage(&machine, ext4()))
+        .expect_err("no mount");
+    assert!(matches!(error, StageError::Mount(_)), "{error}");
+    assert!(machine.host.connected().is_empty());
+    assert!(
+        machine.state_files().is_empty(),
+        "{:?}",
+        machine.state_files()
+    );
+}
+
+#[test]
+fn a_failure_never_cuts_a_controller_that_was_there_before() {
+    let machine = Machine::new("trixie-one-path");
+    let controller = "nvme0".parse().expect("a controller");
+    machine.host.devices(|devices| devices.connect(controller));
+    machine.host.fail("mount");
+    machine
+        .volumes()
+        .stage(&stage(&machine, ext4()))
+        .expect_err("no mount");
+    assert_eq!(machine.host.connected(), [controller]);
+}
+
+#[test]
+fn what_could_not_be_taken_back_stays_in_the_record() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let request = stage(&machine, ext4());
+    machine.host.fail("mount");
+    machine.host.fail("disconnect");
+    volumes.stage(&request).expect_err("no mount");
+    assert_eq!(machine.state_files(), ["record.json"]);
+    machine.host.succeed("disconnect");
+    volumes
+        .unstage(&crate::requests::unstage(&request))
+        .expect("taken away by the record");
+    assert!(machine.host.connected().is_empty());
+    assert!(machine.state_files().is_empty());
+}
+
+#[test]
+fn a_namespace_that_is_too_small_is_not_touched() {
+    let machine = Machine::new("trixie-one-path");
+    let mut request = stage(&machine, ext4());
+    request.required_bytes = Some((64 << 20) + 1);
+    let error = machine.volumes().stage(&request).expect_err("too small");
+    let expected = StageError::TooSmall {
+        found: 64 << 20,
+        required: (64 << 20) + 1,
+    };
+    assert_eq!(error.to_string(), expected.to_string());
+    assert_eq!(
+        machine.host.take_log(),
+        ["connect 4420", "disconnect nvme0"]
+    );
+}
+
+#[test]
+fn something_else_at_the_staging_path_is_neither_covered_nor_unmounted() {
+    let machine = Machine::new("trixie-one-path");
+    machine.mount_foreign(&machine.staging(), "0:44 / PATH rw - tmpfs tmpfs rw");
+    let error = machine
+        .volumes()
+        .stage(&stage(&machine, ext4()))
+        .expect_err("occupied");
+    assert!(matches!(error, StageError::Occupied { .. }), "{error}");
+    assert_eq!(machine.mounts_at(&machine.staging()), ["0:44"]);
+    assert!(machine.host.connected().is_empty());
+}
+
+#[test]
+fn readers_get_a_filesystem_that_nobody_writes_to() {
+    let readers = || filesystem(FilesystemType::Ext4, AccessMode::MultiNodeReaderOnly);
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let error = volumes
+        .stage(&stage(&machine, readers()))
+        .expect_err("nothing to read");
+    assert!(matches!(error, StageError::Prepare(_)), "{error}");
+    let writer = stage(&machine, ext4());
+    volumes.stage(&writer).expect("staged");
+    volumes
+        .unstage(&crate::requests::unstage(&writer))
+        .expect("unstaged");
+    volumes
+        .stage(&stage(&machine, readers()))
+        .expect("a clean filesystem");
+    let mounts = machine.host.mounts();
+    let mount = mounts.last().expect("a mount");
+    assert!(mount.has_option("noload") && mount.has_option("ro"));
+}
+
+#[test]
+fn another_volume_is_never_busy_because_of_this_one() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let error = volumes
+        .stats(&id("volume-2"), &machine.staging())
+        .expect_err("unknown");
+    assert_eq!(
+        error.to_string(),
+        "volume volume-2 is not staged on this node"
+    );
+}

@@ -1,0 +1,117 @@
+//! NodeUnstageVolume, out of order and without what it would like to know.
+
+use std::fs;
+
+use nvmeof_csi::volume::{UnstageError, Volumes};
+
+use crate::machine::Machine;
+use crate::requests::{block, ext4, publish, stage, unpublish, unstage};
+
+fn forget_everything(machine: &Machine) -> Volumes {
+    for id in fs::read_dir(machine.state_dir().join("volumes")).expect("records") {
+        let directory = id.expect("an entry").path();
+        for file in fs::read_dir(&directory).expect("files") {
+            fs::remove_file(file.expect("an entry").path()).expect("removed");
+        }
+        fs::remove_dir(directory).expect("removed");
+    }
+    machine.volumes()
+}
+
+#[test]
+fn unstaging_ten_times_is_a_success_each_time() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let request = stage(&machine, ext4());
+    volumes.unstage(&unstage(&request)).expect("never staged");
+    volumes.stage(&request).expect("staged");
+    for _ in 0..10 {
+        volumes.unstage(&unstage(&request)).expect("unstaged");
+    }
+    let log = machine.host.take_log();
+    let disconnects = log.iter().filter(|effect| effect.starts_with("disconnect"));
+    assert_eq!(disconnects.count(), 1, "{log:?}");
+}
+
+#[test]
+fn a_published_volume_is_not_unstaged() {
+    for capability in [ext4(), block()] {
+        let machine = Machine::new("trixie-one-path");
+        let volumes = machine.volumes();
+        let staged = stage(&machine, capability);
+        volumes.stage(&staged).expect("staged");
+        let published = publish(&staged, &machine.target("pod"));
+        volumes.publish(&published).expect("published");
+        let error = volumes.unstage(&unstage(&staged)).expect_err("published");
+        assert!(matches!(error, UnstageError::Published { .. }), "{error}");
+        assert_eq!(machine.host.connected().len(), 1);
+        volumes
+            .unpublish(&unpublish(&published))
+            .expect("unpublished");
+        volumes.unstage(&unstage(&staged)).expect("unstaged");
+    }
+}
+
+#[test]
+fn without_a_record_the_mount_tells_what_to_detach() {
+    let machine = Machine::new("trixie-one-path");
+    let staged = stage(&machine, ext4());
+    machine.volumes().stage(&staged).expect("staged");
+    let volumes = forget_everything(&machine);
+    volumes.unstage(&unstage(&staged)).expect("unstaged");
+    assert!(machine.mounts_at(&machine.staging()).is_empty());
+    assert!(machine.host.connected().is_empty());
+}
+
+#[test]
+fn without_record_and_mount_nothing_is_touched() {
+    let machine = Machine::new("trixie-one-path");
+    let staged = stage(&machine, block());
+    machine.volumes().stage(&staged).expect("staged");
+    let volumes = forget_everything(&machine);
+    machine.host.take_log();
+    volumes
+        .unstage(&unstage(&staged))
+        .expect("nothing is known");
+    assert!(machine.host.take_log().is_empty());
+}
+
+#[test]
+fn what_others_mounted_at_the_staging_path_stays() {
+    let machine = Machine::new("trixie-one-path");
+    machine.mount_foreign(&machine.staging(), "8:1 / PATH rw - ext4 /dev/sda1 rw");
+    let request = unstage(&stage(&machine, ext4()));
+    let error = machine.volumes().unstage(&request).expect_err("not ours");
+    assert!(matches!(error, UnstageError::Unmount(_)), "{error}");
+    assert_eq!(machine.mounts_at(&machine.staging()), ["8:1"]);
+}
+
+#[test]
+fn a_volume_whose_target_is_gone_is_unpublished_and_unstaged() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let staged = stage(&machine, ext4());
+    volumes.stage(&staged).expect("staged");
+    let published = publish(&staged, &machine.target("pod"));
+    volumes.publish(&published).expect("published");
+    machine.host.power_off();
+    machine.host.take_log();
+    volumes
+        .unpublish(&unpublish(&published))
+        .expect("unpublished");
+    volumes.unstage(&unstage(&staged)).expect("unstaged");
+    assert!(machine.mounts_at(&machine.staging()).is_empty());
+    assert!(machine.state_files().is_empty());
+}
+
+#[test]
+fn unpublish_after_unstage_and_without_stage_is_a_success() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let staged = stage(&machine, ext4());
+    let published = unpublish(&publish(&staged, &machine.target("pod")));
+    volumes.unpublish(&published).expect("never published");
+    volumes.stage(&staged).expect("staged");
+    volumes.unstage(&unstage(&staged)).expect("unstaged");
+    volumes.unpublish(&published).expect("after unstage");
+}
