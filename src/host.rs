@@ -7,6 +7,7 @@
 //! One invariant: what could not be read is reported as unknown, never taken for "not in use" or
 //! "blank".
 
+pub mod backing;
 pub mod block;
 pub mod blocking;
 pub mod command;

@@ -24,6 +24,18 @@ pub struct BlockDevice {
     pub dev: DevT,
     /// Names of the devices built on top of it.
     pub holders: Vec<String>,
+    /// The character device of a whole disk.
+    pub generic: Option<GenericDevice>,
+}
+
+/// The character device of a namespace, through which commands go past the block layer
+/// (`/sys/class/nvme-generic/ngXnY`, since 5.13).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenericDevice {
+    /// Kernel name, for example `ng0n1` for the disk `nvme0n1`.
+    pub name: String,
+    /// Its number, of a character device.
+    pub dev: DevT,
 }
 
 /// Why a block device could not be read.
@@ -53,9 +65,10 @@ pub enum ReadBlockError {
 /// [`ReadBlockError`], when something that is there cannot be read.
 pub fn read_disk(root: &Path, name: &str) -> Result<Vec<BlockDevice>, ReadBlockError> {
     let directory = root.join("sys/block").join(name);
-    let Some(disk) = read_device(&directory, name)? else {
+    let Some(mut disk) = read_device(&directory, name)? else {
         return Ok(Vec::new());
     };
+    disk.generic = read_generic(root, name)?;
     let mut devices = vec![disk];
     for child in read_names(&directory)? {
         let partition = directory.join(&child);
@@ -67,20 +80,36 @@ pub fn read_disk(root: &Path, name: &str) -> Result<Vec<BlockDevice>, ReadBlockE
 }
 
 fn read_device(directory: &Path, name: &str) -> Result<Option<BlockDevice>, ReadBlockError> {
-    let path = directory.join("dev");
-    let value = match fs::read_to_string(&path) {
-        Ok(value) => value,
-        Err(source) if is_gone(&source) => return Ok(None),
-        Err(source) => return Err(ReadBlockError::Read { path, source }),
-    };
-    let Ok(dev) = value.trim_end().parse() else {
-        return Err(ReadBlockError::Dev { path, value });
+    let Some(dev) = read_dev(directory.join("dev"))? else {
+        return Ok(None);
     };
     Ok(Some(BlockDevice {
         name: name.to_owned(),
         dev,
         holders: read_names(&directory.join("holders"))?,
+        generic: None,
     }))
+}
+
+fn read_generic(root: &Path, disk: &str) -> Result<Option<GenericDevice>, ReadBlockError> {
+    let Some(numbers) = disk.strip_prefix("nvme") else {
+        return Ok(None);
+    };
+    let name = format!("ng{numbers}");
+    let dev = read_dev(root.join("sys/class/nvme-generic").join(&name).join("dev"))?;
+    Ok(dev.map(|dev| GenericDevice { name, dev }))
+}
+
+fn read_dev(path: PathBuf) -> Result<Option<DevT>, ReadBlockError> {
+    let value = match fs::read_to_string(&path) {
+        Ok(value) => value,
+        Err(source) if is_gone(&source) => return Ok(None),
+        Err(source) => return Err(ReadBlockError::Read { path, source }),
+    };
+    match value.trim_end().parse() {
+        Ok(dev) => Ok(Some(dev)),
+        Err(_) => Err(ReadBlockError::Dev { path, value }),
+    }
 }
 
 fn read_names(directory: &Path) -> Result<Vec<String>, ReadBlockError> {

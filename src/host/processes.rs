@@ -36,6 +36,8 @@ impl fmt::Display for Process {
 pub enum OpenFile {
     /// A block device node, by the number of its device.
     BlockDevice(DevT),
+    /// A character device node, by the number of its device.
+    CharacterDevice(DevT),
     /// A path that cannot be looked at from here, for example in a captured tree: the text of the
     /// link is all there is.
     Link(PathBuf),
@@ -76,7 +78,7 @@ pub fn read_mount_namespace(root: &Path, pid: u32) -> Option<OsString> {
     Some(link.into_os_string())
 }
 
-/// The block devices among the open files of a process, and the files that may be one.
+/// The devices among the open files of a process, and the files that may be one.
 ///
 /// # Errors
 /// When its descriptors are there and cannot be read.
@@ -109,13 +111,17 @@ fn read_descriptor(descriptor: &Path) -> io::Result<Option<OpenFile>> {
     // mount cannot block this.
     let flags = AtFlags::STATX_DONT_SYNC;
     match rustix::fs::statx(CWD, descriptor, flags, StatxFlags::TYPE) {
-        Ok(stat) if FileType::from_raw_mode(stat.stx_mode.into()).is_block_device() => {
-            Ok(Some(OpenFile::BlockDevice(DevT {
+        Ok(stat) => {
+            let dev = DevT {
                 major: stat.stx_rdev_major,
                 minor: stat.stx_rdev_minor,
-            })))
+            };
+            Ok(match FileType::from_raw_mode(stat.stx_mode.into()) {
+                FileType::BlockDevice => Some(OpenFile::BlockDevice(dev)),
+                FileType::CharacterDevice => Some(OpenFile::CharacterDevice(dev)),
+                _ => None,
+            })
         }
-        Ok(_) => Ok(None),
         Err(errno) if is_gone(&errno.into()) => Ok(Some(OpenFile::Link(target))),
         Err(errno) => Err(errno.into()),
     }
@@ -166,6 +172,17 @@ mod tests {
         symlink(directory.join("comm"), directory.join("fd/5")).expect("link");
         let files = read_open_files(root.path(), 7).expect("readable");
         assert_eq!(files, [OpenFile::Link(node)]);
+    }
+
+    #[test]
+    fn a_character_device_is_known_by_its_number() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let directory = process(root.path(), 7);
+        symlink("/dev/null", directory.join("fd/3")).expect("link");
+        let files = read_open_files(root.path(), 7).expect("readable");
+        // Documentation/admin-guide/devices.txt
+        let (major, minor) = (1, 3);
+        assert_eq!(files, [OpenFile::CharacterDevice(DevT { major, minor })]);
     }
 
     #[test]

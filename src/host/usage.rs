@@ -1,11 +1,12 @@
 //! Who uses a disk: mounts, swap, devices stacked on it, open files, exclusive owners.
 //!
 //! Sources: `/proc/PID/mountinfo` of every mount namespace that can be seen, `/proc/swaps`,
-//! `holders/`, `/proc/PID/fd`, and an exclusive open of the node, which the kernel refuses with
+//! `holders/`, `/proc/PID/fd`, what is behind loop devices and nvmet's exports, and an exclusive open of the node, which the kernel refuses with
 //! EBUSY while a mount, a holder or swap anywhere owns the device, seen or not.
 //!
 //! Invariant: "nobody" is said only together with what could not be looked at ([`Usage::gaps`]).
 
+mod error;
 mod find;
 mod kind;
 
@@ -17,13 +18,17 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::DevT;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use thiserror::Error;
 
-use crate::host::block::{self, BlockDevice, ReadBlockError};
-use crate::host::mountinfo::{MountTable, ParseMountinfoError};
+use crate::host::backing::{Backing, read_exports, read_loops};
+use crate::host::block::{self, BlockDevice};
+use crate::host::mountinfo::MountTable;
 use crate::host::processes::{self, Process};
 use crate::host::swap;
-use find::{find_holders, find_mounts, find_open, find_swap, find_unknown};
+pub use error::UsageError;
+use find::{
+    find_holders, find_mounts, find_open, find_opened, find_opened_where_bound, find_swap,
+    find_unknown,
+};
 pub use kind::{Gap, Use};
 
 /// What is known about the use of a disk.
@@ -33,49 +38,6 @@ pub struct Usage {
     pub uses: Vec<Use>,
     /// What could not be looked at.
     pub gaps: Vec<Gap>,
-}
-
-/// Why nothing at all can be said about the use of a disk.
-#[derive(Debug, Error)]
-pub enum UsageError {
-    /// The disk itself cannot be read.
-    #[error("cannot read the disk {name}")]
-    Disk {
-        /// Kernel name of the disk.
-        name: String,
-        /// Why.
-        source: ReadBlockError,
-    },
-    /// There is no such disk: whoever asks saw it a moment ago.
-    #[error("there is no disk {name}")]
-    NoDisk {
-        /// Kernel name of the disk.
-        name: String,
-    },
-    /// The list of processes cannot be read.
-    #[error("cannot list the processes below {}", root.display())]
-    Processes {
-        /// The root given.
-        root: PathBuf,
-        /// What the kernel answered.
-        source: io::Error,
-    },
-    /// A mount table makes no sense.
-    #[error("cannot understand the mounts of {process}")]
-    Mounts {
-        /// Whose table it is.
-        process: Process,
-        /// Where it breaks off.
-        source: ParseMountinfoError,
-    },
-    /// The list of swap areas cannot be read.
-    #[error("cannot read {}", path.display())]
-    Swaps {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel answered.
-        source: io::Error,
-    },
 }
 
 /// How far a look for uses goes.
@@ -108,8 +70,10 @@ pub fn read_usage(root: &Path, name: &str, look: Look) -> Result<Usage, UsageErr
     let mut found = Search {
         devices: &devices,
         uses: find_holders(&devices).collect(),
+        backings: Vec::new(),
         gaps: Vec::new(),
     };
+    found.read_backings(root);
     found.uses.extend(find_swap(&devices, &read_swaps(root)?));
     found.read_processes(root)?;
     if found.uses.is_empty() && look == Look::Exclusive {
@@ -124,10 +88,23 @@ pub fn read_usage(root: &Path, name: &str, look: Look) -> Result<Usage, UsageErr
 struct Search<'a> {
     devices: &'a [BlockDevice],
     uses: BTreeSet<Use>,
+    backings: Vec<Backing>,
     gaps: Vec<Gap>,
 }
 
 impl Search<'_> {
+    fn read_backings(&mut self, root: &Path) {
+        match read_loops(root) {
+            Ok(loops) => self.backings.extend(loops),
+            Err(error) => self.gaps.push(Gap::Loops(error.kind())),
+        }
+        match read_exports(root) {
+            Ok(exports) => self.backings.extend(exports),
+            Err(error) => self.gaps.push(Gap::Exports(error.kind())),
+        }
+        self.uses.extend(find_opened(self.devices, &self.backings));
+    }
+
     fn read_processes(&mut self, root: &Path) -> Result<(), UsageError> {
         let list = processes::read_processes(root).map_err(|source| UsageError::Processes {
             root: root.to_owned(),
@@ -156,6 +133,8 @@ impl Search<'_> {
                     source,
                 })?;
                 self.uses.extend(find_mounts(self.devices, &table, process));
+                let bound = find_opened_where_bound(self.devices, &self.backings, &table);
+                self.uses.extend(bound);
             }
             Err(error) => self.gaps.push(Gap::Mounts(process.clone(), error.kind())),
         }
@@ -308,6 +287,30 @@ mod tests {
                 "nvme0n1 is held by dm-0",
                 "nvme0n1p1 is swap space",
                 "nvme0n1 is open in systemd (pid 1)"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_kernel_and_its_generic_device_have_open_is_a_use() {
+        let root = machine();
+        let write = |path: &str, text: &str| write(&root.path().join(path), text);
+        write("sys/block/loop0/loop/backing_file", "/dev/nvme0n1p1\n");
+        write("sys/block/loop1/loop/backing_file", "/pods/7/block\n");
+        let bound = "9 1 0:5 /nvme0n1 /pods/7/block rw - devtmpfs udev rw\n";
+        write("proc/1/mountinfo", bound);
+        let export = "sys/kernel/config/nvmet/subsystems/nqn.a/namespaces/3";
+        write(&format!("{export}/enable"), "1\n");
+        write(&format!("{export}/device_path"), "/dev/nvme0n1\n");
+        write("sys/class/nvme-generic/ng0n1/dev", "244:0\n");
+        symlink("/nowhere/dev/ng0n1", root.path().join("proc/1/fd/3")).expect("link");
+        assert_eq!(
+            uses(root.path()),
+            [
+                "nvme0n1 is open in the loop device loop1",
+                "nvme0n1 is open in nvmet, as namespace 3 of nqn.a",
+                "nvme0n1p1 is open in the loop device loop0",
+                "ng0n1 is open in systemd (pid 1)",
             ]
         );
     }

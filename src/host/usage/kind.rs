@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::host::backing::Opener;
 use crate::host::processes::Process;
 
 /// One use of a disk or of one of its partitions.
@@ -30,9 +31,16 @@ pub enum Use {
         /// Kernel name of the disk or partition.
         device: String,
     },
+    /// The kernel has it open for a loop device or an export.
+    Opened {
+        /// Kernel name of the disk or partition.
+        device: String,
+        /// What for.
+        opener: Opener,
+    },
     /// A process has it open.
     Open {
-        /// Kernel name of the disk or partition.
+        /// Kernel name of the disk, of its character device, or of the partition.
         device: String,
         /// Which process.
         process: Process,
@@ -58,6 +66,7 @@ impl fmt::Display for Use {
             }
             Use::Held { device, holder } => write!(f, "{device} is held by {holder}"),
             Use::Swap { device } => write!(f, "{device} is swap space"),
+            Use::Opened { device, opener } => write!(f, "{device} is open in {opener}"),
             Use::Open { device, process } => write!(f, "{device} is open in {process}"),
             Use::Owned { device } => write!(
                 f,
@@ -75,6 +84,10 @@ pub enum Gap {
     Mounts(Process, io::ErrorKind),
     /// The open files of a process.
     OpenFiles(Process, io::ErrorKind),
+    /// What is behind the loop devices.
+    Loops(io::ErrorKind),
+    /// What this machine exports by nvmet.
+    Exports(io::ErrorKind),
     /// Only the processes of a PID namespace of our own are visible.
     Namespace,
     /// The device node, so the kernel was not asked for an exclusive open.
@@ -86,6 +99,8 @@ impl fmt::Display for Gap {
         match self {
             Gap::Mounts(process, kind) => write!(f, "the mounts of {process}: {kind}"),
             Gap::OpenFiles(process, kind) => write!(f, "the open files of {process}: {kind}"),
+            Gap::Loops(kind) => write!(f, "what is behind the loop devices: {kind}"),
+            Gap::Exports(kind) => write!(f, "what nvmet exports: {kind}"),
             Gap::Namespace => write!(f, "processes outside this PID namespace"),
             Gap::Node(path, kind) => write!(f, "the device node {}: {kind}", path.display()),
         }
