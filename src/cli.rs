@@ -11,6 +11,7 @@ pub mod discover;
 pub mod doctor;
 pub mod exit;
 mod interrupt;
+mod line;
 pub mod list_subsys;
 pub mod node;
 pub mod output;

@@ -22,6 +22,7 @@ use super::Command;
 use super::device::{Device, DeviceError, human_size};
 use super::exit::{Exit, Failure, chain};
 use super::interrupt::{self, Ended, InterruptError, Stop};
+use super::line::write_line;
 use super::output::{Format, Report, write_json};
 use super::request::{Request, RequestError};
 use crate::config::Config;
@@ -302,21 +303,17 @@ impl Connection {
             address,
             ..
         } = self;
-        writeln!(out, "{controller} {state} {result} {nqn} {address}")?;
+        write_line(
+            out,
+            format_args!("{controller} {state} {result} {nqn} {address}"),
+        )?;
         for device in &self.devices {
-            write!(
-                out,
-                "{} {}",
-                device.device.display(),
-                human_size(device.size_bytes)
-            )?;
-            if let Some(nsid) = device.nsid {
-                write!(out, " nsid {nsid}")?;
-            }
-            if let Some(uuid) = &device.uuid {
-                write!(out, " uuid {uuid}")?;
-            }
-            writeln!(out)?;
+            let size = human_size(device.size_bytes);
+            let nsid = device.nsid.map(|nsid| format!(" nsid {nsid}"));
+            let uuid = device.uuid.as_ref().map(|uuid| format!(" uuid {uuid}"));
+            let (nsid, uuid) = (nsid.unwrap_or_default(), uuid.unwrap_or_default());
+            let path = device.device.display();
+            write_line(out, format_args!("{path} {size}{nsid}{uuid}"))?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::Command;
 use super::exit::chain;
 use super::interrupt::{self, Ended, Stop};
+use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use crate::config::Config;
 use crate::number::parse_timeout;
@@ -154,10 +155,10 @@ impl Report for Disconnection {
         match format {
             Format::Json => write_json(self, out),
             Format::Human => {
-                writeln!(out, "{}", self.summary())?;
-                self.unchecked
-                    .iter()
-                    .try_for_each(|gap| writeln!(out, "not checked for uses: {gap}"))
+                write_line(out, format_args!("{}", self.summary()))?;
+                self.unchecked.iter().try_for_each(|gap| {
+                    write_line(out, format_args!("not checked for uses: {gap}"))
+                })
             }
         }
     }

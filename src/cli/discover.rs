@@ -22,6 +22,7 @@ use super::connect::arguments::{AddressArguments, HostArguments, parse_transport
 use super::connect::{self, ConnectFailure, Connection};
 use super::exit::{Exit, Failure, chain};
 use super::interrupt::{self, Ended, InterruptError, Stop};
+use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use super::request::{Request, RequestError};
 use crate::config::Config;
@@ -296,13 +297,16 @@ impl Found {
                 nqn,
                 ..
             } = entry;
-            writeln!(out, "{subtype} {transport} {traddr} {trsvcid} {nqn}")?;
+            write_line(
+                out,
+                format_args!("{subtype} {transport} {traddr} {trsvcid} {nqn}"),
+            )?;
         }
         for connection in &self.connections {
             connection.human(out)?;
         }
         self.failures
             .iter()
-            .try_for_each(|failure| writeln!(out, "failed: {failure}"))
+            .try_for_each(|failure| write_line(out, format_args!("failed: {failure}")))
     }
 }

@@ -16,6 +16,7 @@ use nvme_sysfs::Sysfs;
 
 use super::Command;
 use super::exit::{Exit, Failure, chain};
+use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use crate::config::Config;
 use crate::host::requirements;
@@ -103,9 +104,12 @@ fn write_check(check: &Check, out: &mut dyn Write) -> io::Result<()> {
         Status::Fail => "FAIL",
         Status::Unknown => "unknown",
     };
-    writeln!(out, "{status:<8}{}: {}", check.name, check.finding)?;
+    write_line(
+        out,
+        format_args!("{status:<8}{}: {}", check.name, check.finding),
+    )?;
     match &check.what_to_do {
-        Some(what) => writeln!(out, "        what to do: {what}"),
+        Some(what) => write_line(out, format_args!("        what to do: {what}")),
         None => Ok(()),
     }
 }

@@ -4,9 +4,10 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
+use super::line::write_line;
 use crate::config::LogFormat;
 
 pub(crate) use crate::causes::chain;
@@ -70,5 +71,5 @@ pub(crate) fn report(failure: &dyn Failure, format: LogFormat) {
 /// Writes a line to standard error for the person who waits there, if anybody still does: `eprintln!`
 /// would panic, and the exit code is what a script needs.
 pub(crate) fn tell(line: fmt::Arguments<'_>) {
-    let _nobody_reads = writeln!(io::stderr(), "{line}");
+    let _nobody_reads = write_line(&mut io::stderr(), line);
 }

@@ -1,6 +1,6 @@
 //! `list-subsys`: nvme-cli's own text as JSON, a tree for people.
 
-use crate::common::{captured, empty, run};
+use crate::common::{captured, empty, run, write};
 
 /// What nvme-cli 2.13 prints on the same tree.
 const TWO_PATHS: &str = r#"[
@@ -94,5 +94,38 @@ fn without_sysfs_nothing_is_claimed() {
     for arguments in [&["list-subsys"][..], &["list-subsys", "-o", "json"]] {
         let run = run(root.path(), arguments).expect(1).says(&[&sys]);
         assert_eq!(run.out, "");
+    }
+}
+
+#[test]
+fn a_name_from_a_target_does_not_steer_the_terminal() {
+    let root = captured("trixie-one-path");
+    let name = "nqn.2026-01.org.example:\u{1b}[2Jvolume\nnvme-subsys9 nqn.forged\n";
+    for path in [
+        "sys/class/nvme-subsystem/nvme-subsys0/subsysnqn",
+        "sys/class/nvme/nvme0/subsysnqn",
+    ] {
+        write(root.path(), path, name);
+    }
+    write(
+        root.path(),
+        "sys/class/nvme/nvme0/state",
+        "dead\u{1b}[31m\n",
+    );
+    let listed = run(root.path(), &["list-subsys"]).expect(0);
+    assert!(
+        listed
+            .out
+            .contains(":\\u{1b}[2Jvolume\\nnvme-subsys9 nqn.forged\n"),
+        "{}",
+        listed.out
+    );
+    let doctor = run(root.path(), &["doctor"]);
+    assert!(doctor.out.contains("dead\\u{1b}[31m"), "{}", doctor.out);
+    let target = ["disconnect", "--controller", "nvme0", "--force"];
+    let refused = run(root.path(), &target).expect(1);
+    for text in [&listed.out, &doctor.out, &refused.err] {
+        let steers = |character: char| character.is_control() && character != '\n';
+        assert!(!text.contains(steers), "{text:?}");
     }
 }
