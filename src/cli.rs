@@ -21,6 +21,8 @@ mod signals;
 
 use std::io::{self, BufWriter, Write};
 
+use tracing::level_filters::LevelFilter;
+
 use crate::config::{CommandLine, Config, LogFormat, Verb};
 use exit::{Exit, Failure};
 use output::{Format, Report};
@@ -47,11 +49,12 @@ trait Command {
 /// Does what the command line says, prints the result, and says how it went.
 #[must_use]
 pub fn run(command_line: CommandLine) -> Exit {
+    let log_format = command_line.global.log_format();
+    start_log(log_format, command_line.global.log_level());
     let config = match Config::try_from(command_line.global) {
         Ok(config) => config,
-        Err(error) => return fail(&error, LogFormat::Text),
+        Err(error) => return fail(&error, log_format),
     };
-    start_log(&config);
     match command_line.verb {
         Verb::Connect(arguments) => execute(&config, *arguments),
         Verb::Disconnect(arguments) => execute(&config, arguments),
@@ -94,14 +97,14 @@ fn fail(failure: &dyn Failure, format: LogFormat) -> Exit {
     failure.exit()
 }
 
-fn start_log(config: &Config) {
+fn start_log(format: LogFormat, level: LevelFilter) {
     let log = tracing_subscriber::fmt()
         .with_writer(io::stderr)
-        .with_max_level(config.log_level)
+        .with_max_level(level)
         // It would tell of a closed standard error by `eprintln!`, which panics then.
         .log_internal_errors(false)
         .with_ansi(false);
-    match config.log_format {
+    match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }

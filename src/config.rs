@@ -85,6 +85,23 @@ pub enum Verb {
     Node(cli::node::Arguments),
 }
 
+impl GlobalArguments {
+    /// The form of the log lines, which is known before anything else is.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        self.log_format
+    }
+
+    /// The least important log line that is written.
+    pub(crate) fn log_level(&self) -> LevelFilter {
+        match self.verbose {
+            0 => LevelFilter::WARN,
+            1 => LevelFilter::INFO,
+            2 => LevelFilter::DEBUG,
+            _ => LevelFilter::TRACE,
+        }
+    }
+}
+
 /// Settings of every verb, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -92,8 +109,6 @@ pub struct Config {
     pub root: PathBuf,
     /// Form of the log lines.
     pub log_format: LogFormat,
-    /// The least important log line that is written.
-    pub log_level: LevelFilter,
 }
 
 /// Why the options of every verb are unusable.
@@ -118,14 +133,8 @@ impl TryFrom<GlobalArguments> for Config {
             return Err(ConfigError::Root(arguments.root));
         }
         Ok(Config {
-            root: arguments.root,
             log_format: arguments.log_format,
-            log_level: match arguments.verbose {
-                0 => LevelFilter::WARN,
-                1 => LevelFilter::INFO,
-                2 => LevelFilter::DEBUG,
-                _ => LevelFilter::TRACE,
-            },
+            root: arguments.root,
         })
     }
 }

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::path::Path;
 use std::process::Stdio;
 
+use serde_json::Value;
+
 use crate::common::{Run, empty, program};
 
 const NOT_FOUND: [&str; 3] = ["resolve", "--nqn", "nqn.2026-01.org.example:volume-1"];
@@ -54,4 +56,17 @@ fn a_result_that_cannot_be_written_is_a_failure_that_says_so() {
     let root = empty();
     let run = run(root.path(), &["list-subsys"], full(), Stdio::piped());
     run.expect(1).says(&["the result cannot be written"]);
+}
+
+#[test]
+fn a_wrong_root_is_told_in_the_form_that_was_asked_for() {
+    let root = empty();
+    let arguments = ["--log-format", "json", "list-subsys"];
+    let run: Run = program(&root.path().join("nowhere"), &arguments)
+        .output()
+        .expect("it starts")
+        .into();
+    let line: Value = serde_json::from_str(&run.expect(2).err).expect("one JSON object");
+    let error = line["fields"]["error"].as_str().expect("an error");
+    assert!(error.ends_with("nowhere: not a directory"), "{error}");
 }

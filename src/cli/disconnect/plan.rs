@@ -155,7 +155,6 @@ mod tests {
         let config = Config {
             root: root.path().to_owned(),
             log_format: crate::config::LogFormat::Text,
-            log_level: tracing::level_filters::LevelFilter::OFF,
         };
         let options = Options {
             target: Target::Controller("nvme1".parse().expect("a number")),
