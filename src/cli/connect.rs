@@ -3,6 +3,7 @@
 //! Invariant: idempotent. Nothing is written to the kernel before every option is known to be good.
 
 pub(super) mod arguments;
+mod remedy;
 mod wait;
 
 use std::io::{self, Write};
@@ -11,10 +12,12 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nvme_fabrics::{
-    ConnectError, ConnectHow, ConnectOptions, Connected, DialError, Fabrics, OpenDeviceError,
-    OptionsError, ReadSecretError,
+    ConnectError, ConnectHow, ConnectOptions, Connected, DialError, Fabrics, OptionsError,
+    ReadSecretError,
 };
-use nvme_sysfs::{NamespaceSelector, ScanError, Sysfs, Tree, UeventSocket, UeventSocketError};
+use nvme_sysfs::{
+    NamespaceSelector, ScanError, Sysfs, Tree, UeventSocket, UeventSocketError,
+};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -28,6 +31,7 @@ use super::request::{Request, RequestError};
 use crate::config::Config;
 
 pub use arguments::Arguments;
+pub(super) use remedy::remedy_of;
 pub use wait::WaitError;
 
 /// What to connect and what to wait for.
@@ -144,31 +148,6 @@ pub(super) fn exit_of(error: &ConnectError) -> Exit {
         | ConnectError::NeverAnswered { .. } => Exit::TimedOut,
         _ => Exit::Failed,
     }
-}
-
-pub(super) fn remedy_of(error: &ConnectError) -> Option<&'static str> {
-    Some(match error {
-        ConnectError::Device(OpenDeviceError::Missing { .. }) => {
-            "load the module now with `modprobe nvme-fabrics`, and add the line `nvme-fabrics` \
-                to /etc/modules-load.d/nvmeof-csi.conf"
-        }
-        ConnectError::Device(OpenDeviceError::Open { .. }) => "run as root",
-        ConnectError::Excluded { .. } => "remove the entry if the controller is wanted",
-        ConnectError::HostIdConflict { .. } => {
-            "use one pair for the whole host: /etc/nvme/hostnqn and /etc/nvme/hostid; disconnect \
-                what uses another"
-        }
-        ConnectError::Portal(_)
-        | ConnectError::Refused { .. }
-        | ConnectError::Unreachable { .. } => {
-            "check the address, the network, and that the target listens there"
-        }
-        ConnectError::Unsupported { .. } => {
-            "leave the option out, or use a newer kernel; `nvmeof-csi doctor` lists what this \
-                one takes"
-        }
-        _ => return None,
-    })
 }
 
 impl Command for Arguments {
