@@ -203,7 +203,8 @@ fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, 
     };
     let request = options.request.identified(&root)?;
     tracing::info!(nqn = %request.nqn(), address = %request.address(), "connecting");
-    let connected = Fabrics::at(&root).connect(&request, options.dial_timeout)?;
+    let fabrics = Fabrics::at(&root);
+    let connected = fabrics.connect(&request, options.dial_timeout)?;
     let sysfs = Sysfs::at(&root);
     let tree = match wait {
         None => sysfs.scan()?,
@@ -214,7 +215,9 @@ fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, 
                 which: wait.which,
                 timeout: wait.timeout,
             };
-            wait::wait(&sysfs, &events, &goal, stop)?
+            wait::wait(&sysfs, &fabrics, &goal, stop, &mut |until| {
+                events.receive(Some(until))
+            })?
         }
     };
     describe(&root, &request, &connected, &tree)

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{Run, captured, run, write};
+use crate::common::{Run, captured, read, run, write};
 
 const NQN: &str = "nqn.2026-01.org.example:volume-1";
 const HOSTNQN: &str = "nqn.2014-08.org.nvmexpress:uuid:aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
@@ -214,4 +214,16 @@ fn json_logs_are_json_also_for_the_error() {
             .is_some_and(|text| text.contains("does not exist")),
         "{last}"
     );
+}
+
+#[test]
+fn a_live_controller_without_a_namespace_is_asked_to_look_again() {
+    let asked = |tree: &str| {
+        let root = captured(tree);
+        identity(root.path());
+        connect(root.path(), &["--wait", "--timeout", "1"]).expect(4);
+        read(root.path(), "sys/class/nvme/nvme0/rescan_controller")
+    };
+    assert_eq!(asked("trixie-orphan"), "1");
+    assert_eq!(asked("trixie-connecting"), "");
 }

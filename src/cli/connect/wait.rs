@@ -4,17 +4,22 @@
 //! by uevents. It says nothing when an ANA state or the state of a controller changes (no
 //! sysfs_notify and no event in drivers/nvme), so the tree is also read once a second.
 //!
+//! A live controller without the namespace is asked once to look again: a target need not announce
+//! what it has exported since.
+//!
 //! Invariant: the socket is open before the connect and before the first scan, so that no event
 //! falls between them.
 
 use std::time::{Duration, Instant};
 
+use nvme_fabrics::Fabrics;
 use nvme_sysfs::{
     AmbiguousNamespace, Controller, ControllerState, Instance, Namespace, NamespaceSelector, Nqn,
-    Received, ScanError, Subsystem, Sysfs, Tree, Uevent, UeventSocket, UeventSocketError,
+    Received, ScanError, Subsystem, Sysfs, Tree, Uevent, UeventSocketError,
 };
 use thiserror::Error;
 
+use crate::cli::exit::chain;
 use crate::cli::interrupt::Stop;
 use crate::cli::resolve::describe;
 
@@ -77,23 +82,32 @@ pub enum WaitError {
     },
 }
 
+/// Takes the next event, or what is there already once the moment given has passed.
+pub(super) type Receive<'a> = dyn FnMut(Instant) -> Result<Received, UeventSocketError> + 'a;
+
 /// Returns the tree in which the wanted namespace is usable.
 pub(super) fn wait(
     sysfs: &Sysfs,
-    events: &UeventSocket,
+    fabrics: &Fabrics,
     goal: &Goal,
     stop: &Stop,
+    receive: &mut Receive<'_>,
 ) -> Result<Tree, WaitError> {
     let deadline = Instant::now() + goal.timeout;
+    let mut asked = false;
     loop {
         let tree = sysfs.scan()?;
         if goal.is_reached(&tree)? {
             return Ok(tree);
         }
+        if !asked && goal.is_missing(&tree)? {
+            asked = true;
+            ask_for_namespaces(fabrics, goal);
+        }
         if Instant::now() >= deadline {
             return Err(goal.timed_out(&tree));
         }
-        wait_for_change(events, deadline.min(Instant::now() + RESCAN), stop)?;
+        wait_for_change(receive, deadline.min(Instant::now() + RESCAN), stop)?;
         if stop.is_requested() {
             let controller = goal.controller;
             return Err(WaitError::Interrupted { controller });
@@ -101,18 +115,39 @@ pub(super) fn wait(
     }
 }
 
+/// A wait that goes on without it may still end well.
+fn ask_for_namespaces(fabrics: &Fabrics, goal: &Goal) {
+    let controller = goal.controller;
+    if let Err(error) = fabrics.rescan(controller, &goal.nqn) {
+        let error = chain(&error);
+        tracing::warn!(%controller, error, "cannot ask for namespaces again");
+    }
+}
+
 /// Returns when something may have changed, or when a signal has come.
-fn wait_for_change(events: &UeventSocket, until: Instant, stop: &Stop) -> Result<(), WaitError> {
+fn wait_for_change(
+    receive: &mut Receive<'_>,
+    until: Instant,
+    stop: &Stop,
+) -> Result<(), WaitError> {
     loop {
-        let received = events.receive(Some(until));
+        let received = receive(until);
         if stop.is_requested() {
             return Ok(());
         }
         match received? {
             Received::Uevent(event) if !concerns_nvme(&event) => {}
-            Received::Uevent(_) | Received::Overrun | Received::TimedOut => return Ok(()),
+            Received::TimedOut => return Ok(()),
+            Received::Uevent(_) | Received::Overrun => return take_the_rest(receive, until),
         }
     }
+}
+
+/// What one scan answers needs no scan for each event. Events that come faster than they are taken
+/// do not put the scan off for ever.
+fn take_the_rest(receive: &mut Receive<'_>, until: Instant) -> Result<(), WaitError> {
+    while receive(Instant::now())? != Received::TimedOut && Instant::now() < until {}
+    Ok(())
 }
 
 fn concerns_nvme(event: &Uevent) -> bool {
@@ -130,6 +165,18 @@ impl Goal {
         }
         let wanted = tree.find_namespace(&self.nqn, &self.which)?;
         Ok(wanted.is_some_and(|namespace| is_usable(tree, namespace)))
+    }
+
+    /// Whether the controller is live and the namespace is not there at all.
+    fn is_missing(&self, tree: &Tree) -> Result<bool, WaitError> {
+        if !self.find_controller(tree)?.is_live() {
+            return Ok(false);
+        }
+        if self.which == NamespaceSelector::Only {
+            let found = find_subsystem(tree, &self.nqn, self.controller);
+            return Ok(found.is_none_or(|subsystem| subsystem.namespaces.is_empty()));
+        }
+        Ok(tree.find_namespace(&self.nqn, &self.which)?.is_none())
     }
 
     fn find_controller<'a>(&self, tree: &'a Tree) -> Result<&'a Controller, WaitError> {
@@ -217,14 +264,28 @@ fn describe_namespaces(tree: &Tree, nqn: &Nqn, controller: Instance) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::fs;
     use std::path::Path;
+
+    use tempfile::TempDir;
 
     use super::*;
 
-    fn tree(name: &str) -> Tree {
+    fn root(name: &str) -> TempDir {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/sysfs");
-        let root = kernel_lab::tree::unpack(&fixtures.join(name)).expect("a captured tree");
-        Sysfs::at(root.path()).scan().expect("a scan")
+        kernel_lab::tree::unpack(&fixtures.join(name)).expect("a captured tree")
+    }
+
+    fn tree(name: &str) -> Tree {
+        Sysfs::at(root(name).path()).scan().expect("a scan")
+    }
+
+    fn uevent(subsystem: &str) -> Received {
+        let text = format!(
+            "change@/devices/x\0ACTION=change\0DEVPATH=/devices/x\0SUBSYSTEM={subsystem}\0SEQNUM=7\0"
+        );
+        Received::Uevent(Uevent::parse(text.as_bytes()).expect("an event"))
     }
 
     fn goal(nqn: &str) -> Goal {
@@ -255,5 +316,39 @@ mod tests {
         let error = goal.is_reached(&tree).expect_err("another's");
         assert!(matches!(error, WaitError::Gone { .. }), "{error}");
         assert!(usable_namespaces(&tree, &goal.nqn, goal.controller).is_empty());
+    }
+
+    #[test]
+    fn an_event_has_the_tree_read_again_before_the_time_for_it_comes() {
+        let root = root("trixie-connecting.tree");
+        let state = root.path().join("sys/class/nvme/nvme0/state");
+        let mut goal = goal("nqn.2026-01.org.example:volume-1");
+        goal.timeout = Duration::from_secs(3600);
+        let mut said = VecDeque::from([uevent("block"), Received::TimedOut]);
+        let mut receive = |_| {
+            fs::write(&state, "live\n").expect("a file");
+            Ok(said.pop_front().expect("no second wait"))
+        };
+        let (sysfs, fabrics) = (Sysfs::at(root.path()), Fabrics::at(root.path()));
+        wait(&sysfs, &fabrics, &goal, &Stop::default(), &mut receive).expect("usable");
+    }
+
+    #[test]
+    fn events_that_wait_together_are_taken_together_and_others_do_not_count() {
+        let until = Instant::now() + Duration::from_secs(3600);
+        let mut said = VecDeque::from([
+            (uevent("net"), true),
+            (uevent("nvme"), true),
+            (uevent("block"), false),
+            (Received::Overrun, false),
+            (Received::TimedOut, false),
+        ]);
+        let mut receive = |deadline| {
+            let (received, waits) = said.pop_front().expect("no more was asked for");
+            assert_eq!(deadline == until, waits, "{received:?}");
+            Ok(received)
+        };
+        wait_for_change(&mut receive, until, &Stop::default()).expect("no error");
+        assert!(said.is_empty(), "{said:?}");
     }
 }
