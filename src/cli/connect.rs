@@ -16,7 +16,7 @@ use nvme_fabrics::{
     ReadSecretError,
 };
 use nvme_sysfs::{
-    NamespaceSelector, ScanError, Sysfs, Tree, UeventSocket, UeventSocketError,
+    NamespaceSelector, ScanError, Sysfs, Transport, Tree, UeventSocket, UeventSocketError,
 };
 use serde::Serialize;
 use thiserror::Error;
@@ -29,6 +29,7 @@ use super::line::write_line;
 use super::output::{Format, Report, write_json};
 use super::request::{Request, RequestError};
 use crate::config::Config;
+use crate::host::requirements::{Check, Status, check_network};
 
 pub use arguments::Arguments;
 pub(super) use remedy::remedy_of;
@@ -202,6 +203,7 @@ fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, 
         None => None,
     };
     let request = options.request.identified(&root)?;
+    warn_of_foreign_network(&root, &request);
     tracing::info!(nqn = %request.nqn(), address = %request.address(), "connecting");
     let fabrics = Fabrics::at(&root);
     let connected = fabrics.connect(&request, options.dial_timeout)?;
@@ -221,6 +223,23 @@ fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, 
         }
     };
     describe(&root, &request, &connected, &tree)
+}
+
+/// The kernel opens the first connection from here and later ones from the host's network, so that
+/// what works now may never come back.
+fn warn_of_foreign_network(root: &Path, options: &ConnectOptions) {
+    if !matches!(options.transport(), Transport::Tcp | Transport::Rdma) {
+        return;
+    }
+    let check = check_network(root);
+    if check.status == Status::Fail {
+        let Check {
+            finding,
+            what_to_do,
+            ..
+        } = check;
+        tracing::warn!(finding, what_to_do, "not the network namespace of the host");
+    }
 }
 
 /// The result as it is in `tree`, read after the connect.

@@ -70,9 +70,15 @@ impl Check {
 pub fn check(root: &Path) -> Vec<Check> {
     let mut checks = modules::check(root);
     checks.push(check_device(root));
-    checks.push(namespaces::check_network(root));
+    checks.push(check_network(root));
     checks.push(namespaces::check_processes(root));
     checks
+}
+
+/// Whether connections are opened in the network namespace of the host.
+#[must_use]
+pub fn check_network(root: &Path) -> Check {
+    namespaces::check_network(root)
 }
 
 /// The device through which everything is connected. Only looked at, not opened: a read waits for

@@ -1,7 +1,9 @@
 //! `connect` where a captured tree has the answer: controllers that are there are adopted, without
 //! a word to the device.
 
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use serde_json::Value;
@@ -226,4 +228,20 @@ fn a_live_controller_without_a_namespace_is_asked_to_look_again() {
     };
     assert_eq!(asked("trixie-orphan"), "1");
     assert_eq!(asked("trixie-connecting"), "");
+}
+
+#[test]
+fn a_connect_from_a_network_of_its_own_is_warned_of() {
+    let root = captured("trixie-one-path");
+    identity(root.path());
+    for (process, network) in [("self", "net:[2]"), ("1", "net:[1]")] {
+        let namespaces = root.path().join("proc").join(process).join("ns");
+        fs::create_dir_all(&namespaces).expect("a directory");
+        symlink(network, namespaces.join("net")).expect("a link");
+    }
+    connect(root.path(), &[]).expect(0).says(&[
+        "WARN",
+        "net:[2] here, net:[1] in process 1",
+        "hostNetwork",
+    ]);
 }
