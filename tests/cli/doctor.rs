@@ -93,6 +93,21 @@ fn an_identity_that_conflicts_with_a_controller_is_a_failure() {
 }
 
 #[test]
+fn firmware_without_a_uuid_is_no_sign_of_a_copied_machine() {
+    let root = captured("trixie-one-path");
+    let hostnqn = "nqn.2014-08.org.nvmexpress:uuid:aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa\n";
+    write(root.path(), "etc/nvme/hostnqn", hostnqn);
+    for (uuid, status) in [
+        ("ffffffff-ffff-ffff-ffff-ffffffffffff\n", "ok"),
+        ("11111111-2222-3333-4444-555555555555\n", "warn"),
+    ] {
+        write(root.path(), "sys/class/dmi/id/product_uuid", uuid);
+        let checks = checks(root.path(), 1);
+        assert_eq!(find(&checks, "host identity")["status"], status, "{uuid}");
+    }
+}
+
+#[test]
 fn people_get_one_line_for_each_finding() {
     let root = captured("trixie-one-path");
     let run = run(root.path(), &["doctor"]).expect(1);

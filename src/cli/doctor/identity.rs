@@ -3,10 +3,9 @@
 //! Since 6.5 the kernel insists that a hostnqn and a hostid belong to each other one to one;
 //! machines copied from one image share both, and a target then takes them for one host.
 
-use std::fs;
 use std::path::Path;
 
-use nvme_fabrics::{HostIdentity, IdentityError, IdentitySource, LoadedIdentity};
+use nvme_fabrics::{HostIdentity, IdentityError, IdentitySource, LoadedIdentity, machine_uuid};
 use nvme_sysfs::{Controller, Nqn, Tree, Uuid};
 
 use super::{Check, Status};
@@ -48,7 +47,7 @@ pub(super) fn check(root: &Path, tree: &Tree) -> Check {
                 /etc/nvme/hostnqn and /etc/nvme/hostid",
         );
     }
-    judge(&loaded, read_machine_uuid(root))
+    judge(&loaded, machine_uuid(root).map(|(uuid, _)| uuid))
 }
 
 fn judge(loaded: &LoadedIdentity, machine: Option<Uuid>) -> Check {
@@ -84,12 +83,6 @@ fn judge(loaded: &LoadedIdentity, machine: Option<Uuid>) -> Check {
 /// was given by hand says nothing.
 fn is_of_another(hostnqn: &Nqn, hostid: Uuid, machine: Uuid) -> bool {
     hostnqn.as_str().ends_with(&hostid.to_string()) && hostid != machine
-}
-
-/// The machine's UUID (readable by root alone).
-fn read_machine_uuid(root: &Path) -> Option<Uuid> {
-    let text = fs::read_to_string(root.join("sys/class/dmi/id/product_uuid")).ok()?;
-    text.trim().to_ascii_lowercase().parse().ok()
 }
 
 fn conflict(own: &HostIdentity, controller: &Controller) -> Option<String> {
