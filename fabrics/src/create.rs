@@ -122,8 +122,9 @@ fn connected(created: &Created) -> Result<Connected, ConnectError> {
     })
 }
 
-/// Leaves the secrets of a connect to root alone. Kernel 6.1 shows them to everybody (0644), later
-/// ones do not (0600). Until the connect returns nothing can be done about it.
+/// Leaves the secrets of a connect to root alone. Kernel 6.1, where it is built with authentication,
+/// shows them to everybody (0644), later ones do not (0600). Until the connect returns nothing can
+/// be done about it.
 fn close_secrets(controller: Instance, held: &HeldController, options: &ConnectOptions) {
     let secrets = TokenSet::DHCHAP_SECRET | TokenSet::DHCHAP_CTRL_SECRET;
     if !options.tokens().intersects(secrets) {
