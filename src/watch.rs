@@ -1,7 +1,7 @@
 //! The tree of NVMe devices, kept current by one thread.
 //!
-//! [`Trees::watch`] scans sysfs after each uevent of a disk or controller, and every second all the
-//! same: a path that goes down emits no uevent. Whoever waits for a change waits here instead of
+//! [`Trees::watch`] scans sysfs after each uevent of a disk or controller, and every few seconds all
+//! the same: a path that goes down emits no uevent. Whoever waits for a change waits here instead of
 //! scanning on his own, so that sixty-four volumes that come up together cost one scan per change.
 //!
 //! Invariant: the scan of a snapshot that was waited for began after that of the one it was compared
@@ -11,15 +11,12 @@ mod events;
 
 use std::ops::Deref;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nvme_sysfs::{ScanError, Sysfs, Tree};
 
 use events::Events;
 pub use events::Seen;
-
-/// Longest time between two scans.
-const PERIOD: Duration = Duration::from_secs(1);
 
 /// Hands out snapshots of the tree. Clones share them.
 #[derive(Debug, Clone)]
@@ -108,11 +105,11 @@ impl Trees {
         let mut events = Events::open();
         while !self.lock().closed {
             self.publish();
-            events.wait(Instant::now() + PERIOD, &mut seen);
+            events.wait(&mut seen);
         }
     }
 
-    /// Ends the watch, within a second.
+    /// Ends the watch, at the latest when the next scan is due.
     pub fn close(&self) {
         self.lock().closed = true;
     }
@@ -151,6 +148,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
 

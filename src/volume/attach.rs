@@ -75,12 +75,22 @@ impl Volumes {
         secrets: &Secrets,
         created: &mut Vec<Instance>,
     ) -> Result<Attached, AttachError> {
-        let connects = connect_options(source, secrets, &self.config.identity)?;
-        self.connect(&source.nqn, &connects, created)?;
+        self.connect(source, secrets, created)?;
         self.wait_for_namespace(source)
     }
 
-    fn connect(
+    /// Connects every address of the source that is not connected.
+    pub(super) fn connect(
+        &self,
+        source: &Source,
+        secrets: &Secrets,
+        created: &mut Vec<Instance>,
+    ) -> Result<(), AttachError> {
+        let connects = connect_options(source, secrets, &self.config.identity)?;
+        self.connect_all(&source.nqn, &connects, created)
+    }
+
+    fn connect_all(
         &self,
         nqn: &Nqn,
         connects: &[ConnectOptions],

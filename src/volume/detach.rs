@@ -35,6 +35,26 @@ pub(super) struct Leaving<'a> {
     pub(super) identity: Option<&'a VolumeIdentity>,
     /// Which controllers may go.
     pub(super) reach: Reach<'a>,
+    /// What a use of the volume's own disk means.
+    pub(super) own_use: OwnUse,
+}
+
+/// What a use of the volume's own disk means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OwnUse {
+    /// It is an error.
+    Refuse,
+    /// It is what shall end: its I/O waits for a target that does not answer.
+    Cut,
+}
+
+/// What became of the controllers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detached {
+    /// None of those that may go is left.
+    Gone,
+    /// They stay, for another volume or another namespace.
+    Kept,
 }
 
 /// Why a volume is still attached.
@@ -82,12 +102,12 @@ pub enum DetachError {
 
 impl Volumes {
     /// Disconnects what the volume alone needed. Nothing to disconnect is a success.
-    pub(super) fn detach(&self, leaving: Leaving<'_>) -> Result<(), DetachError> {
+    pub(super) fn detach(&self, leaving: Leaving<'_>) -> Result<Detached, DetachError> {
         let nqn = leaving.nqn;
         let _subsystem = self.subsystems.lock(nqn);
         if let Some(other) = self.find_other_user(leaving)? {
             tracing::info!(%nqn, %other, "controllers stay for another volume");
-            return Ok(());
+            return Ok(Detached::Kept);
         }
         let tree = self.config.trees.scan()?;
         let controllers = self.find_leaving(&tree, leaving)?;
@@ -95,9 +115,12 @@ impl Volumes {
             Some((true, used)) => Err(DetachError::InUse { used }),
             Some((false, used)) => {
                 tracing::info!(%nqn, %used, "controllers stay for another namespace");
-                Ok(())
+                Ok(Detached::Kept)
             }
-            None => self.disconnect_all(&controllers, nqn),
+            None => {
+                self.disconnect_all(&controllers, nqn)?;
+                Ok(Detached::Gone)
+            }
         }
     }
 
@@ -143,7 +166,9 @@ impl Volumes {
                 .identity
                 .is_some_and(|identity| identity.names(disk))
         };
-        let mut losing: Vec<_> = find_disks_losing_last_path(tree, controllers).collect();
+        let cut = |disk: &Namespace| leaving.own_use == OwnUse::Cut && is_own(disk);
+        let losing = find_disks_losing_last_path(tree, controllers);
+        let mut losing: Vec<_> = losing.filter(|disk| !cut(disk)).collect();
         // The volume's own first: its use is an error, the use of another is not.
         losing.sort_by_key(|disk| !is_own(disk));
         for disk in losing {

@@ -6,11 +6,11 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nvme_sysfs::{Namespace, Nqn, ScanError};
+use nvme_sysfs::{Namespace, Nqn, ScanError, Tree};
 use thiserror::Error;
 
 use super::capability::AccessType;
-use super::current::{Current, find_current};
+use super::current::{Current, find_current, is_reached};
 use super::filesystem::mount_access;
 use super::identity::{Disk, IdentityMismatch, VolumeIdentity};
 use super::mounts::{ReadMountsError, is_shut_down, read_mounts, shows};
@@ -43,8 +43,8 @@ pub enum ExpandError {
     /// The mounts cannot be read.
     #[error("cannot tell what is mounted")]
     Mounts(#[from] ReadMountsError),
-    /// There is no disk of the volume now.
-    #[error("the disk of the volume is gone")]
+    /// There is no disk of the volume now, or no path to it.
+    #[error("the volume has no disk that can be reached now")]
     NoDisk,
     /// Another namespace stands where the volume was.
     #[error("the namespace is not the one that was staged here")]
@@ -119,20 +119,14 @@ impl Volumes {
         self.rescan(&snapshot, nqn);
         let required = request.required_bytes.unwrap_or(0);
         loop {
-            let found = match find_current(&snapshot, nqn, identity) {
-                Current::Found(found) => found.clone(),
-                Current::Other(other) => {
-                    identity.check(other)?;
-                    return Err(ExpandError::NoDisk);
-                }
-                Current::Missing => return Err(ExpandError::NoDisk),
-            };
-            if found.size_bytes >= required {
-                return check_limit(found, request);
+            let found = find_growing(&snapshot, nqn, identity)?;
+            if let Some(found) = found.filter(|found| found.size_bytes >= required) {
+                return check_limit(found.clone(), request);
             }
             if Instant::now() >= deadline {
+                let found = found.ok_or(ExpandError::NoDisk)?.size_bytes;
                 return Err(ExpandError::TooSmall {
-                    found: found.size_bytes,
+                    found,
                     required,
                     waited: started.elapsed(),
                 });
@@ -173,6 +167,19 @@ impl Volumes {
         let identity = VolumeIdentity::of(namespace);
         let phase = Phase::Staged(Staged { identity, ..staged });
         self.records.write(&StageRecord { phase, ..record })
+    }
+}
+
+/// The namespace, if it can be reached: growing a filesystem without a path would block.
+fn find_growing<'a>(
+    tree: &'a Tree,
+    nqn: &Nqn,
+    identity: &VolumeIdentity,
+) -> Result<Option<&'a Namespace>, IdentityMismatch> {
+    match find_current(tree, nqn, identity) {
+        Current::Found(found) => Ok(Some(found).filter(|found| is_reached(tree, nqn, found))),
+        Current::Other(other) => identity.check(other).map(|()| None),
+        Current::Missing => Ok(None),
     }
 }
 

@@ -76,10 +76,11 @@ pub(super) fn next_step(
         (Found::Ext(ext), FilesystemType::Ext4) if ext.version == ExtVersion::Ext4 => {
             ext4(ext, memory, access)
         }
-        (Found::Xfs(xfs), FilesystemType::Xfs) if xfs.is_complete => Ok(Step::Mount),
-        (Found::Xfs(xfs), FilesystemType::Xfs) if !xfs.is_complete => {
-            unfinished(found, wanted, memory, access)
+        (Found::Xfs(xfs), FilesystemType::Xfs) if xfs.is_complete => {
+            check_journal(xfs.journal, access)?;
+            Ok(Step::Mount)
         }
+        (Found::Xfs(_), FilesystemType::Xfs) => unfinished(found, wanted, memory, access),
         (Found::Unknown { .. }, _) => unfinished(found, wanted, memory, access),
         _ => Err(foreign(found, wanted)),
     }
@@ -97,15 +98,21 @@ fn blank(memory: Memory, access: MountAccess) -> Result<Step, PrepareError> {
 
 fn ext4(ext: &Ext, memory: Memory, access: MountAccess) -> Result<Step, PrepareError> {
     let asks = ext.check == Check::Needed || memory == Memory::Unfinished;
+    check_journal(ext.journal, access)?;
     match access {
-        MountAccess::ReadOnlyShared if ext.journal == Journal::NeedsRecovery => {
-            Err(PrepareError::NeedsRecovery)
-        }
         // A check writes.
         MountAccess::ReadOnlyShared => Ok(Step::Mount),
         MountAccess::ReadWrite | MountAccess::ReadOnly if asks => Ok(Step::Check),
         MountAccess::ReadWrite | MountAccess::ReadOnly => Ok(Step::Mount),
     }
+}
+
+/// Where other nodes read the device nobody may replay the journal.
+fn check_journal(journal: Journal, access: MountAccess) -> Result<(), PrepareError> {
+    if access == MountAccess::ReadOnlyShared && journal == Journal::NeedsRecovery {
+        return Err(PrepareError::NeedsRecovery);
+    }
+    Ok(())
 }
 
 /// What an interrupted format may have left.

@@ -197,11 +197,13 @@ mod tests {
         assert!(identity.names(&namespace));
     }
 
+    type Change = fn(&mut Namespace);
+
     #[test]
     fn each_part_of_an_identity_counts() {
         let namespace = namespace();
         let identity = VolumeIdentity::of(&namespace);
-        let changes: [(&str, fn(&mut Namespace)); 6] = [
+        let changes: [(&str, Change); 6] = [
             ("identity", |n| n.identity.uuid = None),
             ("identity", |n| n.identity.nsid = "9".parse().ok()),
             ("logical block size", |n| n.logical_block_size = Some(512)),

@@ -8,7 +8,7 @@
 mod error;
 
 use super::capability::{AccessMode, AccessType};
-use super::current::{Current, find_current};
+use super::current::{Current, find_current, is_reached};
 use super::filesystem::mount_access;
 use super::identity::Disk;
 use super::mounts::{is_shut_down, read_mounts, shows};
@@ -36,7 +36,7 @@ impl Volumes {
         let staged = record.staged().cloned().ok_or_else(not_staged)?;
         check_compatible(&record, request)?;
         let disk = self.prove(&record, &staged)?;
-        let published = self.is_published(request, &disk)?;
+        let published = self.is_published(&record, request, &disk)?;
         self.add_publication(&mut record, request, &disk)?;
         if published {
             return Ok(());
@@ -65,8 +65,13 @@ impl Volumes {
                 found: found.name.clone(),
             });
         }
-        if let AccessType::Filesystem { .. } = record.capability.access {
-            self.prove_mount(record, staged)?;
+        match record.capability.access {
+            AccessType::Filesystem { .. } => self.prove_mount(record, staged)?,
+            // The node is going to be opened, which may block while no path is usable.
+            AccessType::Block if !is_reached(&tree, &record.source.nqn, found) => {
+                return Err(PublishError::NoDisk);
+            }
+            AccessType::Block => {}
         }
         Ok(staged.disk.clone())
     }
@@ -85,12 +90,19 @@ impl Volumes {
     }
 
     /// Whether the target shows the volume already; anything else there is an error.
-    fn is_published(&self, request: &PublishRequest, disk: &Disk) -> Result<bool, PublishError> {
+    fn is_published(
+        &self,
+        record: &StageRecord,
+        request: &PublishRequest,
+        disk: &Disk,
+    ) -> Result<bool, PublishError> {
         let mounts = read_mounts(&self.config.root)?;
         let Some(mount) = mounts.find_mount_at(&request.target_path) else {
             return Ok(false);
         };
-        if !shows(mount, disk) {
+        let recorded = record.find_publication(&request.target_path);
+        let is_older = recorded.is_some_and(|publication| publication.disk != *disk);
+        if !shows(mount, disk) || is_older {
             return Err(PublishError::Occupied {
                 path: request.target_path.clone(),
                 dev: mount.dev,
@@ -143,7 +155,7 @@ impl Volumes {
         self.host().make_mount_point(target, kind)?;
         let flags = single_mount_flags(request);
         self.host().bind(&source, target, access(request), flags)?;
-        match self.is_published(request, disk)? {
+        match self.is_published(record, request, disk)? {
             true => Ok(()),
             false => Err(PublishError::NotMounted {
                 path: target.clone(),

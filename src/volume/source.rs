@@ -108,3 +108,85 @@ impl fmt::Display for Portal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::fixture;
+
+    /// A source with every option set.
+    fn full() -> Source {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let mut source = fixture::source();
+        source.path_loss_timeout = seconds(600);
+        source.tuning = ConnectTuning {
+            ctrl_loss_tmo: Some(ControllerLoss::Never),
+            reconnect_delay: seconds(1),
+            keep_alive_tmo: seconds(2),
+            fast_io_fail_tmo: seconds(0),
+            nr_io_queues: Some(1),
+            queue_size: Some(16),
+            nr_poll_queues: Some(2),
+            nr_write_queues: Some(3),
+            tos: Some(4),
+            host_iface: Some("eth0".to_owned()),
+            host_traddr: "10.0.0.1".parse().ok(),
+            hdr_digest: true,
+            data_digest: true,
+        };
+        source
+    }
+
+    fn read_back(source: &Source) -> Source {
+        let json = serde_json::to_string(source).expect("json");
+        serde_json::from_str(&json).expect("its own form")
+    }
+
+    #[test]
+    fn what_is_recorded_is_read_back() {
+        let mut source = full();
+        assert_eq!(read_back(&source), source);
+        source.tuning.ctrl_loss_tmo = Some(ControllerLoss::After(Duration::from_secs(7)));
+        source.addresses.push(fixture::portal("fe80::1%eth0", 1));
+        let uuid = "11111111-1111-4111-8111-111111111111";
+        for which in [
+            NamespaceSelector::Only,
+            NamespaceSelector::Nsid("7".parse().expect("a number")),
+            NamespaceSelector::Uuid(uuid.parse().expect("a uuid")),
+            NamespaceSelector::Nguid(uuid.parse().expect("an nguid")),
+            NamespaceSelector::Eui64("0011223344556677".parse().expect("an eui64")),
+        ] {
+            source.which = which;
+            assert_eq!(read_back(&source), source);
+        }
+        assert_eq!(read_back(&fixture::source()), fixture::source());
+    }
+
+    #[test]
+    fn words_that_mean_nothing_are_refused() {
+        let json = serde_json::to_string(&full()).expect("json");
+        for (from, to) in [
+            ("\"tcp\"", "\"pigeon\""),
+            ("\"only\"", "\"any\""),
+            ("\"only\"", "\"nsid 0\""),
+            ("\"never\"", "\"-1\""),
+            ("\"10.0.0.2\"", "\"target.example\""),
+            ("\"auto\"", "\"always\""),
+            ("nqn.2026-01", "nqn.2026-13"),
+            ("\"tos\"", "\"toss\""),
+        ] {
+            assert!(json.contains(from), "{from} is not in {json}");
+            let broken = json.replacen(from, to, 1);
+            assert!(serde_json::from_str::<Source>(&broken).is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_portal_is_written_as_people_write_it() {
+        assert_eq!(
+            fixture::portal("10.0.0.2", 4420).to_string(),
+            "10.0.0.2:4420"
+        );
+        assert_eq!(fixture::portal("fd00::1", 1).to_string(), "[fd00::1]:1");
+    }
+}

@@ -14,7 +14,7 @@ use nvme_sysfs::{Instance, Namespace};
 use super::attach::Attached;
 use super::capability::AccessType;
 use super::current::find_current;
-use super::detach::{Leaving, Reach};
+use super::detach::{Leaving, OwnUse, Reach};
 use super::filesystem::{Memory, Step, mount_access, next_step};
 use super::identity::{Disk, VolumeIdentity};
 use super::mounts::{is_shut_down, read_mounts, shows};
@@ -102,7 +102,7 @@ impl Volumes {
         self.records
             .write_secrets(&request.volume_id, &request.secrets)?;
         let mut created = Vec::new();
-        if let Err(error) = self.attach(&request.source, &request.secrets, &mut created) {
+        if let Err(error) = self.connect(&request.source, &request.secrets, &mut created) {
             let error: &(dyn Error + 'static) = &error;
             tracing::warn!(volume_id = %request.volume_id, error, "a staged volume is not reached");
         }
@@ -334,8 +334,9 @@ impl<'a> Staging<'a> {
             nqn: &self.request.source.nqn,
             identity: None,
             reach: Reach::Created(&self.done.created),
+            own_use: OwnUse::Refuse,
         });
-        self.tell("controllers stay", detached.map_err(Into::into))
+        self.tell("controllers stay", detached.map(drop).map_err(Into::into))
     }
 
     fn tell(&self, what: &'static str, result: Result<(), Box<dyn Error>>) -> Result<(), Remains> {

@@ -7,11 +7,12 @@
 use std::error::Error;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use nvme_sysfs::{Nqn, ScanError};
 use thiserror::Error;
 
-use super::detach::{DetachError, Leaving, Reach};
+use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
 use super::identity::VolumeIdentity;
 use super::mounts::{ReadMountsError, find_shown, is_shut_down, read_mounts, shows_nvme};
 use super::record::{RecordError, StageRecord};
@@ -40,6 +41,12 @@ pub enum UnstageError {
         /// Where.
         path: PathBuf,
     },
+    /// Its target does not answer, and its controllers cannot be taken away.
+    #[error(
+        "the target does not answer, so that the volume cannot be unmounted, and its controllers \
+         stay for others"
+    )]
+    Held,
     /// Its filesystem is still mounted.
     #[error("cannot unmount the volume")]
     Unmount(#[from] UnmountVolumeError),
@@ -53,6 +60,17 @@ pub enum UnstageError {
 struct Origin {
     nqn: Nqn,
     identity: Option<VolumeIdentity>,
+}
+
+/// Whether the filesystem at a staging path can be unmounted without waiting for its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mounted {
+    /// Its disk is reached.
+    Reached,
+    /// What it has not written yet waits for a path.
+    Waiting,
+    /// Nothing of it waits: it is not mounted, or its disk is gone.
+    Dead,
 }
 
 impl Volumes {
@@ -69,20 +87,19 @@ impl Volumes {
         if let Some(record) = &record {
             self.refuse_published(record)?;
         }
-        let origin = match &record {
-            Some(record) => Some(Origin::of(record)),
-            None => self.find_origin(path)?,
-        };
+        let origin = self.find_origin(record.as_ref(), path)?;
         let identity = origin.as_ref().and_then(|origin| origin.identity.as_ref());
-        self.write_back(path);
+        let leaving = origin.as_ref().map(|origin| Leaving {
+            volume_id: id,
+            nqn: &origin.nqn,
+            identity,
+            reach: Reach::Ours,
+            own_use: OwnUse::Refuse,
+        });
+        self.write_back(path, leaving)?;
         self.unmount_volume(path, identity)?;
-        if let Some(Origin { nqn, identity }) = &origin {
-            self.detach(Leaving {
-                volume_id: id,
-                nqn,
-                identity: identity.as_ref(),
-                reach: Reach::Ours,
-            })?;
+        if let Some(leaving) = leaving {
+            self.detach(leaving)?;
         }
         self.records.close(id)?;
         self.forget_usage(id);
@@ -104,67 +121,99 @@ impl Volumes {
         }
     }
 
-    /// The subsystem behind what is mounted at the staging path.
-    fn find_origin(&self, path: &Path) -> Result<Option<Origin>, UnstageError> {
+    /// Where the volume came from. What the record does not tell, what is mounted at the staging path
+    /// does.
+    fn find_origin(
+        &self,
+        record: Option<&StageRecord>,
+        path: &Path,
+    ) -> Result<Option<Origin>, UnstageError> {
+        if let Some((record, staged)) = record.and_then(|r| Some((r, r.staged()?))) {
+            return Ok(Some(Origin {
+                nqn: record.source.nqn.clone(),
+                identity: Some(staged.identity.clone()),
+            }));
+        }
         let mounts = read_mounts(&self.config.root)?;
-        let Some(mount) = mounts.find_mount_at(path).filter(|mount| shows_nvme(mount)) else {
-            return Ok(None);
-        };
+        let mount = mounts.find_mount_at(path).filter(|mount| shows_nvme(mount));
         let tree = self.config.trees.scan()?;
-        let Some(disk) = find_shown(mount, &tree) else {
-            return Ok(None);
+        let disk = mount.and_then(|mount| find_shown(mount, &tree));
+        let mut subsystems = tree.subsystems.iter();
+        let mounted = disk.and_then(|disk| subsystems.find(|s| s.namespaces.contains(disk)));
+        let nqn = match record {
+            Some(record) => Some(record.source.nqn.clone()),
+            None => mounted.and_then(|subsystem| subsystem.nqn.clone()),
         };
-        let subsystem = tree
-            .subsystems
-            .iter()
-            .find(|subsystem| subsystem.namespaces.contains(disk));
-        Ok(subsystem
-            .and_then(|subsystem| subsystem.nqn.clone())
-            .map(|nqn| Origin {
-                nqn,
-                identity: Some(VolumeIdentity::of(disk)),
-            }))
+        let identity = disk.map(VolumeIdentity::of);
+        Ok(nqn.map(|nqn| Origin { nqn, identity }))
     }
 
-    /// Writes everything back while a failure can still be told: an unmount tells of none. A
-    /// filesystem whose disk is not reached is left alone, it would block.
-    fn write_back(&self, path: &Path) {
-        match self.is_reached_at(path) {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => {
-                let error: &(dyn Error + 'static) = &error;
-                tracing::warn!(path = %path.display(), error, "not written back before the unmount");
-                return;
+    /// Writes everything back while a failure can still be told: an unmount tells of none. Where a
+    /// target does not answer, nothing can be written, and the unmount would wait for it without end:
+    /// after a while the volume is cut off.
+    fn write_back(&self, path: &Path, leaving: Option<Leaving<'_>>) -> Result<(), UnstageError> {
+        match self.wait_for_path(path)? {
+            Mounted::Dead => Ok(()),
+            Mounted::Reached => {
+                let directory = File::open(path);
+                let written = directory.and_then(|directory| Ok(rustix::fs::syncfs(&directory)?));
+                if let Err(error) = written {
+                    let error: &(dyn Error + 'static) = &error;
+                    tracing::error!(path = %path.display(), error, "data of a volume was lost");
+                }
+                Ok(())
+            }
+            Mounted::Waiting => self.cut_off(path, leaving),
+        }
+    }
+
+    fn cut_off(&self, path: &Path, leaving: Option<Leaving<'_>>) -> Result<(), UnstageError> {
+        let leaving = leaving.map(|leaving| Leaving {
+            own_use: OwnUse::Cut,
+            ..leaving
+        });
+        if let Some(leaving) = leaving
+            && self.detach(leaving)? == Detached::Kept
+        {
+            return Err(UnstageError::Held);
+        }
+        match self.look_at(path)? {
+            Mounted::Waiting => Err(UnstageError::Held),
+            Mounted::Reached | Mounted::Dead => {
+                let path = path.display();
+                tracing::error!(%path, "cut off from its target: what was not written is lost");
+                Ok(())
             }
         }
-        let written = File::open(path).and_then(|directory| Ok(rustix::fs::syncfs(&directory)?));
-        if let Err(error) = written {
-            let error: &(dyn Error + 'static) = &error;
-            tracing::error!(path = %path.display(), error, "data was lost: writing back failed");
+    }
+
+    /// Waits for a path to the disk of what is mounted.
+    fn wait_for_path(&self, path: &Path) -> Result<Mounted, UnstageError> {
+        let deadline = Instant::now() + self.config.timing.path;
+        let mut snapshot = self.config.trees.scan()?;
+        loop {
+            let mounted = self.look_at(path)?;
+            if mounted != Mounted::Waiting || Instant::now() >= deadline {
+                return Ok(mounted);
+            }
+            snapshot = self.next_snapshot(&snapshot, deadline)?;
         }
     }
 
-    fn is_reached_at(&self, path: &Path) -> Result<bool, UnstageError> {
+    fn look_at(&self, path: &Path) -> Result<Mounted, UnstageError> {
         let mounts = read_mounts(&self.config.root)?;
         let mount = mounts.find_mount_at(path);
         let Some(mount) = mount.filter(|mount| shows_nvme(mount) && !is_shut_down(mount)) else {
-            return Ok(false);
+            return Ok(Mounted::Dead);
         };
         let tree = self.config.trees.scan()?;
-        let shown = find_shown(mount, &tree);
-        Ok(shown.is_some_and(|disk| {
-            let mut subsystems = tree.subsystems.iter();
-            subsystems.any(|subsystem| subsystem.is_reachable(disk))
-        }))
-    }
-}
-
-impl Origin {
-    fn of(record: &StageRecord) -> Origin {
-        Origin {
-            nqn: record.source.nqn.clone(),
-            identity: record.staged().map(|staged| staged.identity.clone()),
-        }
+        let Some(disk) = find_shown(mount, &tree) else {
+            return Ok(Mounted::Dead);
+        };
+        let mut subsystems = tree.subsystems.iter();
+        Ok(match subsystems.any(|s| s.is_reachable(disk)) {
+            true => Mounted::Reached,
+            false => Mounted::Waiting,
+        })
     }
 }

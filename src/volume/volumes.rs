@@ -44,6 +44,8 @@ pub struct Timing {
     pub namespace: Duration,
     /// Until the namespace has the wanted size once the controllers were told to look.
     pub size: Duration,
+    /// Until a path returns before a volume that is to be unstaged is cut off.
+    pub path: Duration,
     /// After how long a controller that shows no namespace is told to look again.
     pub rescan: Duration,
 }
@@ -55,6 +57,7 @@ impl Default for Timing {
         Timing {
             namespace: Duration::from_secs(45),
             size: Duration::from_secs(45),
+            path: Duration::from_secs(30),
             rescan: Duration::from_secs(3),
         }
     }

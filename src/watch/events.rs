@@ -3,9 +3,15 @@
 //! Source of what is emitted: drivers/nvme/host/core.c and block/genhd.c of the kernel.
 
 use std::error::Error;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nvme_sysfs::{Received, Uevent, UeventSocket};
+
+/// Longest time between two looks: changes without an event are not urgent.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// The same where there are no events at all.
+const PERIOD_WITHOUT_EVENTS: Duration = Duration::from_secs(1);
 
 /// An event as it is counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +45,14 @@ impl Events {
         }
     }
 
-    /// Returns when something may have changed, at the latest at `until`. Events that are there
+    /// Returns when something may have changed, at the latest after a while. Events that are there
     /// already are taken together: one scan answers them all.
-    pub(super) fn wait(&mut self, until: Instant, seen: &mut impl FnMut(Seen)) {
-        let mut deadline = until;
+    pub(super) fn wait(&mut self, seen: &mut impl FnMut(Seen)) {
+        let period = match self.socket {
+            Some(_) => PERIOD,
+            None => PERIOD_WITHOUT_EVENTS,
+        };
+        let mut deadline = Instant::now() + period;
         loop {
             match self.receive(deadline) {
                 None => return,

@@ -1,7 +1,7 @@
 //! From addresses to a namespace.
 
 use nvme_sysfs::NamespaceSelector;
-use nvmeof_csi::volume::{AttachError, HealthReason, StageError};
+use nvmeof_csi::volume::{AttachError, HealthReason, PublishError, StageError};
 
 use crate::machine::Machine;
 use crate::requests::{block, id, source, stage};
@@ -115,4 +115,21 @@ fn without_multipath_the_disk_of_a_live_controller_is_taken() {
     request.source = source(&[4420, 4421]);
     volumes.stage(&request).expect("staged");
     assert_eq!(volumes.health(&id("volume-1")).expect("an answer"), []);
+}
+
+#[test]
+fn a_staged_volume_without_a_path_stays_staged_at_once() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let request = stage(&machine, block());
+    volumes.stage(&request).expect("staged");
+    machine
+        .host
+        .devices(|devices| devices.set("state", "connecting\n"));
+    machine.host.silence("4420");
+    volumes.stage(&request).expect("staged already");
+    let error = volumes
+        .publish(&crate::requests::publish(&request, &machine.target("pod")))
+        .expect_err("its node must not be opened now");
+    assert!(matches!(error, PublishError::NoDisk), "{error}");
 }

@@ -96,3 +96,18 @@ fn a_volume_that_is_not_staged_or_not_there_is_not_found() {
     let error = volumes.expand(&elsewhere).expect_err("not there");
     assert!(matches!(error, ExpandError::NotFound { .. }), "{error}");
 }
+
+#[test]
+fn without_a_path_nothing_is_grown() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let staged = stage(&machine, ext4());
+    volumes.stage(&staged).expect("staged");
+    machine
+        .host
+        .devices(|devices| devices.set("state", "connecting\n"));
+    machine.host.take_log();
+    let error = volumes.expand(&expand(&staged, SIZE)).expect_err("no path");
+    assert!(matches!(error, ExpandError::NoDisk), "{error}");
+    assert!(machine.host.take_log().is_empty());
+}

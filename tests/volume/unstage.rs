@@ -1,11 +1,13 @@
 //! NodeUnstageVolume, out of order and without what it would like to know.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nvmeof_csi::volume::{UnstageError, Volumes};
 
 use crate::machine::Machine;
-use crate::requests::{block, ext4, publish, stage, unpublish, unstage};
+use crate::machine::fake_host::Death;
+use crate::requests::{block, ext4, publish, stage, stage_second, unpublish, unstage};
 
 fn forget_everything(machine: &Machine) -> Volumes {
     for id in fs::read_dir(machine.state_dir().join("volumes")).expect("records") {
@@ -114,4 +116,64 @@ fn unpublish_after_unstage_and_without_stage_is_a_success() {
     volumes.stage(&staged).expect("staged");
     volumes.unstage(&unstage(&staged)).expect("unstaged");
     volumes.unpublish(&published).expect("after unstage");
+}
+
+#[test]
+fn a_target_that_does_not_answer_is_cut_off_before_the_unmount() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let staged = stage(&machine, ext4());
+    volumes.stage(&staged).expect("staged");
+    machine
+        .host
+        .devices(|devices| devices.set("state", "connecting\n"));
+    machine.host.take_log();
+    volumes.unstage(&unstage(&staged)).expect("unstaged");
+    assert_eq!(
+        machine.host.take_log(),
+        ["disconnect nvme0", "unmount stage"]
+    );
+    assert!(machine.state_files().is_empty());
+}
+
+#[test]
+fn a_target_that_does_not_answer_is_not_cut_off_from_another_volume() {
+    let machine = Machine::new("trixie-two-namespaces");
+    let volumes = machine.volumes();
+    let staged = stage(&machine, ext4());
+    volumes.stage(&staged).expect("staged");
+    volumes
+        .stage(&stage_second(&machine, block()))
+        .expect("staged");
+    machine
+        .host
+        .devices(|devices| devices.set("state", "connecting\n"));
+    machine.host.take_log();
+    let error = volumes
+        .unstage(&unstage(&staged))
+        .expect_err("it would wait without end");
+    assert!(matches!(error, UnstageError::Held), "{error}");
+    assert!(machine.host.take_log().is_empty());
+    machine
+        .host
+        .devices(|devices| devices.set("state", "live\n"));
+    volumes
+        .unstage(&unstage(&staged))
+        .expect("the target is back");
+}
+
+#[test]
+fn what_a_kill_left_half_staged_is_known_by_its_mount() {
+    let machine = Machine::new("trixie-one-path");
+    let staged = stage(&machine, ext4());
+    machine.host.die(Some(Death::After(3)));
+    let volumes = machine.volumes();
+    catch_unwind(AssertUnwindSafe(|| volumes.stage(&staged))).expect_err("killed after the mount");
+    machine.host.die(None);
+    machine
+        .volumes()
+        .unstage(&unstage(&staged))
+        .expect("unstaged");
+    assert!(machine.mounts_at(&machine.staging()).is_empty());
+    assert!(machine.host.connected().is_empty());
 }

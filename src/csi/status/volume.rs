@@ -106,6 +106,8 @@ impl Coded for UnstageError {
             UnstageError::Busy => Code::Aborted,
             // kubelet has to unpublish first.
             UnstageError::Published { .. } => Code::FailedPrecondition,
+            // The target may come back, or the other volumes of the subsystem may go.
+            UnstageError::Held => Code::Aborted,
             UnstageError::Unmount(error) => error.code(),
             UnstageError::Detach(error) => error.code(),
             UnstageError::Record(_) | UnstageError::Scan(_) | UnstageError::Mounts(_) => {

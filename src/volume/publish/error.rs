@@ -45,8 +45,8 @@ pub enum PublishError {
     /// The mounts cannot be read.
     #[error("cannot tell what is mounted")]
     Mounts(#[from] ReadMountsError),
-    /// There is no disk of the volume now.
-    #[error("the disk of the volume is gone")]
+    /// There is no disk of the volume now, or no path to it.
+    #[error("the volume has no disk that can be reached now")]
     NoDisk,
     /// The volume has come back as another disk.
     #[error("the volume was staged as {staged} and is {found} now: it must be staged again")]

@@ -107,6 +107,7 @@ impl Machine {
             timing: Timing {
                 namespace: Duration::from_millis(50),
                 size: Duration::from_millis(50),
+                path: Duration::from_millis(50),
                 rescan: Duration::from_millis(5),
             },
         }
