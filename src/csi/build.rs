@@ -16,6 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .btree_map(".")
         // Clients, which only tests use, connect to Unix sockets by themselves.
         .build_transport(false)
+        // An optional call that a server does not have answers UNIMPLEMENTED, as the protocol wants.
+        .generate_default_stubs(true)
         .compile_fds(descriptors)?;
     Ok(())
 }

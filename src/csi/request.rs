@@ -92,7 +92,7 @@ pub(super) fn unpublish(
 /// NodeExpandVolume.
 pub(super) fn expand(message: NodeExpandVolumeRequest) -> Result<ExpandRequest, InvalidRequest> {
     let volume_id = volume_id(message.volume_id)?;
-    let volume_path = path("volume_path", message.volume_path)?;
+    let volume_path = place("volume_path", message.volume_path)?;
     optional_path("staging_target_path", message.staging_target_path)?;
     if message.volume_capability.is_some() {
         capability::parse(message.volume_capability, None)?;
@@ -112,7 +112,7 @@ pub(super) fn stats(
     message: NodeGetVolumeStatsRequest,
 ) -> Result<(VolumeId, PathBuf), InvalidRequest> {
     let volume_id = volume_id(message.volume_id)?;
-    let volume_path = path("volume_path", message.volume_path)?;
+    let volume_path = place("volume_path", message.volume_path)?;
     optional_path("staging_target_path", message.staging_target_path)?;
     Ok((volume_id, volume_path))
 }
@@ -160,6 +160,15 @@ fn path(field: &str, text: String) -> Result<PathBuf, InvalidRequest> {
         return Ok(PathBuf::from(text));
     };
     Err(InvalidRequest::value(field, text, rule))
+}
+
+/// A path that is only looked up among those known here, and never given to the kernel. The protocol has NOT_FOUND for a
+/// place where the volume is not, and no volume is ever at a relative path.
+fn place(field: &str, text: String) -> Result<PathBuf, InvalidRequest> {
+    match text.is_empty() || text.starts_with('/') {
+        true => path(field, text),
+        false => Ok(PathBuf::from(text)),
+    }
 }
 
 fn optional_path(field: &str, text: String) -> Result<(), InvalidRequest> {

@@ -26,6 +26,8 @@ pub(crate) enum Need {
     Module(&'static str),
     /// nvme-cli, to compare with.
     NvmeCli,
+    /// csi-sanity, the conformance suite.
+    CsiSanity,
 }
 
 /// One case.

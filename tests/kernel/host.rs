@@ -89,7 +89,10 @@ fn plan_kernel(
                 continue;
             }
             Some(Need::CsiSanity) if sanity::find().is_none() => {
-                trials.push(without_the_lab(name, "csi-sanity was not built: run `cargo lab setup --peers`"));
+                trials.push(without_the_lab(
+                    name,
+                    "csi-sanity was not built: run `cargo lab setup --peers`",
+                ));
                 continue;
             }
             Some(Need::NvmeCli) if let Err(missing) = peers::find_nvme_cli() => {
@@ -139,6 +142,8 @@ fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
         let path = format!("/usr/sbin/{name}");
         files.extend(programs::program(name, &path).map_err(|error| error.to_string())?);
     }
+    files
+        .extend(programs::program("strace", "/usr/bin/strace").map_err(|error| error.to_string())?);
     // Each of them brings the C library.
     files.sort_by(|one, other| one.path.cmp(&other.path));
     files.dedup_by(|one, other| one.path == other.path);
@@ -272,7 +277,13 @@ impl Machine {
                 .entry(name.to_owned())
                 .or_default()
                 .push(text.to_owned()),
-            "passed" => drop(state.verdicts.insert(name.to_owned(), Ok(()))),
+            "passed" => {
+                // What a case reports beside its verdict, such as another suite's summary.
+                for report in state.logs.remove(name).unwrap_or_default() {
+                    eprintln!("{}: {name}: {report}", self.kernel.suite);
+                }
+                state.verdicts.insert(name.to_owned(), Ok(()));
+            }
             "failed" => drop(state.verdicts.insert(name.to_owned(), Err(text.to_owned()))),
             "broken" => state.ended = Some(rest.to_owned()),
             _ => {}

@@ -11,6 +11,7 @@ mod namespaces;
 mod node;
 mod safety;
 mod signals;
+mod traced;
 
 use crate::case::Case;
 
@@ -25,6 +26,7 @@ pub(crate) fn all() -> Vec<Case> {
         mounts::CASES,
         namespaces::CASES,
         node::CASES,
+        traced::CASES,
         conformance::CASES,
         safety::CASES,
         signals::CASES,

@@ -11,8 +11,7 @@ use nix::unistd::Pid;
 use crate::case::Case;
 use crate::responder;
 use crate::scene::{
-    NQN, Run, SILENT, Scene, connect, connect_to, controllers, eventually, finish, program, start,
-    target,
+    NQN, Run, SILENT, Scene, connect_to, controllers, eventually, finish, program, start, target,
 };
 
 pub(super) const CASES: &[Case] = &[

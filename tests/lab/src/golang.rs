@@ -84,7 +84,9 @@ impl Go {
         command::show(download.args(["mod", "download", module]))?;
         let mut list = Command::new(&self.program);
         let directory = command::output(list.args(["list", "-m", "-f", "{{.Dir}}", module]))?;
-        Ok(PathBuf::from(String::from_utf8_lossy(&directory).trim_end()))
+        Ok(PathBuf::from(
+            String::from_utf8_lossy(&directory).trim_end(),
+        ))
     }
 }
 

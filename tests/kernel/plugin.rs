@@ -1,0 +1,309 @@
+//! The node plugin as kubelet sees it: a process and a socket.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use hyper_util::rt::TokioIo;
+use nvmeof_csi::csi::proto as csi;
+use nvmeof_csi::csi::proto::identity_client::IdentityClient;
+use nvmeof_csi::csi::proto::node_client::NodeClient;
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::scene::{NQN, UUID, eventually};
+
+/// kubelet's directory in the guest.
+pub(crate) const KUBELET: &str = "/var/lib/kubelet";
+/// The socket below it that the plugin listens on.
+pub(crate) const SOCKET: &str = "/var/lib/kubelet/plugins/direct.nvmeof.csi/csi.sock";
+
+/// A running plugin and a client of it. Dropping it kills the process.
+pub(crate) struct Plugin {
+    process: Child,
+    runtime: Runtime,
+    channel: Channel,
+}
+
+impl Plugin {
+    /// Starts the plugin and waits until it answers.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn start_with(more: &[&str]) -> Self {
+        Self::spawn(command().args(more))
+    }
+
+    /// The same by a command of one's own, such as strace before the program.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        fs::create_dir_all(format!("{KUBELET}/plugins_registry")).expect("kubelet's directory");
+        let process = command.spawn().expect("the plugin starts");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let channel = eventually("the plugin's socket", || {
+            runtime.block_on(connect(SOCKET)).ok()
+        });
+        let plugin = Self {
+            process,
+            runtime,
+            channel,
+        };
+        eventually("the plugin's answer", || plugin.probe().ok());
+        plugin
+    }
+
+    fn probe(&self) -> Result<(), Status> {
+        let mut client = IdentityClient::new(self.channel.clone());
+        self.runtime
+            .block_on(client.probe(csi::ProbeRequest {}))
+            .map(drop)
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it ends");
+    }
+
+    pub(crate) fn call<T, F>(
+        &self,
+        call: impl FnOnce(NodeClient<Channel>) -> F,
+    ) -> Result<T, Status>
+    where
+        F: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        let client = NodeClient::new(self.channel.clone());
+        self.runtime
+            .block_on(call(client))
+            .map(tonic::Response::into_inner)
+    }
+
+    /// Several calls at once, all to their end.
+    pub(crate) fn call_all<T>(
+        &self,
+        calls: impl Fn(NodeClient<Channel>, usize) -> tokio::task::JoinHandle<T>,
+        count: usize,
+    ) -> Vec<T> {
+        self.runtime.block_on(async {
+            let handles: Vec<_> = (0..count)
+                .map(|index| calls(NodeClient::new(self.channel.clone()), index))
+                .collect();
+            let mut results = Vec::new();
+            for handle in handles {
+                results.push(handle.await.expect("a call does not panic"));
+            }
+            results
+        })
+    }
+
+    pub(crate) fn stage(&self, volume: &Volume) -> Result<(), Status> {
+        self.call(
+            |mut client| async move { client.node_stage_volume(volume.stage_request()).await },
+        )
+        .map(drop)
+    }
+
+    pub(crate) fn unstage(&self, volume: &Volume) -> Result<(), Status> {
+        self.call(
+            |mut client| async move { client.node_unstage_volume(volume.unstage_request()).await },
+        )
+        .map(drop)
+    }
+
+    pub(crate) fn publish(&self, volume: &Volume) -> Result<(), Status> {
+        self.call(
+            |mut client| async move { client.node_publish_volume(volume.publish_request()).await },
+        )
+        .map(drop)
+    }
+
+    pub(crate) fn unpublish(&self, volume: &Volume) -> Result<(), Status> {
+        self.call(|mut client| async move {
+            client
+                .node_unpublish_volume(volume.unpublish_request())
+                .await
+        })
+        .map(drop)
+    }
+
+    pub(crate) fn expand(&self, volume: &Volume, bytes: i64) -> Result<i64, Status> {
+        let request = csi::NodeExpandVolumeRequest {
+            volume_id: volume.id.clone(),
+            volume_path: volume.target().display().to_string(),
+            staging_target_path: volume.staging().display().to_string(),
+            capacity_range: Some(csi::CapacityRange {
+                required_bytes: bytes,
+                limit_bytes: 0,
+            }),
+            volume_capability: Some(volume.capability()),
+            ..csi::NodeExpandVolumeRequest::default()
+        };
+        self.call(|mut client| async move { client.node_expand_volume(request).await })
+            .map(|answer| answer.capacity_bytes)
+    }
+
+    pub(crate) fn stats(&self, volume: &Volume) -> Result<csi::NodeGetVolumeStatsResponse, Status> {
+        let request = csi::NodeGetVolumeStatsRequest {
+            volume_id: volume.id.clone(),
+            volume_path: volume.target().display().to_string(),
+            ..csi::NodeGetVolumeStatsRequest::default()
+        };
+        self.call(|mut client| async move { client.node_get_volume_stats(request).await })
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        // It may have ended already, which is what the case wanted to see.
+        let _ended = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
+
+/// The plugin's command line.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new("/bin/nvmeof-csi");
+    command.args(["node", "--node-id", "node-1", "--kubelet-dir", KUBELET]);
+    command
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A client's connection to a Unix socket.
+pub(crate) async fn connect(socket: &'static str) -> Result<Channel, tonic::transport::Error> {
+    let connector =
+        tower::service_fn(
+            move |_| async move { UnixStream::connect(socket).await.map(TokioIo::new) },
+        );
+    Endpoint::from_static("http://plugin")
+        .connect_with_connector(connector)
+        .await
+}
+
+/// How a test volume is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Filesystem(&'static str),
+    Block,
+}
+
+/// A volume as a PersistentVolume describes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Volume {
+    pub(crate) id: String,
+    pub(crate) usage: Use,
+    pub(crate) context: BTreeMap<String, String>,
+}
+
+impl Volume {
+    /// The namespace [`UUID`] of [`NQN`] on the first cable.
+    pub(crate) fn new(usage: Use) -> Self {
+        Self::of("volume-1", usage, NQN, UUID)
+    }
+
+    pub(crate) fn of(id: &str, usage: Use, nqn: &str, uuid: &str) -> Self {
+        let context = [
+            ("nqn", nqn),
+            ("addresses", "10.0.0.2"),
+            ("namespaceUUID", uuid),
+        ];
+        let context = context
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        Self {
+            id: id.to_owned(),
+            usage,
+            context,
+        }
+    }
+
+    pub(crate) fn staging(&self) -> PathBuf {
+        Path::new(KUBELET).join("staging").join(&self.id)
+    }
+
+    pub(crate) fn target(&self) -> PathBuf {
+        Path::new(KUBELET).join("pods").join(&self.id).join("mount")
+    }
+
+    pub(crate) fn capability(&self) -> csi::VolumeCapability {
+        use csi::volume_capability::{
+            AccessMode, AccessType, BlockVolume, MountVolume, access_mode::Mode,
+        };
+        let access_type = match self.usage {
+            Use::Filesystem(fs_type) => AccessType::Mount(MountVolume {
+                fs_type: fs_type.to_owned(),
+                ..MountVolume::default()
+            }),
+            Use::Block => AccessType::Block(BlockVolume {}),
+        };
+        csi::VolumeCapability {
+            access_mode: Some(AccessMode {
+                mode: Mode::SingleNodeWriter.into(),
+            }),
+            access_type: Some(access_type),
+        }
+    }
+
+    /// As kubelet does, the staging directory is made by the caller.
+    pub(crate) fn stage_request(&self) -> csi::NodeStageVolumeRequest {
+        fs::create_dir_all(self.staging()).expect("the staging directory");
+        csi::NodeStageVolumeRequest {
+            volume_id: self.id.clone(),
+            staging_target_path: self.staging().display().to_string(),
+            volume_capability: Some(self.capability()),
+            volume_context: self.context.clone(),
+            ..csi::NodeStageVolumeRequest::default()
+        }
+    }
+
+    pub(crate) fn unstage_request(&self) -> csi::NodeUnstageVolumeRequest {
+        csi::NodeUnstageVolumeRequest {
+            volume_id: self.id.clone(),
+            staging_target_path: self.staging().display().to_string(),
+        }
+    }
+
+    /// As kubelet does, the target's parent is made by the caller and the target is not.
+    pub(crate) fn publish_request(&self) -> csi::NodePublishVolumeRequest {
+        fs::create_dir_all(self.target().parent().expect("a parent")).expect("the pod's directory");
+        csi::NodePublishVolumeRequest {
+            volume_id: self.id.clone(),
+            staging_target_path: self.staging().display().to_string(),
+            target_path: self.target().display().to_string(),
+            volume_capability: Some(self.capability()),
+            volume_context: self.context.clone(),
+            ..csi::NodePublishVolumeRequest::default()
+        }
+    }
+
+    pub(crate) fn unpublish_request(&self) -> csi::NodeUnpublishVolumeRequest {
+        csi::NodeUnpublishVolumeRequest {
+            volume_id: self.id.clone(),
+            target_path: self.target().display().to_string(),
+        }
+    }
+}
+
+/// Whether something is mounted at a path, asked of the kernel's own table.
+pub(crate) fn is_mounted(path: &Path) -> bool {
+    mounts_at(path) > 0
+}
+
+/// How many mounts lie on a path.
+pub(crate) fn mounts_at(path: &Path) -> usize {
+    let table: io::Result<String> = fs::read_to_string("/proc/self/mounts");
+    let table = table.expect("the mount table");
+    table
+        .lines()
+        .filter(|line| line.split(' ').nth(1) == path.to_str())
+        .count()
+}
