@@ -18,6 +18,8 @@ use crate::{cases, guest, scene};
 /// A machine may take this long per case, on the slowest host, before it counts as hung.
 const PER_CASE: Duration = Duration::from_secs(310);
 const TO_BOOT: Duration = Duration::from_secs(300);
+/// How a line begins that is to be shown although the case passed.
+pub(crate) const REPORT: &str = "report: ";
 
 /// Runs the chosen cases under the chosen kernels (`LAB_KERNELS`, by default trixie's).
 pub(crate) fn main() -> ExitCode {
@@ -278,8 +280,9 @@ impl Machine {
                 .or_default()
                 .push(text.to_owned()),
             "passed" => {
-                // What a case reports beside its verdict, such as another suite's summary.
-                for report in state.logs.remove(name).unwrap_or_default() {
+                // What a case reports beside its verdict, such as another suite's summary; the rest is for failures.
+                let log = state.logs.remove(name).unwrap_or_default();
+                for report in log.iter().filter_map(|line| line.strip_prefix(REPORT)) {
                     eprintln!("{}: {name}: {report}", self.kernel.suite);
                 }
                 state.verdicts.insert(name.to_owned(), Ok(()));

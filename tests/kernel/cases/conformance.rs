@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::case::{Case, Need};
 use crate::conformance;
+use crate::host::REPORT;
 use crate::plugin::Plugin;
 use crate::scene::Scene;
 
@@ -68,7 +69,7 @@ fn run(access_type: &str) {
     assert!(chosen.is_some_and(|chosen| chosen >= 30), "{text}");
     assert_eq!(number_after(&text, "Ran "), chosen, "{text}");
     let summary = text.lines().find(|line| line.contains(" Passed "));
-    eprintln!("{access_type}: {}", summary.expect("a summary"));
+    eprintln!("{REPORT}{access_type}: {}", summary.expect("a summary"));
 }
 
 fn number_after(text: &str, words: &str) -> Option<u32> {
