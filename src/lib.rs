@@ -23,7 +23,9 @@
 //! |---|---|
 //! | [`config`] | the command line and the settings that every verb shares |
 //! | [`cli`] | the verbs, their output and exit codes |
-//! | [`host`] | this machine: mounts, block devices, who uses a disk |
+//! | [`volume`] | what a volume goes through on a node: attach, stage, publish, expand, and back |
+//! | [`watch`] | the tree of NVMe devices, kept current |
+//! | [`host`] | this machine: mounts, filesystems, block devices, who uses a disk |
 
 mod causes;
 pub mod cli;

@@ -178,17 +178,39 @@ mod tests {
     fn a_change_is_published_to_whoever_waits() {
         let root = empty_machine();
         let trees = Trees::of(Sysfs::at(root.path()));
-        let watching = trees.clone();
-        let watch = thread::spawn(move || watching.watch(|_| {}));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let mut seen = trees.scan().expect("a tree");
+        let seen = trees.scan().expect("a tree");
         assert!(seen.subsystems.is_empty());
         add_subsystem(root.path());
-        while seen.subsystems.is_empty() {
-            seen = trees.wait_newer(&seen, deadline).expect("in time");
-        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| trees.wait_newer(&seen, deadline));
+            trees.publish();
+            let newer = waiting.join().expect("no panic").expect("in time");
+            assert_eq!(newer.subsystems.len(), 1);
+        });
+    }
+
+    #[test]
+    fn a_scan_that_began_before_a_snapshot_is_not_newer() {
+        let root = empty_machine();
+        let trees = Trees::of(Sysfs::at(root.path()));
+        let number = trees.begin();
+        let seen = trees.scan().expect("a tree");
+        trees.lock().number = number;
+        assert!(trees.wait_newer(&seen, Instant::now()).is_none());
+    }
+
+    #[test]
+    fn a_watch_publishes_at_once_and_a_closed_one_ends() {
+        let root = empty_machine();
+        let trees = Trees::of(Sysfs::at(root.path()));
+        let seen = trees.scan().expect("a tree");
+        let watching = trees.clone();
+        thread::spawn(move || watching.watch(|_| {}));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        assert!(trees.wait_newer(&seen, deadline).is_some());
         trees.close();
-        watch.join().expect("the watch ends");
+        trees.watch(|_| {});
     }
 
     #[test]

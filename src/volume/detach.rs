@@ -2,7 +2,7 @@
 //!
 //! Invariants: under the lock of the subsystem; a controller goes only if this program connected it,
 //! no other record wants its subsystem, and no disk that would lose its last path is in use. What
-//! cannot be told counts as "in use".
+//! cannot be read is an error and never "not in use".
 
 use nvme_fabrics::{DisconnectError, Registry, RegistryError};
 use nvme_sysfs::{Instance, Namespace, Nqn, ScanError, Subsystem, Tree};
