@@ -22,6 +22,9 @@ mod signals;
 use std::io::{self, BufWriter, Write};
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{CommandLine, Config, LogFormat, Verb};
 use exit::{Exit, Failure};
@@ -97,6 +100,9 @@ fn fail(failure: &dyn Failure, format: LogFormat) -> Exit {
     failure.exit()
 }
 
+/// The crates whose details `-v` asks for.
+const OURS: [&str; 3] = ["nvmeof_csi", "nvme_fabrics", "nvme_sysfs"];
+
 fn start_log(format: LogFormat, level: LevelFilter) {
     let log = tracing_subscriber::fmt()
         .with_writer(io::stderr)
@@ -104,8 +110,12 @@ fn start_log(format: LogFormat, level: LevelFilter) {
         // It would tell of a closed standard error by `eprintln!`, which panics then.
         .log_internal_errors(false)
         .with_ansi(false);
+    // The libraries tell of frames and connections in detail; nobody asks for that here.
+    let ours = Targets::new()
+        .with_targets(OURS.map(|name| (name, level)))
+        .with_default(level.min(LevelFilter::WARN));
     match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.finish().with(ours).init(),
+        LogFormat::Json => log.json().finish().with(ours).init(),
     }
 }

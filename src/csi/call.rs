@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::watch;
 use tonic::{Code, Response, Status};
 
 use super::status::code_name;
@@ -76,10 +77,11 @@ impl Operation {
     }
 }
 
-/// Where calls are counted.
+/// Where calls are counted. Clones count together.
 #[derive(Debug, Clone)]
 pub struct Calls {
     metrics: Arc<Metrics>,
+    under_way: watch::Sender<usize>,
 }
 
 /// A call that is being answered. Dropped without an answer it was given up by its caller: tonic
@@ -89,7 +91,7 @@ pub(super) struct Call {
     operation: Operation,
     volume_id: String,
     began: Instant,
-    metrics: Arc<Metrics>,
+    calls: Calls,
     answered: bool,
 }
 
@@ -97,15 +99,25 @@ impl Calls {
     /// Counts in `metrics`.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Calls {
-        Calls { metrics }
+        let (under_way, _) = watch::channel(0);
+        Calls { metrics, under_way }
+    }
+
+    /// Is done when no call is under way.
+    pub async fn all_answered(&self) {
+        let mut under_way = self.under_way.subscribe();
+        let answered = under_way.wait_for(|number| *number == 0).await;
+        answered.expect("the sending side is in self");
     }
 
     pub(super) fn begin(&self, operation: Operation, volume_id: &str) -> Call {
+        self.metrics.operation_began(operation.as_str());
+        self.under_way.send_modify(|number| *number += 1);
         Call {
             operation,
             volume_id: volume_id.to_owned(),
             began: Instant::now(),
-            metrics: Arc::clone(&self.metrics),
+            calls: self.clone(),
             answered: false,
         }
     }
@@ -148,7 +160,8 @@ impl Call {
     fn count(&self, code: Code) -> String {
         let took = self.began.elapsed();
         let operation = self.operation.as_str();
-        self.metrics.operation(operation, code_name(code), took);
+        let metrics = &self.calls.metrics;
+        metrics.operation_ended(operation, code_name(code), took);
         format!("{took:.3?}")
     }
 }
@@ -161,5 +174,6 @@ impl Drop for Call {
                 "the caller gave up; what was begun goes on to its end",
             );
         }
+        self.calls.under_way.send_modify(|number| *number -= 1);
     }
 }

@@ -11,6 +11,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -29,6 +30,7 @@ pub struct Metrics {
     registry: Registry,
     operations: Family<OperationCode, Counter>,
     operation_seconds: Family<Operation, Histogram>,
+    operations_in_progress: Family<Operation, Gauge>,
     connects: Family<ConnectResult, Counter>,
     connect_seconds: Histogram,
     uevents: Family<UeventKind, Counter>,
@@ -63,6 +65,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix(PREFIX);
         let operations = Family::default();
         let operation_seconds = Family::new_with_constructor(histogram as fn() -> Histogram);
+        let operations_in_progress = Family::default();
         let connects = Family::default();
         let connect_seconds = histogram();
         registry.register(
@@ -75,6 +78,11 @@ impl Metrics {
             "Time from a call of the CSI to its answer",
             Unit::Seconds,
             Family::clone(&operation_seconds),
+        );
+        registry.register(
+            "operations_in_progress",
+            "Calls of the CSI that are not answered yet",
+            Family::clone(&operations_in_progress),
         );
         registry.register(
             "connects",
@@ -108,6 +116,7 @@ impl Metrics {
             registry,
             operations,
             operation_seconds,
+            operations_in_progress,
             connects,
             connect_seconds,
             uevents,
@@ -115,11 +124,18 @@ impl Metrics {
         })
     }
 
-    /// A call was answered, or given up by its caller.
-    pub fn operation(&self, operation: &'static str, code: &'static str, took: Duration) {
+    /// A call has come.
+    pub fn operation_began(&self, operation: &'static str) {
+        let labels = Operation { operation };
+        self.operations_in_progress.get_or_create(&labels).inc();
+    }
+
+    /// A call that has come was answered, or given up by its caller.
+    pub fn operation_ended(&self, operation: &'static str, code: &'static str, took: Duration) {
         let labels = OperationCode { operation, code };
         self.operations.get_or_create(&labels).inc();
         let labels = Operation { operation };
+        self.operations_in_progress.get_or_create(&labels).dec();
         let seconds = self.operation_seconds.get_or_create(&labels);
         seconds.observe(took.as_secs_f64());
     }
@@ -162,14 +178,18 @@ mod tests {
     #[test]
     fn names_labels_and_counts_are_those_of_the_contract() {
         let metrics = Metrics::new(Vec::new());
-        metrics.operation("NodeStageVolume", "OK", Duration::from_millis(20));
-        metrics.operation("NodeStageVolume", "OK", Duration::from_secs(20));
-        metrics.operation("NodeStageVolume", "ABORTED", Duration::ZERO);
+        for _ in 0..4 {
+            metrics.operation_began("NodeStageVolume");
+        }
+        metrics.operation_ended("NodeStageVolume", "OK", Duration::from_millis(20));
+        metrics.operation_ended("NodeStageVolume", "OK", Duration::from_secs(20));
+        metrics.operation_ended("NodeStageVolume", "ABORTED", Duration::ZERO);
         metrics.connect("created", Duration::from_secs(1));
         let text = metrics.text().expect("text");
         for line in [
             "nvmeof_csi_operations_total{operation=\"NodeStageVolume\",code=\"OK\"} 2",
             "nvmeof_csi_operations_total{operation=\"NodeStageVolume\",code=\"ABORTED\"} 1",
+            "nvmeof_csi_operations_in_progress{operation=\"NodeStageVolume\"} 1",
             "nvmeof_csi_operation_duration_seconds_count{operation=\"NodeStageVolume\"} 3",
             "nvmeof_csi_operation_duration_seconds_bucket{le=\"0.05\",operation=\"NodeStageVolume\"} 2",
             "nvmeof_csi_connects_total{result=\"created\"} 1",

@@ -7,10 +7,10 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use nvme_fabrics::HostIdentity;
 use nvme_sysfs::{Action, Sysfs};
@@ -40,19 +40,26 @@ use crate::report::readiness::Readiness;
 use crate::volume::{Timing, Volumes, VolumesConfig};
 use crate::watch::{Seen, Trees};
 
+/// How long a client may keep its connection after all calls are answered. Those that listen hear of
+/// the end at once.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// The plugin with all its sockets bound, before it answers.
 #[derive(Debug)]
 pub struct Plugin {
-    csi: Option<Bound<NodeServices>>,
-    registration: Option<Bound<RegistrationServer<Registration>>>,
+    csi: Option<OnSocket<NodeServices>>,
+    registration: Option<OnSocket<RegistrationServer<Registration>>>,
     admin: Option<(TcpListener, Arc<Admin>)>,
+    calls: Calls,
     trees: Trees,
 }
 
-/// What answers at a socket.
+/// A service with the file of its socket, which stays until the last call is answered.
+type OnSocket<S> = (Bound<S>, Socket);
+
+/// A service and where its calls come in.
 #[derive(Debug)]
 struct Bound<S> {
-    socket: Socket,
     listener: UnixListener,
     service: S,
 }
@@ -82,9 +89,9 @@ impl Plugin {
             timing: Timing::default(),
         })?;
         let calls = Calls::new(Arc::clone(&metrics));
-        let services = services(options, identity, volumes, &readiness, calls)?;
+        let services = services(options, identity, volumes, &readiness, calls.clone())?;
         let csi = match &options.endpoint {
-            Some(path) => Some(Bound::new(Socket::bind(path)?, services)?),
+            Some(path) => Some(listen_for(path, services)?),
             None => None,
         };
         let registration = bind_registration(options, &readiness)?;
@@ -96,6 +103,7 @@ impl Plugin {
             csi,
             registration,
             admin,
+            calls,
             trees,
         })
     }
@@ -105,62 +113,64 @@ impl Plugin {
     /// # Errors
     /// [`ServeError::Serve`].
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let (stopping, stopped) = watch::channel(());
+        let (csi, csi_socket) = self.csi.unzip();
+        let (registration, registration_socket) = self.registration.unzip();
         let admin = self
             .admin
             .map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
+        let (stopping, stopped) = watch::channel(());
         let stop = async {
             stop.await;
             drop(stopping);
-            Ok(())
+            self.calls.all_answered().await;
+            tokio::time::sleep(LINGER).await;
         };
-        let served = tokio::try_join!(
-            serve(self.csi, stopped.clone()),
-            serve(self.registration, stopped),
-            stop,
-        );
+        let serve = async {
+            tokio::try_join!(
+                serve(csi, stopped.clone()),
+                serve(registration, stopped.clone()),
+            )
+        };
+        let served = tokio::select! {
+            served = serve => served.map(drop),
+            () = stop => Ok(()),
+        };
         self.trees.close();
         if let Some(admin) = admin {
             admin.abort();
         }
         // kubelet is told that the plugin goes before the socket goes that it would call.
-        let (csi, registration, ()) = served?;
-        drop(registration);
-        drop(csi);
-        Ok(())
+        drop(registration_socket);
+        drop(csi_socket);
+        served
     }
 }
 
-impl<S> Bound<S> {
-    fn new((socket, listener): (Socket, StdUnixListener), service: S) -> Result<Self, ServeError> {
-        let listener = UnixListener::from_std(listener);
-        let listener = listener.map_err(|source| start("listening for calls", source))?;
-        tracing::info!(socket = %socket.path().display(), "listening");
-        Ok(Bound {
-            socket,
-            listener,
-            service,
-        })
-    }
+/// Listens at `path` for calls of `service`.
+fn listen_for<S>(path: &Path, service: S) -> Result<OnSocket<S>, ServeError> {
+    let (socket, listener) = Socket::bind(path)?;
+    let listener = UnixListener::from_std(listener);
+    let listener = listener.map_err(|source| start("listening for calls", source))?;
+    tracing::info!(socket = %path.display(), "listening");
+    Ok((Bound { listener, service }, socket))
 }
 
-/// Serves until the other side of `stopped` is dropped, and returns the socket, whose file is there
-/// for as long.
-async fn serve<S>(
-    bound: Option<Bound<S>>,
-    stopped: watch::Receiver<()>,
-) -> Result<Option<Socket>, ServeError>
+/// Serves until the other side of `stopped` is dropped and all connections are closed.
+async fn serve<S>(bound: Option<Bound<S>>, stopped: watch::Receiver<()>) -> Result<(), ServeError>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send,
 {
-    let Some(bound) = bound else { return Ok(None) };
+    let Some(bound) = bound else {
+        ended(stopped).await;
+        return Ok(());
+    };
     let incoming = UnixListenerStream::new(bound.listener);
     Server::builder()
         .serve_with_incoming_shutdown(bound.service, incoming, ended(stopped))
         .await?;
-    Ok(Some(bound.socket))
+    Ok(())
 }
 
 fn services(
@@ -182,7 +192,7 @@ fn services(
 fn bind_registration(
     options: &NodeOptions,
     readiness: &Arc<Readiness>,
-) -> Result<Option<Bound<RegistrationServer<Registration>>>, ServeError> {
+) -> Result<Option<OnSocket<RegistrationServer<Registration>>>, ServeError> {
     let (Some(endpoint), Some(directory)) = (&options.endpoint, &options.registration_dir) else {
         return Ok(None);
     };
@@ -190,7 +200,7 @@ fn bind_registration(
     let path = Registration::socket(directory, &name);
     let service = Registration::new(name, endpoint.clone(), Arc::clone(readiness));
     let service = RegistrationServer::new(service);
-    Bound::new(Socket::bind(&path)?, service).map(Some)
+    listen_for(&path, service).map(Some)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

@@ -73,11 +73,6 @@ impl Socket {
         Ok((socket, listener.into()))
     }
 
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Takes the file away, unless a later server has put its own there.
     fn remove(&self) -> Result<(), SocketError> {
         match fs::symlink_metadata(&self.path) {

@@ -1,0 +1,88 @@
+//! Our protocol files against the published ones: every name, number and type.
+//!
+//! Nothing is downloaded here. Where the published files were not fetched, the tests are ignored by
+//! name with the command that helps, or fail where the lab is required (`LAB_REQUIRED=1`).
+
+#[path = "protocol/facts.rs"]
+mod facts;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use kernel_lab::published::{CSI, Published, REGISTRATION};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use facts::Facts;
+
+const REMEDY: &str = "run `cargo lab setup --peers`";
+
+/// What 1.12 had where 1.13 only reserves a number.
+const WITHDRAWN: [&str; 8] = [
+    "csi.v1.ControllerGetVolumeResponse.VolumeStatus 2 volume_condition: .csi.v1.VolumeCondition",
+    "csi.v1.ControllerServiceCapability.RPC.Type 11 VOLUME_CONDITION",
+    "csi.v1.ListVolumesResponse.VolumeStatus 2 volume_condition: .csi.v1.VolumeCondition",
+    "csi.v1.NodeGetVolumeStatsResponse 2 volume_condition: .csi.v1.VolumeCondition",
+    "csi.v1.NodeServiceCapability.RPC.Type 4 VOLUME_CONDITION",
+    "csi.v1.VolumeCondition",
+    "csi.v1.VolumeCondition 1 abnormal: bool",
+    "csi.v1.VolumeCondition 2 message: string",
+];
+
+/// How the names begin of the two services that nothing here serves, and of what only they use.
+const LEFT_OUT: [&str; 9] = [
+    "csi.v1.GroupController",
+    "csi.v1.CreateVolumeGroupSnapshot",
+    "csi.v1.DeleteVolumeGroupSnapshot",
+    "csi.v1.GetVolumeGroupSnapshot",
+    "csi.v1.VolumeGroupSnapshot",
+    "csi.v1.SnapshotMetadata",
+    "csi.v1.GetMetadataAllocated",
+    "csi.v1.GetMetadataDelta",
+    "csi.v1.BlockMetadata",
+];
+
+fn main() -> ExitCode {
+    let trials = vec![
+        trial("csi_is_that_of_1_13_with_the_condition_of_1_12", CSI, csi),
+        trial("registration_is_kubelets", REGISTRATION, registration),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn trial(name: &str, published: Published, test: fn(Facts)) -> Trial {
+    let required = std::env::var_os("LAB_REQUIRED").is_some_and(|value| value == "1");
+    match published.find() {
+        Some(file) => Trial::test(name, move || {
+            test(Facts::read(&file));
+            Ok(())
+        }),
+        None if required => Trial::test(name, || Err(Failed::from(REMEDY))),
+        None => Trial::test(name, || Ok(()))
+            .with_kind(REMEDY)
+            .with_ignored_flag(true),
+    }
+}
+
+fn csi(theirs: Facts) {
+    let ours = Facts::read(&source("csi.proto"));
+    assert_eq!(ours.without(&theirs), WITHDRAWN);
+    let missing = theirs.without(&ours);
+    for begin in LEFT_OUT {
+        let found = missing.iter().any(|fact| fact.starts_with(begin));
+        assert!(found, "{begin} is not in the published file any more");
+    }
+    let is_left_out = |fact: &&&str| LEFT_OUT.iter().any(|begin| fact.starts_with(begin));
+    let missing: Vec<_> = missing.iter().filter(|fact| !is_left_out(fact)).collect();
+    assert!(missing.is_empty(), "missing in ours: {missing:#?}");
+}
+
+fn registration(theirs: Facts) {
+    let ours = Facts::read(&source("pluginregistration.proto"));
+    assert_eq!(ours, theirs);
+}
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("src/csi")
+        .join(name)
+}
