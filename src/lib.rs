@@ -1,4 +1,4 @@
-//! NVMe over Fabrics volumes that stay accessible, from the command line.
+//! NVMe over Fabrics volumes that stay accessible: from the command line, and for Kubernetes.
 //!
 //! Two crates do the talking to the kernel and know nothing of this program: [`nvme_sysfs`] reads
 //! what exists (subsystems, controllers, namespaces, paths; uevents), [`nvme_fabrics`] changes it
@@ -14,6 +14,16 @@
 //!       /dev/nvme-fabrics            /sys, uevents       /proc, block devices
 //! ```
 //!
+//! # Flow of one call of kubelet
+//!
+//! ```text
+//! socket → csi::node → csi::request → host::blocking → volume → { watch, host } → kernel
+//!              ↑                                          │
+//!          csi::answer, or csi::status for an error ←─────┘
+//! ```
+//!
+//! A uevent or a timer makes [`watch`] publish a new tree, for which [`volume`] waits.
+//!
 //! All paths are taken below one root, so the whole program also runs on a captured tree. Errors
 //! rise as types and are told once, in [`cli::exit`], which also maps them to exit codes.
 //!
@@ -23,6 +33,9 @@
 //! |---|---|
 //! | [`config`] | the command line and the settings that every verb shares |
 //! | [`cli`] | the verbs, their output and exit codes |
+//! | [`serve`] | the node plugin as a whole: sockets, wiring, shutdown |
+//! | [`csi`] | the edge to kubelet: messages to typed requests, errors to codes |
+//! | [`report`] | metrics, probes, readiness |
 //! | [`volume`] | what a volume goes through on a node: attach, stage, publish, expand, and back |
 //! | [`watch`] | the tree of NVMe devices, kept current |
 //! | [`host`] | this machine: mounts, filesystems, block devices, who uses a disk |

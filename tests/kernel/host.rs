@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use kernel_lab::initramfs::{Content, GuestFile};
+use kernel_lab::initramfs::GuestFile;
 use kernel_lab::modules::{self, Absent, Selection};
 use kernel_lab::{Boot, Kernel, Suite, Unavailable, peers, programs, protocol, sanity};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -162,11 +162,13 @@ fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
                 .map_err(|error| error.to_string())?,
         );
     }
-    files.push(GuestFile {
-        path: guest::PLAN.to_owned(),
-        mode: 0o644,
-        content: Content::Bytes(plan.join("\n").into_bytes()),
-    });
+    files.push(GuestFile::text(
+        guest::PLAN,
+        &plan.join(
+            "
+",
+        ),
+    ));
     Ok(files)
 }
 
