@@ -162,13 +162,7 @@ fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
                 .map_err(|error| error.to_string())?,
         );
     }
-    files.push(GuestFile::text(
-        guest::PLAN,
-        &plan.join(
-            "
-",
-        ),
-    ));
+    files.push(GuestFile::text(guest::PLAN, &plan.join("\n")));
     Ok(files)
 }
 
