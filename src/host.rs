@@ -12,8 +12,10 @@ pub mod block;
 pub mod blocking;
 pub mod command;
 pub mod device_node;
+pub mod dm;
 pub mod filesystem;
 pub mod filesystem_type;
+pub mod head;
 pub mod last_path;
 pub mod linux;
 pub mod mount;
@@ -29,12 +31,18 @@ pub mod usage;
 use std::fmt::Debug;
 use std::path::Path;
 
-use nvme_fabrics::{ConnectError, ConnectOptions, Connected, DisconnectError, RescanError};
-use nvme_sysfs::{Instance, Nqn};
+use std::time::Duration;
+
+use nvme_fabrics::{
+    ConnectError, ConnectOptions, Connected, DisconnectError, RescanError, TuneError, Tuning,
+};
+use nvme_sysfs::{DevT, Instance, Nqn};
 
 pub use device_node::DeviceNode;
+pub use dm::{MapError, MapId, MapTable};
 pub use filesystem::{CheckError, FormatError, FormatOver, FormatRequest, GrowError};
 pub use filesystem_type::FilesystemType;
+pub use head::HeadError;
 pub use linux::{LinuxHost, Timeouts};
 pub use mount::{Access, MountAccess, MountError, MountRequest, UnmountError};
 pub use mount_flag::{MountFlag, ParseMountFlagError};
@@ -66,6 +74,62 @@ pub trait Host: Send + Sync + Debug {
     /// [`RescanError`].
     fn rescan(&self, controller: Instance, nqn: &Nqn) -> Result<(), RescanError>;
 
+    /// Changes how long the kernel tries to get a controller back, if it still belongs to `nqn`.
+    ///
+    /// # Errors
+    /// [`TuneError`].
+    fn tune(&self, controller: Instance, nqn: &Nqn, tuning: &Tuning) -> Result<(), TuneError>;
+
+    /// Lets a multipath head outlive its last path by this time, with its I/O held
+    /// (`delayed_removal_secs`). Zero: not at all.
+    ///
+    /// # Errors
+    /// [`HeadError`].
+    fn keep_head(&self, disk: &str, time: Duration) -> Result<(), HeadError>;
+
+    /// Makes a map without disks, in which nothing waits yet.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn create_map(&self, map: MapId) -> Result<(), MapError>;
+
+    /// Gives a map the table that [`Host::resume_map`] makes the live one. The map holds its disks
+    /// open from now on, so that none of them becomes another meanwhile.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn load_map(&self, map: MapId, table: &MapTable) -> Result<(), MapError>;
+
+    /// Makes the loaded table of a map the live one, if there is one, and lets its I/O flow.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn resume_map(&self, map: MapId) -> Result<(), MapError>;
+
+    /// Drops the loaded table of a map.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn clear_map(&self, map: MapId) -> Result<(), MapError>;
+
+    /// Lets a map send I/O again to a disk on which some failed.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn reinstate_path(&self, map: MapId, disk: DevT) -> Result<(), MapError>;
+
+    /// Lets everything fail that waits in a map for a path, now and later.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn let_go_map(&self, map: MapId) -> Result<(), MapError>;
+
+    /// Removes a map that nobody has open; no such map is a success.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn remove_map(&self, map: MapId) -> Result<(), MapError>;
+
     /// Mounts a filesystem on top of whatever is at the target: the caller has looked at the mount
     /// table. Not safe to repeat.
     ///
@@ -93,6 +157,13 @@ pub trait Host: Send + Sync + Debug {
     /// # Errors
     /// [`UnmountError`].
     fn unmount(&self, target: &Path) -> Result<(), UnmountError>;
+
+    /// Takes the topmost mount at `target` out of the tree of files; its filesystem ends when its last
+    /// user has gone. Only for a mount whose device is dead: nothing of it can be written any more.
+    ///
+    /// # Errors
+    /// [`UnmountError`].
+    fn detach_mount(&self, target: &Path) -> Result<(), UnmountError>;
 
     /// Makes the last component of `path`, unless it is there already.
     ///

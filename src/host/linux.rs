@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nvme_fabrics::{
-    ConnectError, ConnectOptions, Connected, DisconnectError, Fabrics, RescanError,
+    ConnectError, ConnectOptions, Connected, DisconnectError, Fabrics, RescanError, TuneError,
+    Tuning,
 };
-use nvme_sysfs::{Instance, Nqn};
+use nvme_sysfs::{DevT, Instance, Nqn};
 
 use crate::host::command::Programs;
 use crate::host::{
-    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError, Host,
-    MountError, MountFlag, MountPoint, MountPointError, MountRequest, UnmountError, filesystem,
-    mount, mount_point,
+    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError,
+    HeadError, Host, MapError, MapId, MapTable, MountError, MountFlag, MountPoint, MountPointError,
+    MountRequest, UnmountError, dm, filesystem, head, mount, mount_point,
 };
 
 /// This machine.
@@ -83,6 +84,42 @@ impl Host for LinuxHost {
         self.fabrics.rescan(controller, nqn)
     }
 
+    fn tune(&self, controller: Instance, nqn: &Nqn, tuning: &Tuning) -> Result<(), TuneError> {
+        self.fabrics.tune(controller, nqn, tuning)
+    }
+
+    fn keep_head(&self, disk: &str, time: Duration) -> Result<(), HeadError> {
+        head::keep(&self.root, disk, time)
+    }
+
+    fn create_map(&self, map: MapId) -> Result<(), MapError> {
+        dm::create(&self.root, map)
+    }
+
+    fn load_map(&self, map: MapId, table: &MapTable) -> Result<(), MapError> {
+        dm::load(&self.root, map, table)
+    }
+
+    fn resume_map(&self, map: MapId) -> Result<(), MapError> {
+        dm::resume(&self.root, map)
+    }
+
+    fn clear_map(&self, map: MapId) -> Result<(), MapError> {
+        dm::clear_table(&self.root, map)
+    }
+
+    fn reinstate_path(&self, map: MapId, disk: DevT) -> Result<(), MapError> {
+        dm::reinstate(&self.root, map, disk)
+    }
+
+    fn let_go_map(&self, map: MapId) -> Result<(), MapError> {
+        dm::fail_if_no_path(&self.root, map)
+    }
+
+    fn remove_map(&self, map: MapId) -> Result<(), MapError> {
+        dm::remove(&self.root, map)
+    }
+
     fn mount(&self, request: &MountRequest) -> Result<(), MountError> {
         mount::mount(&self.root, request)
     }
@@ -99,6 +136,10 @@ impl Host for LinuxHost {
 
     fn unmount(&self, target: &Path) -> Result<(), UnmountError> {
         mount::unmount(target)
+    }
+
+    fn detach_mount(&self, target: &Path) -> Result<(), UnmountError> {
+        mount::detach(target)
     }
 
     fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {

@@ -75,6 +75,12 @@ pub fn check(root: &Path) -> Vec<Check> {
     checks
 }
 
+/// Why no device-mapper map can be made that holds I/O, if none can.
+#[must_use]
+pub fn missing_for_maps(root: &Path) -> Option<&'static str> {
+    modules::missing_for_maps(root)
+}
+
 /// Whether connections are opened in the network namespace of the host.
 #[must_use]
 pub fn check_network(root: &Path) -> Check {

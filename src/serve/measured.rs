@@ -2,16 +2,18 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nvme_fabrics::{
-    ConnectError, ConnectHow, ConnectOptions, Connected, DisconnectError, RescanError,
+    ConnectError, ConnectHow, ConnectOptions, Connected, DisconnectError, RescanError, TuneError,
+    Tuning,
 };
-use nvme_sysfs::{Instance, Nqn};
+use nvme_sysfs::{DevT, Instance, Nqn};
 
 use crate::host::{
-    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError, Host,
-    MountError, MountFlag, MountPoint, MountPointError, MountRequest, UnmountError,
+    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError,
+    HeadError, Host, MapError, MapId, MapTable, MountError, MountFlag, MountPoint, MountPointError,
+    MountRequest, UnmountError,
 };
 use crate::report::metrics::Metrics;
 
@@ -50,6 +52,42 @@ impl Host for Measured {
         self.host.rescan(controller, nqn)
     }
 
+    fn tune(&self, controller: Instance, nqn: &Nqn, tuning: &Tuning) -> Result<(), TuneError> {
+        self.host.tune(controller, nqn, tuning)
+    }
+
+    fn keep_head(&self, disk: &str, time: Duration) -> Result<(), HeadError> {
+        self.host.keep_head(disk, time)
+    }
+
+    fn create_map(&self, map: MapId) -> Result<(), MapError> {
+        self.host.create_map(map)
+    }
+
+    fn load_map(&self, map: MapId, table: &MapTable) -> Result<(), MapError> {
+        self.host.load_map(map, table)
+    }
+
+    fn resume_map(&self, map: MapId) -> Result<(), MapError> {
+        self.host.resume_map(map)
+    }
+
+    fn clear_map(&self, map: MapId) -> Result<(), MapError> {
+        self.host.clear_map(map)
+    }
+
+    fn reinstate_path(&self, map: MapId, disk: DevT) -> Result<(), MapError> {
+        self.host.reinstate_path(map, disk)
+    }
+
+    fn let_go_map(&self, map: MapId) -> Result<(), MapError> {
+        self.host.let_go_map(map)
+    }
+
+    fn remove_map(&self, map: MapId) -> Result<(), MapError> {
+        self.host.remove_map(map)
+    }
+
     fn mount(&self, request: &MountRequest) -> Result<(), MountError> {
         self.host.mount(request)
     }
@@ -66,6 +104,10 @@ impl Host for Measured {
 
     fn unmount(&self, target: &Path) -> Result<(), UnmountError> {
         self.host.unmount(target)
+    }
+
+    fn detach_mount(&self, target: &Path) -> Result<(), UnmountError> {
+        self.host.detach_mount(target)
     }
 
     fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {

@@ -62,6 +62,21 @@ pub(super) fn check(root: &Path) -> Vec<Check> {
         .collect()
 }
 
+/// Why no map can be made that holds I/O, if none can.
+pub(super) fn missing_for_maps(root: &Path) -> Option<&'static str> {
+    let builtin = read_builtin(root);
+    let is_missing = |name| find(root, name, builtin.as_deref()) == Presence::Missing;
+    if !crate::host::dm::is_available(root) {
+        Some("there is no /dev/mapper/control: the module dm-mod is not loaded")
+    } else if is_missing("dm-multipath") {
+        Some("the module dm-multipath is not loaded")
+    } else if is_missing("dm-round-robin") {
+        Some("the module dm-round-robin is not loaded")
+    } else {
+        None
+    }
+}
+
 impl Module {
     fn check(&self, presence: Presence) -> Check {
         let Module { name, purpose, .. } = self;

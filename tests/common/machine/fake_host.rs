@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use nvme_fabrics::{
     ConnectError, ConnectHow, ConnectOptions, Connected, DialError, DisconnectError, OWNER,
-    RescanError,
+    RescanError, TuneError, Tuning,
 };
-use nvme_sysfs::{ControllerState, Instance, Nqn, Sysfs};
+use nvme_sysfs::{ControllerState, DevT, Instance, Nqn, Sysfs};
 use nvmeof_csi::host::command::CommandError;
 use nvmeof_csi::host::mountinfo::{Mount, MountTable};
 use nvmeof_csi::host::{
-    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError, Host,
-    MountAccess, MountError, MountFlag, MountPoint, MountPointError, MountRequest, UnmountError,
+    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError,
+    HeadError, Host, MapError, MapId, MapTable, MountAccess, MountError, MountFlag, MountPoint,
+    MountPointError, MountRequest, UnmountError,
 };
 use rustix::io::Errno;
 
@@ -230,6 +231,43 @@ impl Host for FakeHost {
         })
     }
 
+    fn tune(&self, controller: Instance, _: &Nqn, tuning: &Tuning) -> Result<(), TuneError> {
+        let words = format!("tune {controller} {:?}", tuning.ctrl_loss_tmo);
+        self.effect(words, |_| Ok(()))
+    }
+
+    fn keep_head(&self, disk: &str, time: Duration) -> Result<(), HeadError> {
+        self.effect(format!("keep {disk} {}", time.as_secs()), |_| Ok(()))
+    }
+
+    fn create_map(&self, _: MapId) -> Result<(), MapError> {
+        self.effect("create map".to_owned(), |_| Ok(()))
+    }
+
+    fn load_map(&self, _: MapId, table: &MapTable) -> Result<(), MapError> {
+        self.effect(format!("load {}", table.encode()), |_| Ok(()))
+    }
+
+    fn resume_map(&self, _: MapId) -> Result<(), MapError> {
+        self.effect("resume".to_owned(), |_| Ok(()))
+    }
+
+    fn clear_map(&self, _: MapId) -> Result<(), MapError> {
+        self.effect("clear".to_owned(), |_| Ok(()))
+    }
+
+    fn reinstate_path(&self, _: MapId, disk: DevT) -> Result<(), MapError> {
+        self.effect(format!("reinstate {disk}"), |_| Ok(()))
+    }
+
+    fn let_go_map(&self, _: MapId) -> Result<(), MapError> {
+        self.effect("let go".to_owned(), |_| Ok(()))
+    }
+
+    fn remove_map(&self, _: MapId) -> Result<(), MapError> {
+        self.effect("remove map".to_owned(), |_| Ok(()))
+    }
+
     fn mount(&self, request: &MountRequest) -> Result<(), MountError> {
         let words = format!("mount {}", name(&request.device.path));
         self.effect(words, |state| {
@@ -302,6 +340,10 @@ impl Host for FakeHost {
             fs::write(self.table_path(), lines.join("\n") + "\n").expect("a table");
             Ok(())
         })
+    }
+
+    fn detach_mount(&self, target: &Path) -> Result<(), UnmountError> {
+        self.unmount(target)
     }
 
     fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {

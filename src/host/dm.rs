@@ -1,0 +1,72 @@
+//! Device-mapper maps that hold I/O while a volume has no path.
+//!
+//! A map is one `multipath` target over the disks of a volume, with `queue_if_no_path`: a write that
+//! finds no path waits in the map, above every device that may go. What is read stands in
+//! `/sys/block/dm-N` and is asked of `/dev/mapper/control`; what changes a map are methods of
+//! [`Host`](crate::host::Host).
+//!
+//! Sources: include/uapi/linux/dm-ioctl.h, drivers/md/dm-mpath.c, dm-ioctl.c.
+//!
+//! Invariant: a map is known by its UUID, which begins with a prefix of ours; no other map is ever
+//! changed.
+
+mod change;
+mod control;
+mod error;
+mod id;
+mod read;
+mod status;
+mod table;
+
+pub(crate) use change::{clear_table, create, fail_if_no_path, load, reinstate, remove, resume};
+pub use control::is_available;
+pub use error::{DmCall, MapError, ReadMapsError};
+pub use id::MapId;
+pub use read::read_maps;
+pub use status::{MapPath, OnPathLoss, ParseStatusError, PathState};
+pub use table::MapTable;
+
+use nvme_sysfs::{DevT, Diskseq};
+
+/// A map of ours as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Map {
+    /// Which one.
+    pub id: MapId,
+    /// Kernel name of its disk, `dm-0`.
+    pub disk: String,
+    /// Number of its disk.
+    pub dev: DevT,
+    /// Sequence number of its disk, where the kernel has one.
+    pub diskseq: Option<Diskseq>,
+    /// Size of its disk in bytes; 0 before its first table.
+    pub size_bytes: u64,
+    /// Whether its I/O waits because somebody suspended it.
+    pub suspended: bool,
+    /// Whether a table was loaded and did not become the live one.
+    pub has_inactive_table: bool,
+    /// Its paths; empty before its first table.
+    pub paths: Vec<MapPath>,
+    /// What becomes of I/O that finds no path; unknown where the control device cannot be asked.
+    pub on_path_loss: Option<OnPathLoss>,
+}
+
+impl Map {
+    /// The path over this disk.
+    #[must_use]
+    pub fn find_path(&self, dev: DevT) -> Option<&MapPath> {
+        self.paths.iter().find(|path| path.dev == dev)
+    }
+
+    /// The paths that I/O is sent to, as far as is known.
+    pub fn usable_paths(&self) -> impl Iterator<Item = &MapPath> {
+        let failed = |path: &&MapPath| path.state == Some(PathState::Failed);
+        self.paths.iter().filter(move |path| !failed(path))
+    }
+
+    /// Whether I/O that finds no path fails: it was let go, and never holds again.
+    #[must_use]
+    pub fn was_let_go(&self) -> bool {
+        self.on_path_loss == Some(OnPathLoss::Fail)
+    }
+}

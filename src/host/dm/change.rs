@@ -1,0 +1,185 @@
+//! What is done to a map. None of it waits for I/O.
+
+use std::path::Path;
+
+use nvme_sysfs::DevT;
+use rustix::io::Errno;
+use rustix::ioctl::Opcode;
+
+use super::control::{
+    Control, DEV_CREATE, DEV_REMOVE, DEV_SUSPEND, TABLE_CLEAR, TABLE_LOAD, TARGET_MSG, describe,
+    flag,
+};
+use super::error::{DmCall, MapError};
+use super::id::MapId;
+use super::table::MapTable;
+
+/// Makes a map without a table. One that exists is a success.
+pub(crate) fn create(root: &Path, map: MapId) -> Result<(), MapError> {
+    let call = describe("DM_DEV_CREATE", map, &map.name());
+    let control = Control::open(root)?;
+    match control.call::<DEV_CREATE>(map, Some(map.name()), 0, &[]) {
+        Ok(_) => Ok(()),
+        // The name or the UUID is taken: ours if it can be asked for by UUID.
+        Err(Errno::BUSY) => match super::read::is_there(&control, map) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(MapError::Exists {
+                map,
+                name: map.name(),
+            }),
+            Err(source) => Err(MapError::Call { call, source }),
+        },
+        Err(source) => Err(MapError::Call { call, source }),
+    }
+}
+
+/// Loads a table that becomes the live one at the next [`resume`]. Until then the map holds its
+/// disks open, so that none of them can become another.
+pub(crate) fn load(root: &Path, map: MapId, table: &MapTable) -> Result<(), MapError> {
+    let flags = match table.read_only {
+        true => flag::READONLY,
+        false => 0,
+    };
+    let text = table.encode();
+    let call = describe("DM_TABLE_LOAD", map, &text);
+    let payload = target(table, &text);
+    match run::<TABLE_LOAD>(root, map, flags, &payload, call) {
+        Err(MapError::Call {
+            call,
+            source: Errno::BUSY,
+        }) => Err(MapError::Busy {
+            call,
+            devices: table.devices.clone(),
+        }),
+        // "unknown target type" and a selector that is missing (dm-table.c, dm-mpath.c).
+        Err(MapError::Call {
+            call,
+            source: Errno::INVAL,
+        }) if !has_target(root) => Err(MapError::NoTarget { call }),
+        done => done,
+    }
+}
+
+/// Makes the loaded table the live one and lets I/O flow. The kernel suspends, swaps and resumes
+/// within this call, without waiting for I/O and without freezing the filesystem above.
+pub(crate) fn resume(root: &Path, map: MapId) -> Result<(), MapError> {
+    let call = describe("DM_DEV_SUSPEND", map, "resume");
+    let flags = flag::NOFLUSH | flag::SKIP_LOCKFS;
+    run::<DEV_SUSPEND>(root, map, flags, &[], call)
+}
+
+/// Drops a table that was loaded and is not the live one.
+pub(crate) fn clear_table(root: &Path, map: MapId) -> Result<(), MapError> {
+    let call = describe("DM_TABLE_CLEAR", map, "");
+    run::<TABLE_CLEAR>(root, map, 0, &[], call)
+}
+
+/// Lets a map send I/O again to a path that failed.
+pub(crate) fn reinstate(root: &Path, map: MapId, path: DevT) -> Result<(), MapError> {
+    send(root, map, &format!("reinstate_path {path}"))
+}
+
+/// From now on I/O that finds no path fails, and so does what waits.
+pub(crate) fn fail_if_no_path(root: &Path, map: MapId) -> Result<(), MapError> {
+    send(root, map, "fail_if_no_path")
+}
+
+/// Removes a map that nobody has open. One that is not there is a success.
+pub(crate) fn remove(root: &Path, map: MapId) -> Result<(), MapError> {
+    let call = describe("DM_DEV_REMOVE", map, "");
+    match run::<DEV_REMOVE>(root, map, 0, &[], call) {
+        Err(MapError::Missing { .. }) => Ok(()),
+        Err(MapError::Call {
+            call,
+            source: Errno::BUSY,
+        }) => Err(MapError::Busy {
+            call,
+            devices: Vec::new(),
+        }),
+        done => done,
+    }
+}
+
+fn send(root: &Path, map: MapId, message: &str) -> Result<(), MapError> {
+    let call = describe("DM_TARGET_MSG", map, message);
+    // struct dm_target_msg: the sector that the target covers, and the text.
+    let mut payload = 0_u64.to_ne_bytes().to_vec();
+    payload.extend_from_slice(message.as_bytes());
+    payload.push(0);
+    run::<TARGET_MSG>(root, map, 0, &payload, call)
+}
+
+fn run<const COMMAND: Opcode>(
+    root: &Path,
+    map: MapId,
+    flags: u32,
+    payload: &[u8],
+    call: DmCall,
+) -> Result<(), MapError> {
+    match Control::open(root)?.call::<COMMAND>(map, None, flags, payload) {
+        Ok(_) => Ok(()),
+        Err(Errno::NXIO) => Err(MapError::Missing { map }),
+        Err(source) => Err(MapError::Call { call, source }),
+    }
+}
+
+/// `struct dm_target_spec` with its parameters behind it.
+fn target(table: &MapTable, parameters: &str) -> Vec<u8> {
+    let mut kind = [0; 16];
+    kind[..MapTable::TARGET.len()].copy_from_slice(MapTable::TARGET.as_bytes());
+    let start = 0_u64.to_ne_bytes();
+    let length = table.sectors().to_ne_bytes();
+    let (status, next) = (0_i32.to_ne_bytes(), 0_u32.to_ne_bytes());
+    let parts: [&[u8]; 7] = [
+        &start,
+        &length,
+        &status,
+        &next,
+        &kind,
+        parameters.as_bytes(),
+        &[0],
+    ];
+    parts.concat()
+}
+
+/// Whether the modules of the target are loaded or built in, as far as sysfs tells.
+fn has_target(root: &Path) -> bool {
+    let is_there = |module| root.join("sys/module").join(module).is_dir();
+    is_there("dm_multipath") && is_there("dm_round_robin")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::dm::OnPathLoss;
+
+    #[test]
+    fn a_target_is_laid_out_as_the_kernel_reads_it() {
+        let table = MapTable {
+            devices: Vec::new(),
+            size_bytes: 1024,
+            read_only: false,
+            on_path_loss: OnPathLoss::Queue,
+        };
+        let bytes = target(&table, "0 0 0 0");
+        assert_eq!(bytes.len(), 40 + 8);
+        assert_eq!(bytes[8..16], 2_u64.to_ne_bytes());
+        assert_eq!(&bytes[24..40], b"multipath\0\0\0\0\0\0\0");
+        assert_eq!(&bytes[40..], b"0 0 0 0\0");
+    }
+
+    #[test]
+    fn without_device_mapper_every_change_is_an_error() {
+        let root = tempfile::tempdir().expect("a directory");
+        let map = MapId::of_volume("a");
+        for result in [
+            create(root.path(), map),
+            resume(root.path(), map),
+            remove(root.path(), map),
+            fail_if_no_path(root.path(), map),
+        ] {
+            let error = result.expect_err("no device");
+            assert!(matches!(error, MapError::NoControl { .. }), "{error}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Why a map was not read or changed.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use nvme_sysfs::DevT;
+use rustix::io::Errno;
+use thiserror::Error;
+
+use super::id::MapId;
+use super::status::ParseStatusError;
+
+/// One call of device-mapper, as it would be written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DmCall {
+    /// Name of the command in include/uapi/linux/dm-ioctl.h.
+    pub command: &'static str,
+    /// UUID of the map.
+    pub uuid: String,
+    /// The table or message, if there is one.
+    pub text: String,
+}
+
+impl fmt::Display for DmCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({:?}", self.command, self.uuid)?;
+        if !self.text.is_empty() {
+            write!(f, ", {:?}", self.text)?;
+        }
+        write!(f, ")")
+    }
+}
+
+/// Why a map was not changed.
+#[derive(Debug, Error)]
+pub enum MapError {
+    /// There is no device-mapper.
+    #[error("cannot open {}: is the module dm-mod loaded?", path.display())]
+    NoControl {
+        /// The control device.
+        path: PathBuf,
+        /// Why.
+        source: Errno,
+    },
+    /// There is no such map.
+    #[error("there is no map {map}")]
+    Missing {
+        /// Which.
+        map: MapId,
+    },
+    /// A map with this name or UUID exists already.
+    #[error("there is a map with the name {name} or the UUID {map} already")]
+    Exists {
+        /// Which.
+        map: MapId,
+        /// Its name.
+        name: String,
+    },
+    /// Somebody has its disk open, or owns a disk that it shall lie over.
+    #[error("{call}: somebody else uses {}", devices.iter().map(DevT::to_string).collect::<Vec<_>>().join(", "))]
+    Busy {
+        /// What was called.
+        call: DmCall,
+        /// The disk, or the disks below.
+        devices: Vec<DevT>,
+    },
+    /// The kernel has no multipath target.
+    #[error("{call}: load the modules dm-multipath and dm-round-robin on the host")]
+    NoTarget {
+        /// What was called.
+        call: DmCall,
+    },
+    /// The kernel refused.
+    #[error("{call}")]
+    Call {
+        /// What was called.
+        call: DmCall,
+        /// What the kernel answered.
+        source: Errno,
+    },
+}
+
+/// Why the maps are not known.
+#[derive(Debug, Error)]
+pub enum ReadMapsError {
+    /// An attribute or directory cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An attribute is not what it should be.
+    #[error("{} is {value:?}", path.display())]
+    Attribute {
+        /// Which.
+        path: PathBuf,
+        /// What it says.
+        value: String,
+    },
+    /// Device-mapper did not answer.
+    #[error("cannot ask device-mapper")]
+    Control(#[from] MapError),
+    /// It answered something else.
+    #[error("cannot understand the map {map}")]
+    Status {
+        /// Which.
+        map: MapId,
+        /// Why.
+        source: ParseStatusError,
+    },
+}

@@ -1,0 +1,236 @@
+//! The maps of ours that exist: `/sys/block/dm-N`, and what device-mapper says of each.
+//!
+//! Files: `dm/uuid`, `dm/suspended` (0 or 1), `dev`, `diskseq`, `size` (sectors of 512 bytes) and
+//! `slaves/` with the names of the disks below, those of an inactive table included
+//! (Documentation/ABI/testing/sysfs-block-dm).
+//!
+//! Invariant: a map that vanishes while it is read is skipped; anything else that cannot be read is
+//! an error. Nothing here opens a map or waits for its I/O.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nvme_sysfs::{DevT, Diskseq};
+use rustix::io::Errno;
+
+use super::control::{Answer, Control, TABLE_STATUS, describe, flag, is_available};
+use super::error::{MapError, ReadMapsError};
+use super::id::MapId;
+use super::status::{MapPath, OnPathLoss, parse_status, parse_table};
+use super::{Map, MapTable};
+use crate::host::block::is_gone;
+
+/// Size of `struct dm_target_spec`.
+const SPEC: usize = 40;
+
+/// Every map of ours, in the order of their disks' names. On a captured tree, which has no control
+/// device, paths are known by `slaves/` and their states are not.
+///
+/// # Errors
+/// [`ReadMapsError`].
+pub fn read_maps(root: &Path) -> Result<Vec<Map>, ReadMapsError> {
+    let block = root.join("sys/block");
+    let mut maps = Vec::new();
+    let mut control = None;
+    for name in read_names(&block)?.unwrap_or_default() {
+        if !name.starts_with("dm-") {
+            continue;
+        }
+        let Some(mut map) = read_disk(&block.join(&name), &name)? else {
+            continue;
+        };
+        if is_available(root) {
+            let control = match &control {
+                Some(control) => control,
+                None => control.insert(Control::open(root)?),
+            };
+            if !ask(control, &mut map)? {
+                continue;
+            }
+        }
+        maps.push(map);
+    }
+    Ok(maps)
+}
+
+/// Whether there is a map with this UUID.
+pub(super) fn is_there(control: &Control, map: MapId) -> Result<bool, Errno> {
+    match control.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]) {
+        Ok(_) => Ok(true),
+        Err(Errno::NXIO) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// What sysfs tells of a map; `None` if it is not ours, or gone.
+fn read_disk(directory: &Path, name: &str) -> Result<Option<Map>, ReadMapsError> {
+    let Some(uuid) = read(&directory.join("dm/uuid"))? else {
+        return Ok(None);
+    };
+    let Ok(id) = uuid.parse() else {
+        return Ok(None);
+    };
+    let (Some(dev), Some(size), Some(suspended)) = (
+        parsed::<DevT>(directory.join("dev"))?,
+        parsed::<u64>(directory.join("size"))?,
+        read(&directory.join("dm/suspended"))?,
+    ) else {
+        return Ok(None);
+    };
+    let mut paths = Vec::new();
+    for slave in read_names(&directory.join("slaves"))?.unwrap_or_default() {
+        let dev = parsed(directory.join("slaves").join(slave).join("dev"))?;
+        paths.extend(dev.map(|dev| MapPath { dev, state: None }));
+    }
+    Ok(Some(Map {
+        id,
+        disk: name.to_owned(),
+        dev,
+        diskseq: parsed(directory.join("diskseq"))?.map(Diskseq),
+        size_bytes: size.saturating_mul(512),
+        suspended: suspended == "1",
+        has_inactive_table: false,
+        paths,
+        on_path_loss: None,
+    }))
+}
+
+/// Adds what device-mapper says; false if the map is gone, or is another by now.
+fn ask(control: &Control, map: &mut Map) -> Result<bool, ReadMapsError> {
+    let id = map.id;
+    let status = |flags| match control.call::<TABLE_STATUS>(id, None, flag::NOFLUSH | flags, &[]) {
+        Ok(answer) if answer.has(flag::BUFFER_FULL) => Err(failed(id, Errno::NOBUFS)),
+        Ok(answer) => Ok(Some(answer)),
+        Err(Errno::NXIO) => Ok(None),
+        Err(errno) => Err(failed(id, errno)),
+    };
+    let (Some(table), Some(status)) = (status(flag::STATUS_TABLE)?, status(0)?) else {
+        return Ok(false);
+    };
+    if status.dev() != map.dev {
+        return Ok(false);
+    }
+    map.suspended = status.has(flag::SUSPEND);
+    map.has_inactive_table = status.has(flag::INACTIVE_PRESENT);
+    let malformed = |source| ReadMapsError::Status { map: id, source };
+    let live = status.has(flag::ACTIVE_PRESENT);
+    map.on_path_loss = match live.then(|| text_of(&table)).flatten() {
+        Some(text) => Some(parse_table(&text).map_err(malformed)?),
+        None => Some(OnPathLoss::Queue),
+    };
+    map.paths = match live.then(|| text_of(&status)).flatten() {
+        Some(text) => parse_status(&text).map_err(malformed)?,
+        None => Vec::new(),
+    };
+    Ok(true)
+}
+
+fn failed(map: MapId, source: Errno) -> ReadMapsError {
+    let call = describe("DM_TABLE_STATUS", map, "");
+    ReadMapsError::Control(MapError::Call { call, source })
+}
+
+/// The text of the only target, behind its specification; none of a map that is not of our making.
+fn text_of(answer: &Answer) -> Option<String> {
+    let payload = answer.payload();
+    let kind = payload.get(24..SPEC)?;
+    let kind = kind.split(|byte| *byte == 0).next()?;
+    if answer.target_count() != 1 || kind != MapTable::TARGET.as_bytes() {
+        return None;
+    }
+    let text = payload.get(SPEC..)?.split(|byte| *byte == 0).next()?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
+fn parsed<T: std::str::FromStr>(path: PathBuf) -> Result<Option<T>, ReadMapsError> {
+    let Some(value) = read(&path)? else {
+        return Ok(None);
+    };
+    match value.parse() {
+        Ok(parsed) => Ok(Some(parsed)),
+        Err(_) => Err(ReadMapsError::Attribute { path, value }),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>, ReadMapsError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim_end().to_owned())),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(source) => {
+            let path = path.to_owned();
+            Err(ReadMapsError::Read { path, source })
+        }
+    }
+}
+
+/// The names in a directory, sorted; `None` if it is not there.
+fn read_names(directory: &Path) -> Result<Option<Vec<String>>, ReadMapsError> {
+    let error = |source| ReadMapsError::Read {
+        path: directory.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(source) if is_gone(&source) => return Ok(None),
+        Err(source) => return Err(error(source)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(error)?.file_name();
+        names.push(name.to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(Some(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(root: &Path, name: &str, uuid: &str) {
+        let directory = root.join("sys/block").join(name);
+        fs::create_dir_all(directory.join("dm")).expect("a directory");
+        fs::create_dir_all(directory.join("slaves/nvme0n1")).expect("a directory");
+        for (attribute, value) in [
+            ("dm/uuid", uuid),
+            ("dm/suspended", "0"),
+            ("dev", "253:0"),
+            ("size", "2048"),
+            ("diskseq", "17"),
+            ("slaves/nvme0n1/dev", "259:1"),
+        ] {
+            fs::write(directory.join(attribute), format!("{value}\n")).expect("an attribute");
+        }
+    }
+
+    #[test]
+    fn only_maps_of_ours_are_read() {
+        let root = tempfile::tempdir().expect("a directory");
+        assert_eq!(read_maps(root.path()).expect("no disks"), []);
+        let ours = MapId::of_volume("a");
+        map(root.path(), "dm-0", "LVM-abcdef");
+        map(root.path(), "dm-1", &ours.uuid());
+        map(root.path(), "sda", &ours.uuid());
+        let maps = read_maps(root.path()).expect("readable");
+        let [found] = maps.as_slice() else {
+            panic!("{maps:?}");
+        };
+        assert_eq!((found.id, found.disk.as_str()), (ours, "dm-1"));
+        assert_eq!(found.size_bytes, 1 << 20);
+        assert_eq!(found.diskseq, Some(Diskseq(17)));
+        let dev = "259:1".parse().expect("a number");
+        assert_eq!(found.paths, [MapPath { dev, state: None }]);
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_a_vanished_map_is_none() {
+        let root = tempfile::tempdir().expect("a directory");
+        map(root.path(), "dm-0", &MapId::of_volume("a").uuid());
+        let directory = root.path().join("sys/block/dm-0");
+        fs::write(directory.join("size"), "many\n").expect("an attribute");
+        let error = read_maps(root.path()).expect_err("no number");
+        assert!(error.to_string().ends_with("size is \"many\""), "{error}");
+        fs::remove_file(directory.join("size")).expect("removed");
+        assert_eq!(read_maps(root.path()).expect("gone"), []);
+    }
+}
