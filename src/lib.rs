@@ -46,6 +46,7 @@ pub mod config;
 pub mod csi;
 pub mod host;
 mod number;
+pub mod recovery;
 pub mod report;
 pub mod serve;
 pub mod volume;

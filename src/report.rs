@@ -4,4 +4,5 @@
 
 pub mod admin;
 pub mod metrics;
+pub mod outcome;
 pub mod readiness;

@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nvme_sysfs::{ScanError, Sysfs, Tree};
+use tokio::sync::watch;
 
 use events::Events;
 pub use events::Seen;
@@ -37,6 +38,8 @@ struct Shared {
     sysfs: Sysfs,
     published: Mutex<Published>,
     changed: Condvar,
+    /// The same for asynchronous code.
+    numbers: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +69,7 @@ impl Trees {
                 sysfs,
                 published: Mutex::default(),
                 changed: Condvar::new(),
+                numbers: watch::Sender::new(0),
             }),
         }
     }
@@ -109,6 +113,12 @@ impl Trees {
         }
     }
 
+    /// Is told of each tree that is published.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.numbers.subscribe()
+    }
+
     /// Ends the watch, at the latest when the next scan is due.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -122,6 +132,8 @@ impl Trees {
                 published.tree = Arc::new(tree);
                 published.number = number;
                 self.shared.changed.notify_all();
+                drop(published);
+                self.shared.numbers.send_replace(number);
             }
             Err(error) => {
                 let error: &(dyn std::error::Error + 'static) = &error;

@@ -23,8 +23,8 @@ use nvme_fabrics::{HostIdentity, OptionProblem, OptionsError};
 use nvme_sysfs::{NamespaceSelector, Nqn, Transport};
 
 use super::invalid::InvalidRequest;
-use crate::volume::connect_options;
 use crate::volume::request::{ConnectTuning, Secrets, Source};
+use crate::volume::{Hold, connect_options};
 use keys::{Given, Key};
 
 /// Names and values as they are on the wire.
@@ -49,7 +49,7 @@ pub(super) fn parse(
         hold: words::path_loss_hold(&given)?,
         path_loss_timeout: words::path_loss_timeout(&given)?,
     };
-    let options = connect_options(&source, &secrets, host);
+    let options = connect_options(&source, &Hold::None, &secrets, host);
     options.map_err(|error| refusal(&error, &given))?;
     Ok((source, secrets))
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every label takes its values from a fixed set, so the number of series is bounded.
 
+mod recovery;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+pub use recovery::RecoveryMetrics;
 
 const PREFIX: &str = "nvmeof_csi";
 
@@ -35,6 +39,7 @@ pub struct Metrics {
     connect_seconds: Histogram,
     uevents: Family<UeventKind, Counter>,
     uevent_overruns: Counter,
+    recovery: RecoveryMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -95,18 +100,8 @@ impl Metrics {
             Unit::Seconds,
             connect_seconds.clone(),
         );
-        let uevents = Family::default();
-        registry.register(
-            "uevents",
-            "Events of disks and NVMe devices by kind: add, remove, change or other",
-            Family::clone(&uevents),
-        );
-        let uevent_overruns = Counter::default();
-        registry.register(
-            "uevent_overruns",
-            "Times that events were lost and the devices were read anew",
-            uevent_overruns.clone(),
-        );
+        let (uevents, uevent_overruns) = register_uevents(&mut registry);
+        let recovery = RecoveryMetrics::register(&mut registry);
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program that answers", version);
         for collector in collectors {
@@ -121,7 +116,13 @@ impl Metrics {
             connect_seconds,
             uevents,
             uevent_overruns,
+            recovery,
         })
+    }
+
+    /// What is done for volumes without a call.
+    pub fn recovery(&self) -> &RecoveryMetrics {
+        &self.recovery
     }
 
     /// A call has come.
@@ -165,6 +166,22 @@ impl Metrics {
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
+}
+
+fn register_uevents(registry: &mut Registry) -> (Family<UeventKind, Counter>, Counter) {
+    let uevents = Family::default();
+    registry.register(
+        "uevents",
+        "Events of disks and NVMe devices by kind: add, remove, change or other",
+        Family::clone(&uevents),
+    );
+    let uevent_overruns = Counter::default();
+    registry.register(
+        "uevent_overruns",
+        "Times that events were lost and the devices were read anew",
+        uevent_overruns.clone(),
+    );
+    (uevents, uevent_overruns)
 }
 
 fn histogram() -> Histogram {

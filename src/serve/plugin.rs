@@ -34,6 +34,7 @@ use crate::csi::services::NodeServices;
 use crate::host::Host;
 use crate::host::blocking::Blocking;
 use crate::host::requirements::{Check, Status};
+use crate::recovery::Keeper;
 use crate::report::admin::Admin;
 use crate::report::metrics::Metrics;
 use crate::report::readiness::Readiness;
@@ -52,6 +53,7 @@ pub struct Plugin {
     admin: Option<(TcpListener, Arc<Admin>)>,
     calls: Calls,
     trees: Trees,
+    keeper: Keeper,
 }
 
 /// A service with the file of its socket, which stays until the last call is answered.
@@ -80,14 +82,16 @@ impl Plugin {
         tell_findings(&readiness);
         watch_devices(trees.clone(), Arc::clone(&metrics))?;
         let identity = HostIdentity::load_or_generate(root)?.identity;
-        let volumes = Volumes::new(VolumesConfig {
+        let volumes = Arc::new(Volumes::new(VolumesConfig {
             root: root.to_owned(),
             state_dir: options.state_dir.clone(),
             host: Arc::new(Measured::new(host, Arc::clone(&metrics))),
             trees: trees.clone(),
             identity: identity.clone(),
             timing: Timing::default(),
-        })?;
+        })?);
+        let keeper = Keeper::new(Arc::clone(&volumes), trees.clone(), Arc::clone(&metrics));
+        let keeper = keeper.map_err(|source| start("the threads that keep volumes", source))?;
         let calls = Calls::new(Arc::clone(&metrics));
         let services = services(options, identity, volumes, &readiness, calls.clone())?;
         let csi = match &options.endpoint {
@@ -105,6 +109,7 @@ impl Plugin {
             admin,
             calls,
             trees,
+            keeper,
         })
     }
 
@@ -119,6 +124,7 @@ impl Plugin {
             .admin
             .map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
         let (stopping, stopped) = watch::channel(());
+        let keeper = tokio::spawn(self.keeper.run(stopped.clone()));
         let stop = async {
             stop.await;
             drop(stopping);
@@ -136,6 +142,7 @@ impl Plugin {
             () = stop => Ok(()),
         };
         self.trees.close();
+        keeper.abort();
         if let Some(admin) = admin {
             admin.abort();
         }
@@ -176,7 +183,7 @@ where
 fn services(
     options: &NodeOptions,
     host: HostIdentity,
-    volumes: Volumes,
+    volumes: Arc<Volumes>,
     readiness: &Arc<Readiness>,
     calls: Calls,
 ) -> Result<NodeServices, ServeError> {
@@ -185,7 +192,7 @@ fn services(
     let driver_name = options.driver_name.clone();
     let identity = Identity::new(driver_name, Arc::clone(readiness), calls.clone());
     let node_name = options.node_name.clone();
-    let node = Node::new(node_name, host, Arc::new(volumes), blocking, calls);
+    let node = Node::new(node_name, host, volumes, blocking, calls);
     Ok(NodeServices::new(identity, node))
 }
 

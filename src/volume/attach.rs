@@ -10,10 +10,11 @@ mod wait;
 use std::error::Error;
 use std::time::Duration;
 
-use nvme_fabrics::{ConnectError, ConnectHow, ConnectOptions, OptionsError};
-use nvme_sysfs::{AmbiguousNamespace, Instance, Namespace, Nqn, ScanError};
+use nvme_fabrics::{ConnectError, ConnectHow, ConnectOptions, OptionsError, Tuning};
+use nvme_sysfs::{AmbiguousNamespace, Instance, Namespace, Nqn, ScanError, Transport, Tree};
 use thiserror::Error;
 
+use super::hold::Hold;
 use super::identity::Disk;
 use super::request::Secrets;
 use super::source::Source;
@@ -72,10 +73,11 @@ impl Volumes {
     pub(super) fn attach(
         &self,
         source: &Source,
+        hold: &Hold,
         secrets: &Secrets,
         created: &mut Vec<Instance>,
     ) -> Result<Attached, AttachError> {
-        self.connect(source, secrets, created)?;
+        self.connect(source, hold, secrets, created)?;
         self.wait_for_namespace(source)
     }
 
@@ -83,28 +85,35 @@ impl Volumes {
     pub(super) fn connect(
         &self,
         source: &Source,
+        hold: &Hold,
         secrets: &Secrets,
         created: &mut Vec<Instance>,
     ) -> Result<(), AttachError> {
-        let connects = connect_options(source, secrets, &self.config.identity)?;
-        self.connect_all(&source.nqn, &connects, created)
+        let connects = connect_options(source, hold, secrets, &self.config.identity)?;
+        let _subsystem = self.subsystems.lock(&source.nqn);
+        self.connect_all(source, hold, &connects, created)
     }
 
     fn connect_all(
         &self,
-        nqn: &Nqn,
+        source: &Source,
+        hold: &Hold,
         connects: &[ConnectOptions],
         created: &mut Vec<Instance>,
     ) -> Result<(), AttachError> {
-        let _subsystem = self.subsystems.lock(nqn);
+        let nqn = &source.nqn;
         let mut first_failure = None;
         let mut connected = 0;
         for options in connects {
             match self.host().connect(options) {
                 Ok(controller) => {
                     connected += 1;
-                    if controller.how == ConnectHow::Created {
-                        created.push(controller.controller);
+                    match controller.how {
+                        ConnectHow::Created => created.push(controller.controller),
+                        ConnectHow::Adopted if hold.map().is_some() => {
+                            self.tune(source, hold, controller.controller);
+                        }
+                        ConnectHow::Adopted => {}
                     }
                 }
                 Err(failure) => {
@@ -122,6 +131,37 @@ impl Volumes {
                 source: Box::new(source),
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// Lets the kernel treat the loss of a controller as the hold of its volumes needs it, unless the
+    /// user has said otherwise. What waits below a map is sent before anything is compared, so there
+    /// the kernel shall drop the controller at once.
+    pub(super) fn tune(&self, source: &Source, hold: &Hold, controller: Instance) {
+        if source.tuning.ctrl_loss_tmo.is_some() || source.transport == Transport::Loop {
+            return;
+        }
+        let tuning = Tuning {
+            ctrl_loss_tmo: Some(hold.controller_loss()),
+            ..Tuning::default()
+        };
+        let nqn = &source.nqn;
+        if let Err(error) = self.host().tune(controller, nqn, &tuning) {
+            let error: &(dyn Error + 'static) = &error;
+            tracing::warn!(
+                %controller, %nqn, error,
+                "a controller keeps another ctrl_loss_tmo than the hold of its volumes needs"
+            );
+        }
+    }
+
+    /// Tunes every controller of a source.
+    pub(super) fn tune_all(&self, source: &Source, hold: &Hold, tree: &Tree) {
+        let ours = tree
+            .controllers()
+            .filter(|controller| source.asks_for(controller, &self.identity().hostnqn));
+        for controller in ours {
+            self.tune(source, hold, controller.instance);
         }
     }
 

@@ -1,11 +1,10 @@
 //! What is wrong with a volume or with the storage behind it, in the words of CSI 1.13
 //! (`VolumeHealth`, `StorageBackendHealth`).
 
-use nvme_sysfs::ScanError;
 use thiserror::Error;
 
-use super::mounts::ReadMountsError;
 use super::record::RecordError;
+use super::sight::LookError;
 
 /// One adverse condition of a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,12 +65,9 @@ pub enum HealthError {
     /// The records cannot be read.
     #[error("cannot read what is staged here")]
     Record(#[from] RecordError),
-    /// The NVMe devices cannot be read.
-    #[error("cannot read the NVMe devices")]
-    Scan(#[from] ScanError),
-    /// The mounts cannot be read.
-    #[error("cannot tell what is mounted")]
-    Mounts(#[from] ReadMountsError),
+    /// This node cannot be judged.
+    #[error(transparent)]
+    Look(#[from] LookError),
 }
 
 impl HealthReason {

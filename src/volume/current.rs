@@ -2,7 +2,97 @@
 
 use nvme_sysfs::{Instance, Namespace, NamespaceKind, Nqn, Subsystem, Tree};
 
-use super::identity::VolumeIdentity;
+use super::identity::{Disk, VolumeIdentity};
+use super::record::{StageRecord, Staged};
+use super::sight::Sight;
+use crate::host::dm::{Map, PathState};
+
+/// What a staged volume is mounted from now, and how it is reached.
+#[derive(Debug)]
+pub(super) struct Carrier<'a> {
+    /// The disk that mounts and publications must show: the namespace's, or that of the map.
+    pub(super) disk: Option<Disk>,
+    /// The namespace behind it.
+    pub(super) namespace: Current<'a>,
+    /// How many ways lead from there to the target now.
+    pub(super) usable_paths: usize,
+    /// The map, if the volume has one.
+    pub(super) map: Option<&'a Map>,
+}
+
+impl Carrier<'_> {
+    /// Whether I/O gets to the target now.
+    pub(super) fn is_reached(&self) -> bool {
+        self.usable_paths > 0
+    }
+}
+
+/// What carries a staged volume.
+pub(super) fn find_carrier<'a>(
+    record: &StageRecord,
+    staged: &Staged,
+    sight: &'a Sight,
+) -> Carrier<'a> {
+    let (tree, nqn) = (sight.tree(), &record.source.nqn);
+    let namespace = find_current(tree, nqn, &staged.identity);
+    let Some(id) = record.map() else {
+        let found = match &namespace {
+            Current::Found(found) => Some(*found),
+            Current::Other(_) | Current::Missing => None,
+        };
+        return Carrier {
+            disk: found.and_then(Disk::of),
+            usable_paths: found.map_or(0, |found| count_usable_paths(tree, nqn, found)),
+            namespace,
+            map: None,
+        };
+    };
+    let map = sight.find_map(id);
+    Carrier {
+        disk: map.map(Disk::of_map),
+        usable_paths: map.map_or(0, |map| count_map_paths(map, tree, nqn, &staged.identity)),
+        namespace,
+        map,
+    }
+}
+
+/// How many ways lead from a map to the target now.
+pub(super) fn count_map_paths(
+    map: &Map,
+    tree: &Tree,
+    nqn: &Nqn,
+    identity: &VolumeIdentity,
+) -> usize {
+    if map.suspended || map.was_let_go() {
+        return 0;
+    }
+    let usable = find_usable(tree, nqn, identity);
+    let in_use = usable.iter().filter(|disk| {
+        let path = disk.dev.and_then(|dev| map.find_path(dev));
+        path.is_some_and(|path| path.state != Some(PathState::Failed))
+    });
+    let paths = |disk: &&Namespace| match disk.kind {
+        NamespaceKind::Head => count_usable_paths(tree, nqn, disk),
+        NamespaceKind::Disk(_) => 1,
+    };
+    in_use.map(paths).sum()
+}
+
+/// The disks that may stand below the map of a volume: each proved to be its namespace, with a number
+/// and a way to the target. One head, or one disk for each controller.
+pub(super) fn find_usable<'a>(
+    tree: &'a Tree,
+    nqn: &Nqn,
+    identity: &VolumeIdentity,
+) -> Vec<&'a Namespace> {
+    if !identity.is_unique() {
+        return Vec::new();
+    }
+    let usable = disks(tree, nqn).filter(|(subsystem, disk)| {
+        disk.dev.is_some() && identity.check(disk).is_ok() && subsystem.is_reachable(disk)
+    });
+    usable.map(|(_, disk)| disk).collect()
+}
 
 /// What stands behind the name of a subsystem where a volume is expected.
 #[derive(Debug)]

@@ -12,10 +12,12 @@ use thiserror::Error;
 use super::capability::AccessType;
 use super::current::{Current, find_current, is_reached};
 use super::filesystem::mount_access;
+use super::hold::{Below, SwapError, Swapped};
 use super::identity::{Disk, IdentityMismatch, VolumeIdentity};
-use super::mounts::{ReadMountsError, is_shut_down, read_mounts, shows};
+use super::mounts::{is_shut_down, shows};
 use super::record::{Phase, RecordError, StageRecord, Staged};
 use super::request::ExpandRequest;
+use super::sight::LookError;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::{FilesystemType, GrowError, MountAccess};
@@ -40,9 +42,9 @@ pub enum ExpandError {
     /// The NVMe devices cannot be read.
     #[error("cannot read the NVMe devices")]
     Scan(#[from] ScanError),
-    /// The mounts cannot be read.
-    #[error("cannot tell what is mounted")]
-    Mounts(#[from] ReadMountsError),
+    /// This node cannot be judged.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// There is no disk of the volume now, or no path to it.
     #[error("the volume has no disk that can be reached now")]
     NoDisk,
@@ -75,6 +77,9 @@ pub enum ExpandError {
         /// The volume's disk.
         disk: Disk,
     },
+    /// The map did not grow.
+    #[error("cannot grow the map over the disk")]
+    Map(#[from] SwapError),
     /// The filesystem did not grow.
     #[error("cannot grow the filesystem")]
     Grow(#[from] GrowError),
@@ -98,10 +103,12 @@ impl Volumes {
             });
         };
         let namespace = self.wait_for_size(&record.source.nqn, &staged.identity, request)?;
+        // From now on a smaller namespace is another volume, and the map is as long as this one.
+        let record = self.remember_size(record, &staged, &namespace)?;
+        self.grow_map(&record, &namespace)?;
         if let AccessType::Filesystem { fs, .. } = record.capability.access {
             self.grow(&record, &staged.disk, fs)?;
         }
-        self.remember_size(record, staged, &namespace)?;
         Ok(namespace.size_bytes)
     }
 
@@ -146,7 +153,7 @@ impl Volumes {
             return Ok(());
         }
         let path = &record.staging_target_path;
-        let mounts = read_mounts(&self.config.root)?;
+        let mounts = self.read_mounts()?;
         let mount = mounts.find_mount_at(path);
         if !mount.is_some_and(|mount| shows(mount, disk) && !is_shut_down(mount)) {
             return Err(ExpandError::StaleStaging {
@@ -157,16 +164,35 @@ impl Volumes {
         Ok(self.host().grow(path, &self.node(disk), fs)?)
     }
 
-    /// From now on a smaller namespace is another volume.
     fn remember_size(
         &self,
         record: StageRecord,
-        staged: Staged,
+        staged: &Staged,
         namespace: &Namespace,
-    ) -> Result<(), RecordError> {
-        let identity = VolumeIdentity::of(namespace);
-        let phase = Phase::Staged(Staged { identity, ..staged });
-        self.records.write(&StageRecord { phase, ..record })
+    ) -> Result<StageRecord, RecordError> {
+        let phase = Phase::Staged(Staged {
+            identity: VolumeIdentity::of(namespace),
+            disk: staged.disk.clone(),
+        });
+        let record = StageRecord { phase, ..record };
+        self.records.write(&record)?;
+        Ok(record)
+    }
+
+    fn grow_map(&self, record: &StageRecord, namespace: &Namespace) -> Result<(), ExpandError> {
+        let (Some(map), Some(identity)) = (record.map(), record.identity()) else {
+            return Ok(());
+        };
+        let swapped = self.swap(Below {
+            map,
+            nqn: &record.source.nqn,
+            identity,
+            read_only: record.is_map_read_only(namespace.read_only),
+        })?;
+        match swapped {
+            Swapped::Done | Swapped::Already => Ok(()),
+            Swapped::NoDisk => Err(ExpandError::NoDisk),
+        }
     }
 }
 

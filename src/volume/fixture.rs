@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nvme_fabrics::HostIdentity;
-use nvme_sysfs::{NamespaceSelector, Transport};
+use nvme_sysfs::{Namespace, NamespaceSelector, Sysfs, Transport};
 use tempfile::TempDir;
 
 use super::source::{ConnectTuning, PathLossHold, Portal, Source};
@@ -17,6 +17,13 @@ pub(super) fn unpack(name: &str) -> TempDir {
         .join("fixtures/sysfs")
         .join(format!("{name}.tree"));
     kernel_lab::tree::unpack(&file).expect("a captured tree")
+}
+
+/// The first disk of a captured tree.
+pub(super) fn namespace(capture: &str) -> Namespace {
+    let root = unpack(capture);
+    let tree = Sysfs::at(root.path()).scan().expect("a tree");
+    tree.namespaces().next().expect("a namespace").clone()
 }
 
 pub(super) fn host_identity() -> HostIdentity {

@@ -11,12 +11,14 @@ use super::capability::AccessType;
 use super::condition::{
     HealthEntry, HealthError, HealthReason, HealthStatus, StorageHealthEntry, StorageStatus,
 };
-use super::current::{Current, count_usable_paths, find_current};
+use super::current::{Carrier, Current, find_carrier};
 use super::identity::Disk;
-use super::mounts::{is_shut_down, read_mounts, shows};
+use super::mounts::{is_shut_down, shows};
 use super::record::{Publication, StageRecord, Staged};
+use super::sight::Sight;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
+use crate::host::dm::Map;
 use crate::host::mountinfo::{Mount, MountTable};
 
 impl Volumes {
@@ -28,9 +30,7 @@ impl Volumes {
         let Some(record) = self.records.read(volume_id)? else {
             return Ok(Vec::new());
         };
-        let tree = self.config.trees.scan()?;
-        let mounts = read_mounts(&self.config.root)?;
-        Ok(judge(&record, &tree, &mounts))
+        Ok(judge(&record, &self.look()?))
     }
 
     /// What is wrong with the subsystems of the volumes that are staged here.
@@ -39,10 +39,10 @@ impl Volumes {
     /// [`HealthError`].
     pub fn storage_health(&self) -> Result<Vec<StorageHealthEntry>, HealthError> {
         let records = self.records.read_all()?;
-        let tree = self.config.trees.scan()?;
+        let sight = self.look()?;
         let mut worst: BTreeMap<&Nqn, StorageHealthEntry> = BTreeMap::new();
         for record in &records {
-            let Some(entry) = judge_storage(record, &tree) else {
+            let Some(entry) = judge_storage(record, &sight) else {
                 continue;
             };
             let nqn = &record.source.nqn;
@@ -56,23 +56,23 @@ impl Volumes {
 }
 
 /// Every adverse condition of a staged volume.
-pub(super) fn judge(record: &StageRecord, tree: &Tree, mounts: &MountTable) -> Vec<HealthEntry> {
+pub(super) fn judge(record: &StageRecord, sight: &Sight) -> Vec<HealthEntry> {
     let Some(staged) = record.staged() else {
         return Vec::new();
     };
-    let nqn = &record.source.nqn;
-    let (disk, path) = match find_current(tree, nqn, &staged.identity) {
-        Current::Found(disk) => (Some(disk), judge_paths(record, tree, disk)),
-        Current::Other(disk) => (None, Some(other_namespace(nqn, disk, staged))),
-        Current::Missing => (None, Some(no_path(nqn, tree))),
+    let carrier = find_carrier(record, staged, sight);
+    let path = match carrier.namespace {
+        Current::Other(disk) => Some(other_namespace(&record.source.nqn, disk, staged)),
+        Current::Found(_) | Current::Missing => judge_paths(record, sight.tree(), &carrier),
     };
-    let mount = judge_mounts(record, staged, disk, mounts);
-    path.into_iter().chain(mount).collect()
+    let mount = judge_mounts(record, staged, carrier.disk.as_ref(), &sight.mounts);
+    let let_go = carrier.map.filter(|map| map.was_let_go()).map(let_go);
+    path.into_iter().chain(mount).chain(let_go).collect()
 }
 
-fn judge_paths(record: &StageRecord, tree: &Tree, disk: &Namespace) -> Option<HealthEntry> {
+fn judge_paths(record: &StageRecord, tree: &Tree, carrier: &Carrier<'_>) -> Option<HealthEntry> {
     let nqn = &record.source.nqn;
-    let usable = count_usable_paths(tree, nqn, disk);
+    let usable = carrier.usable_paths;
     // A transport without addresses has one path.
     let wanted = record.source.addresses.len().max(1);
     if usable == 0 {
@@ -83,6 +83,14 @@ fn judge_paths(record: &StageRecord, tree: &Tree, disk: &Namespace) -> Option<He
         reason: HealthReason::PathsDown,
         message: format!("{usable} of {wanted} paths to {nqn} are usable"),
     })
+}
+
+fn let_go(map: &Map) -> HealthEntry {
+    HealthEntry {
+        status: HealthStatus::Inaccessible,
+        reason: HealthReason::StaleMount,
+        message: format!("{} was let go while no path existed", map.disk),
+    }
 }
 
 fn no_path(nqn: &Nqn, tree: &Tree) -> HealthEntry {
@@ -118,21 +126,20 @@ fn other_namespace(nqn: &Nqn, disk: &Namespace, staged: &Staged) -> HealthEntry 
 fn judge_mounts(
     record: &StageRecord,
     staged: &Staged,
-    disk: Option<&Namespace>,
+    current: Option<&Disk>,
     mounts: &MountTable,
 ) -> Option<HealthEntry> {
-    let current = disk.and_then(Disk::of);
     let staging = match record.capability.access {
         AccessType::Filesystem { .. } => {
             let mount = mounts.find_mount_at(&record.staging_target_path);
             let path = record.staging_target_path.display();
-            let wrong = describe_wrong(mount, &staged.disk, current.as_ref());
+            let wrong = describe_wrong(mount, &staged.disk, current);
             wrong.map(|wrong| format!("{path} {wrong}"))
         }
         AccessType::Block => None,
     };
     let published = || {
-        let wrong = |publication| judge_publication(publication, current.as_ref(), mounts);
+        let wrong = |publication| judge_publication(publication, current, mounts);
         record.publications.iter().find_map(wrong)
     };
     let message = staging.or_else(published)?;
@@ -171,14 +178,12 @@ fn describe_wrong(mount: Option<&Mount>, mounted: &Disk, current: Option<&Disk>)
     (mounted != current).then(|| format!("leads to {mounted}, but the volume is {current} now"))
 }
 
-fn judge_storage(record: &StageRecord, tree: &Tree) -> Option<StorageHealthEntry> {
-    let staged = record.staged()?;
-    let nqn = &record.source.nqn;
-    let entry = match find_current(tree, nqn, &staged.identity) {
-        Current::Found(disk) => judge_paths(record, tree, disk)?,
+fn judge_storage(record: &StageRecord, sight: &Sight) -> Option<StorageHealthEntry> {
+    let carrier = find_carrier(record, record.staged()?, sight);
+    let entry = match carrier.namespace {
         // The subsystem is reached; what stands there is the volume's condition.
         Current::Other(_) => return None,
-        Current::Missing => no_path(nqn, tree),
+        Current::Found(_) | Current::Missing => judge_paths(record, sight.tree(), &carrier)?,
     };
     let status = match entry.status {
         HealthStatus::Degraded => StorageStatus::Degraded,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::text;
+use crate::host::dm::Map;
 
 /// A namespace as it was when its volume was staged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ pub struct VolumeIdentity {
     pub size_bytes: u64,
 }
 
-/// A disk of this boot.
+/// A disk of this boot: of a namespace, or of the map over it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Disk {
@@ -84,6 +85,12 @@ impl VolumeIdentity {
             read_only: namespace.read_only,
             size_bytes: namespace.size_bytes,
         }
+    }
+
+    /// Whether the target gives the namespace an identifier that no other has.
+    #[must_use]
+    pub fn is_unique(&self) -> bool {
+        self.identifiers().is_unique()
     }
 
     /// Whether the identifiers, and nothing else, are those of the namespace.
@@ -159,6 +166,16 @@ impl Disk {
             dev: namespace.dev?,
             diskseq: namespace.diskseq.map(|diskseq| diskseq.0),
         })
+    }
+
+    /// The disk of a map.
+    #[must_use]
+    pub fn of_map(map: &Map) -> Disk {
+        Disk {
+            name: map.disk.clone(),
+            dev: map.dev,
+            diskseq: map.diskseq.map(|diskseq| diskseq.0),
+        }
     }
 
     /// The sequence number.

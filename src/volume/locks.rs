@@ -47,6 +47,11 @@ impl<K: Ord + Clone> Locks<K> {
         self.guard(name)
     }
 
+    /// Whether `name` is locked now.
+    pub(super) fn is_locked(&self, name: &K) -> bool {
+        self.names().contains(name)
+    }
+
     fn guard(&self, name: &K) -> Guard<'_, K> {
         Guard {
             locks: self,

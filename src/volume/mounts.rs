@@ -11,6 +11,7 @@ use nvme_sysfs::{Namespace, Tree};
 use thiserror::Error;
 
 use super::identity::Disk;
+use crate::host::dm::Map;
 use crate::host::mountinfo::{Mount, MountTable, ParseMountinfoError};
 
 /// Why the mounts are not known.
@@ -59,6 +60,15 @@ pub(super) fn shows_nvme(mount: &Mount) -> bool {
     let source = || mount.source.file_name().and_then(|name| name.to_str());
     let name = node_name(mount).or_else(source);
     name.is_some_and(|name| name.starts_with("nvme"))
+}
+
+/// Whether a mount shows the disk of this map, or the node of a map that is gone.
+pub(super) fn shows_map(mount: &Mount, map: Option<&Map>) -> bool {
+    let removed = || {
+        let node = node_name(mount);
+        node.is_some_and(|name| name.starts_with("dm-") && name.ends_with("//deleted"))
+    };
+    map.is_some_and(|map| shows(mount, &Disk::of_map(map))) || removed()
 }
 
 /// The disk that a mount shows, if it is alive.

@@ -8,12 +8,14 @@
 mod error;
 
 use super::capability::{AccessMode, AccessType};
-use super::current::{Current, find_current, is_reached};
+use super::current::{Current, find_carrier};
 use super::filesystem::mount_access;
 use super::identity::Disk;
-use super::mounts::{is_shut_down, read_mounts, shows};
+use super::mounts::{is_shut_down, shows};
 use super::record::{Publication, StageRecord, Staged};
 use super::request::{PublishRequest, Readonly};
+use super::sight::Sight;
+use super::unmount::Own;
 use super::volumes::Volumes;
 use crate::host::{Access, MountAccess, MountFlag, MountPoint};
 
@@ -48,45 +50,29 @@ impl Volumes {
         result
     }
 
-    /// The disk of the volume, which must be the one that was staged.
+    /// What is published, which must be what was staged.
     fn prove(&self, record: &StageRecord, staged: &Staged) -> Result<Disk, PublishError> {
-        let tree = self.config.trees.scan()?;
-        let found = match find_current(&tree, &record.source.nqn, &staged.identity) {
-            Current::Found(found) => found,
-            Current::Other(other) => {
-                staged.identity.check(other)?;
-                return Err(PublishError::NoDisk);
-            }
-            Current::Missing => return Err(PublishError::NoDisk),
-        };
-        if Disk::of(found).as_ref() != Some(&staged.disk) {
+        let sight = self.look()?;
+        let carrier = find_carrier(record, staged, &sight);
+        if let Current::Other(other) = carrier.namespace {
+            staged.identity.check(other)?;
+        }
+        let disk = carrier.disk.as_ref().ok_or(PublishError::NoDisk)?;
+        if *disk != staged.disk {
             return Err(PublishError::OtherDisk {
                 staged: staged.disk.clone(),
-                found: found.name.clone(),
+                found: disk.name.clone(),
             });
         }
-        match record.capability.access {
-            AccessType::Filesystem { .. } => self.prove_mount(record, staged)?,
-            // The node is going to be opened, which may block while no path is usable.
-            AccessType::Block if !is_reached(&tree, &record.source.nqn, found) => {
-                return Err(PublishError::NoDisk);
-            }
-            AccessType::Block => {}
+        let is_block = record.capability.access == AccessType::Block;
+        // The pod is going to use it at once, and would wait until a path is usable.
+        if (is_block || carrier.map.is_some()) && !carrier.is_reached() {
+            return Err(PublishError::NoDisk);
+        }
+        if !is_block {
+            prove_mount(record, staged, &sight)?;
         }
         Ok(staged.disk.clone())
-    }
-
-    fn prove_mount(&self, record: &StageRecord, staged: &Staged) -> Result<(), PublishError> {
-        let path = &record.staging_target_path;
-        let mounts = read_mounts(&self.config.root)?;
-        match mounts.find_mount_at(path) {
-            Some(mount) if shows(mount, &staged.disk) && !is_shut_down(mount) => Ok(()),
-            found => Err(PublishError::StaleStaging {
-                path: path.clone(),
-                found: found.map(|mount| mount.dev),
-                staged: staged.disk.clone(),
-            }),
-        }
     }
 
     /// Whether the target shows the volume already; anything else there is an error.
@@ -96,7 +82,7 @@ impl Volumes {
         request: &PublishRequest,
         disk: &Disk,
     ) -> Result<bool, PublishError> {
-        let mounts = read_mounts(&self.config.root)?;
+        let mounts = self.read_mounts()?;
         let Some(mount) = mounts.find_mount_at(&request.target_path) else {
             return Ok(false);
         };
@@ -126,6 +112,7 @@ impl Volumes {
         let publication = Publication {
             target_path: request.target_path.clone(),
             readonly: request.readonly,
+            flags: single_mount_flags(request).to_vec(),
             disk: disk.clone(),
             pod: request.pod.clone(),
         };
@@ -166,9 +153,11 @@ impl Volumes {
     /// Takes back what a failed call did. Goes on past a failure; what remains is in the record, and
     /// unpublishing takes it away.
     fn take_back(&self, mut record: StageRecord, request: &PublishRequest) {
-        let staged = record.staged().cloned();
-        let identity = staged.as_ref().map(|staged| &staged.identity);
-        let taken = self.unmount_target(&request.target_path, identity);
+        let own = Own {
+            volume_id: &request.volume_id,
+            identity: record.identity(),
+        };
+        let taken = self.unmount_target(&request.target_path, own);
         if let Err(error) = taken {
             let error: &(dyn std::error::Error + 'static) = &error;
             tracing::warn!(volume_id = %request.volume_id, error, "a failed publish leaves its target behind");
@@ -179,6 +168,18 @@ impl Volumes {
             let error: &(dyn std::error::Error + 'static) = &error;
             tracing::warn!(volume_id = %request.volume_id, error, "a failed publish stays in the record");
         }
+    }
+}
+
+fn prove_mount(record: &StageRecord, staged: &Staged, sight: &Sight) -> Result<(), PublishError> {
+    let path = &record.staging_target_path;
+    match sight.mounts.find_mount_at(path) {
+        Some(mount) if shows(mount, &staged.disk) && !is_shut_down(mount) => Ok(()),
+        found => Err(PublishError::StaleStaging {
+            path: path.clone(),
+            found: found.map(|mount| mount.dev),
+            staged: staged.disk.clone(),
+        }),
     }
 }
 

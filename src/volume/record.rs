@@ -16,15 +16,17 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::{Nqn, Uuid};
 use serde::{Deserialize, Serialize};
 
-use super::capability::Capability;
+use super::capability::{AccessType, Capability};
+use super::filesystem::mount_access;
+use super::hold::Hold;
 use super::identity::{Disk, VolumeIdentity};
 use super::request::{PodRef, Readonly};
 use super::source::Source;
 use super::text;
 use super::volume_id::VolumeId;
-use crate::host::FilesystemType;
+use crate::host::{FilesystemType, MapId, MountAccess, MountFlag};
 
-pub use store::{RecordError, Records};
+pub use store::{Complete, RecordError, Records};
 
 /// One volume on this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,8 @@ pub struct StageRecord {
     pub capability: Capability,
     /// Where it comes from.
     pub source: Source,
+    /// How its I/O is kept waiting; absent until that is decided, before anything is connected.
+    pub hold: Option<Hold>,
     /// The pods that have it.
     pub publications: Vec<Publication>,
 }
@@ -53,8 +57,10 @@ pub struct StageRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Phase {
-    /// Controllers may have been connected and the filesystem may have been mounted.
+    /// Controllers may have been connected.
     Attaching,
+    /// The namespace is known; its map may have been made, and its filesystem may have been mounted.
+    Attached(VolumeIdentity),
     /// A filesystem is being made: the namespace was blank, and nothing of it was ever mounted.
     Formatting(Unfinished),
     /// It can be published.
@@ -80,7 +86,7 @@ pub struct Unfinished {
 pub struct Staged {
     /// The namespace.
     pub identity: VolumeIdentity,
-    /// The disk as which it appeared.
+    /// What is mounted and published: the disk as which the namespace appeared, or the map's.
     pub disk: Disk,
 }
 
@@ -92,6 +98,8 @@ pub struct Publication {
     pub target_path: PathBuf,
     /// Whether the pod may only read.
     pub readonly: Readonly,
+    /// The flags of its mount.
+    pub flags: Vec<MountFlag>,
     /// The disk that it shows. A bind mount of a device node keeps the node, not the disk: the
     /// number may belong to another disk by now.
     pub disk: Disk,
@@ -119,8 +127,28 @@ impl StageRecord {
             staging_target_path: staging_target_path.to_owned(),
             capability,
             source,
+            hold: None,
             publications: Vec::new(),
         }
+    }
+
+    /// The namespace, as far as it is known.
+    #[must_use]
+    pub fn identity(&self) -> Option<&VolumeIdentity> {
+        match &self.phase {
+            Phase::Attaching => None,
+            Phase::Attached(identity) => Some(identity),
+            Phase::Formatting(unfinished) | Phase::Interrupted(unfinished) => {
+                Some(&unfinished.identity)
+            }
+            Phase::Staged(staged) => Some(&staged.identity),
+        }
+    }
+
+    /// The map that holds its I/O, if one does.
+    #[must_use]
+    pub fn map(&self) -> Option<MapId> {
+        self.hold.as_ref().and_then(Hold::map)
     }
 
     /// What was staged, if it was.
@@ -128,7 +156,10 @@ impl StageRecord {
     pub fn staged(&self) -> Option<&Staged> {
         match &self.phase {
             Phase::Staged(staged) => Some(staged),
-            Phase::Attaching | Phase::Formatting(_) | Phase::Interrupted(_) => None,
+            Phase::Attaching
+            | Phase::Attached(_)
+            | Phase::Formatting(_)
+            | Phase::Interrupted(_) => None,
         }
     }
 
@@ -137,7 +168,7 @@ impl StageRecord {
     pub fn unfinished(&self) -> Option<&Unfinished> {
         match &self.phase {
             Phase::Formatting(unfinished) | Phase::Interrupted(unfinished) => Some(unfinished),
-            Phase::Attaching | Phase::Staged(_) => None,
+            Phase::Attaching | Phase::Attached(_) | Phase::Staged(_) => None,
         }
     }
 
@@ -153,6 +184,14 @@ impl StageRecord {
         self.is_active() && self.source.nqn == *nqn
     }
 
+    /// Whether nobody may write through its map: the namespace refuses writes, or other nodes read it.
+    #[must_use]
+    pub fn is_map_read_only(&self, namespace: Option<bool>) -> bool {
+        let shared = mount_access(self.capability.mode) == MountAccess::ReadOnlyShared;
+        let is_file = self.capability.access != AccessType::Block;
+        namespace == Some(true) || shared && is_file
+    }
+
     /// The publication at this place.
     #[must_use]
     pub fn find_publication(&self, target_path: &Path) -> Option<&Publication> {
@@ -166,6 +205,7 @@ impl StageRecord {
         let unfinished = self.unfinished()?.clone();
         Some(StageRecord {
             phase: Phase::Interrupted(unfinished),
+            hold: None,
             publications: Vec::new(),
             ..self
         })

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use nvme_fabrics::NumericAddress;
-use nvme_sysfs::{ControllerLoss, NamespaceSelector, Nqn, Transport};
+use nvme_sysfs::{Controller, ControllerLoss, NamespaceSelector, Nqn, Transport, TransportAddress};
 use serde::{Deserialize, Serialize};
 
 use super::text;
@@ -82,8 +82,7 @@ pub struct ConnectTuning {
     pub data_digest: bool,
 }
 
-/// How I/O is kept waiting while no path exists, `pathLossHold`. Recorded with the volume; as of now
-/// every volume is served as with [`PathLossHold::None`].
+/// How I/O is to be kept waiting while no path exists, `pathLossHold`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathLossHold {
@@ -96,6 +95,43 @@ pub enum PathLossHold {
     Native,
     /// Not beyond the kernel's own reconnecting.
     None,
+}
+
+impl Source {
+    /// Every endpoint of which a controller is wanted; the one of a transport without addresses is
+    /// empty.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<TransportAddress> {
+        if self.addresses.is_empty() {
+            return vec![TransportAddress::default()];
+        }
+        let endpoint = |portal: &Portal| TransportAddress {
+            traddr: Some(portal.traddr.to_string()),
+            trsvcid: Some(portal.trsvcid.to_string()),
+            host_traddr: self.tuning.host_traddr.as_ref().map(ToString::to_string),
+            host_iface: self.tuning.host_iface.clone(),
+            src_addr: None,
+        };
+        self.addresses.iter().map(endpoint).collect()
+    }
+
+    /// Whether a controller is one of those that are wanted: subsystem, transport, address, and the
+    /// name of this host where the kernel tells it.
+    #[must_use]
+    pub fn asks_for(&self, controller: &Controller, hostnqn: &Nqn) -> bool {
+        let is_named = controller.subsysnqn.as_ref() == Some(&self.nqn);
+        let is_ours = controller
+            .hostnqn
+            .as_ref()
+            .is_none_or(|theirs| theirs == hostnqn);
+        is_named
+            && is_ours
+            && controller.transport == self.transport
+            && self
+                .endpoints()
+                .iter()
+                .any(|endpoint| endpoint.same_endpoint(&controller.address))
+    }
 }
 
 /// `address:port`, with IPv6 addresses in brackets.

@@ -1,7 +1,7 @@
 //! NodeStageVolume: from a source to a mounted filesystem, or to a disk that can be published.
 //!
 //! The steps, each of which may find its work done by an earlier call: record, attach, prove the
-//! identity, prepare the filesystem, mount, record again. Invariants: the record is on the disk
+//! identity, make the map that holds its I/O, prepare the filesystem, mount, record again. Invariants: the record is on the disk
 //! before the first effect; a failed call takes back what it did itself, in reverse order, and leaves
 //! what was there before.
 
@@ -13,15 +13,17 @@ use nvme_sysfs::{Instance, Namespace};
 
 use super::attach::Attached;
 use super::capability::AccessType;
-use super::current::find_current;
+use super::current::{Current, find_carrier};
 use super::detach::{Leaving, OwnUse, Reach};
 use super::filesystem::{Memory, Step, mount_access, next_step};
+use super::hold::{Below, ChooseHoldError, Hold, native_time, refine};
 use super::identity::{Disk, VolumeIdentity};
-use super::mounts::{is_shut_down, read_mounts, shows};
+use super::mounts::{is_shut_down, shows};
 use super::record::{Phase, StageRecord, Staged, Unfinished};
 use super::request::StageRequest;
+use super::sight::LookError;
 use super::volumes::Volumes;
-use crate::host::{FilesystemType, FormatOver, FormatRequest, MountFlag, MountRequest};
+use crate::host::{FilesystemType, FormatOver, FormatRequest, MapId, MountFlag, MountRequest};
 
 pub use error::StageError;
 
@@ -45,6 +47,7 @@ struct Remains;
 struct Done {
     record: bool,
     created: Vec<Instance>,
+    map: Option<MapId>,
     mounted: bool,
 }
 
@@ -76,16 +79,20 @@ impl Volumes {
         let Some(staged) = record.staged() else {
             return Ok(false);
         };
-        let tree = self.config.trees.scan().map_err(StageError::Scan)?;
-        let disk = find_current(&tree, &record.source.nqn, &staged.identity).found();
-        if disk.and_then(Disk::of).as_ref() != Some(&staged.disk) {
+        let sight = self.look()?;
+        let carrier = find_carrier(record, staged, &sight);
+        if carrier.disk.as_ref() != Some(&staged.disk) {
             return Ok(false);
         }
-        if record.capability.access == AccessType::Block {
-            return Ok(true);
+        let stands = match carrier.map {
+            // What it carries now is the keeper's care, and waits meanwhile.
+            Some(map) => !map.was_let_go(),
+            None => matches!(carrier.namespace, Current::Found(_)),
+        };
+        if !stands || record.capability.access == AccessType::Block {
+            return Ok(stands);
         }
-        let mounts = read_mounts(&self.config.root)?;
-        let mount = mounts.find_mount_at(&record.staging_target_path);
+        let mount = sight.mounts.find_mount_at(&record.staging_target_path);
         Ok(mount.is_some_and(|mount| shows(mount, &staged.disk) && !is_shut_down(mount)))
     }
 
@@ -102,7 +109,8 @@ impl Volumes {
         self.records
             .write_secrets(&request.volume_id, &request.secrets)?;
         let mut created = Vec::new();
-        if let Err(error) = self.connect(&request.source, &request.secrets, &mut created) {
+        let hold = record.hold.as_ref().unwrap_or(&Hold::None);
+        if let Err(error) = self.connect(&request.source, hold, &request.secrets, &mut created) {
             let error: &(dyn Error + 'static) = &error;
             tracing::warn!(volume_id = %request.volume_id, error, "a staged volume is not reached");
         }
@@ -166,12 +174,18 @@ impl<'a> Staging<'a> {
         let Staging {
             volumes, request, ..
         } = *self;
+        if self.record.hold.is_none() {
+            let (id, source) = (&request.volume_id, &request.source);
+            let hold = volumes.choose_hold(id, source, &request.staging_target_path)?;
+            self.record.hold = Some(hold);
+        }
         volumes.records.write(&self.record)?;
         volumes
             .records
             .write_secrets(&request.volume_id, &request.secrets)?;
-        let attached = self.attach()?;
+        let mut attached = self.attach()?;
         self.prove(&attached.namespace)?;
+        self.hold(&mut attached)?;
         if let AccessType::Filesystem { fs, flags } = &self.request.capability.access {
             self.mount(&attached, *fs, flags)?;
         }
@@ -188,7 +202,62 @@ impl<'a> Staging<'a> {
             done,
             ..
         } = self;
-        Ok(volumes.attach(&request.source, &request.secrets, &mut done.created)?)
+        let hold = self.record.hold.as_ref().unwrap_or(&Hold::None);
+        Ok(volumes.attach(&request.source, hold, &request.secrets, &mut done.created)?)
+    }
+
+    /// Sees to it that I/O waits while no path exists. Where a map does that, the map's disk is what
+    /// is mounted and published from here on.
+    fn hold(&mut self, attached: &mut Attached) -> Result<(), StageError> {
+        let wanted = self.request.source.hold;
+        let chosen = self.record.hold.clone().unwrap_or(Hold::None);
+        let hold =
+            refine(chosen.clone(), wanted, &attached.namespace).map_err(ChooseHoldError::Hold)?;
+        let identity = VolumeIdentity::of(&attached.namespace);
+        self.record.hold = Some(hold.clone());
+        if hold.map() != chosen.map() {
+            let tree = self.volumes.config.trees.scan().map_err(LookError::Scan)?;
+            self.volumes.tune_all(&self.request.source, &hold, &tree);
+        }
+        if self.record.staged().is_none() && !self.is_unfinished(&attached.namespace) {
+            self.write_phase(Phase::Attached(identity.clone()))?;
+        } else if hold != chosen {
+            self.volumes.records.write(&self.record)?;
+        }
+        match hold {
+            Hold::None => {}
+            Hold::Native => {
+                let time = native_time(self.request.source.path_loss_timeout);
+                let kept = self
+                    .volumes
+                    .host()
+                    .keep_head(&attached.namespace.name, time);
+                kept.map_err(StageError::Head)?;
+            }
+            Hold::Dm(map) => {
+                let known = self.volumes.find_map_disk(&self.request.volume_id)?;
+                if known.is_none() {
+                    self.done.map = Some(map);
+                }
+                let made = self.volumes.make_map(Below {
+                    map,
+                    nqn: &self.request.source.nqn,
+                    identity: self.record.identity().unwrap_or(&identity),
+                    read_only: self.record.is_map_read_only(attached.namespace.read_only),
+                })?;
+                attached.disk = made.ok_or(StageError::LostAgain)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether our own format of this very namespace was interrupted.
+    fn is_unfinished(&self, namespace: &Namespace) -> bool {
+        let unfinished = self.record.unfinished();
+        unfinished.is_some_and(|unfinished| {
+            unfinished.identity.size_bytes == namespace.size_bytes
+                && unfinished.identity.check(namespace).is_ok()
+        })
     }
 
     /// The namespace must be the one that was staged here before, and large enough.
@@ -215,7 +284,8 @@ impl<'a> Staging<'a> {
         self.prepare(attached, fs)?;
         // From here on there may be data: the permission to format ends.
         if self.record.unfinished().is_some() {
-            self.write_phase(Phase::Attaching)?;
+            let identity = VolumeIdentity::of(&attached.namespace);
+            self.write_phase(Phase::Attached(identity))?;
         }
         self.volumes.host().mount(&MountRequest {
             device: self.volumes.node(&attached.disk),
@@ -236,7 +306,7 @@ impl<'a> Staging<'a> {
     /// Whether the volume is mounted; something else in its place is an error.
     fn is_mounted(&self, disk: &Disk) -> Result<bool, StageError> {
         let path = &self.request.staging_target_path;
-        let mounts = read_mounts(&self.volumes.config.root)?;
+        let mounts = self.volumes.read_mounts()?;
         match mounts.find_mount_at(path) {
             None => Ok(false),
             Some(mount) if shows(mount, disk) && !is_shut_down(mount) => Ok(true),
@@ -283,13 +353,10 @@ impl<'a> Staging<'a> {
         if self.record.staged().is_some() {
             return Memory::Mounted;
         }
-        let same = |unfinished: &Unfinished| {
-            unfinished.fs == fs
-                && unfinished.identity.size_bytes == namespace.size_bytes
-                && unfinished.identity.check(namespace).is_ok()
-        };
         match self.record.unfinished() {
-            Some(unfinished) if same(unfinished) => Memory::Unfinished,
+            Some(unfinished) if unfinished.fs == fs && self.is_unfinished(namespace) => {
+                Memory::Unfinished
+            }
             _ => Memory::Nothing,
         }
     }
@@ -303,7 +370,7 @@ impl<'a> Staging<'a> {
     /// Takes back what this call did. Goes on past a failure; what then remains is in the record,
     /// and unstaging the volume takes it away.
     fn undo(self) {
-        let clean = [self.undo_mount(), self.undo_connects()];
+        let clean = [self.undo_mount(), self.undo_map(), self.undo_connects()];
         if self.done.record && clean.iter().all(Result::is_ok) {
             let closed = self.volumes.records.close(&self.request.volume_id);
             self.tell("the record stays", closed.map_err(Into::into))
@@ -323,6 +390,14 @@ impl<'a> Staging<'a> {
             "the filesystem stays mounted",
             unmounted.map_err(Into::into),
         )
+    }
+
+    fn undo_map(&self) -> Result<(), Remains> {
+        let Some(map) = self.done.map else {
+            return Ok(());
+        };
+        let removed = self.volumes.host().remove_map(map);
+        self.tell("the map stays", removed.map_err(Into::into))
     }
 
     fn undo_connects(&self) -> Result<(), Remains> {

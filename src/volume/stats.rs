@@ -8,20 +8,19 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
 
-use nvme_sysfs::{Namespace, ScanError, Tree};
+use nvme_sysfs::Namespace;
 use rustix::io::Errno;
 use thiserror::Error;
 
 use super::capability::AccessType;
 use super::condition::HealthEntry;
-use super::current::{find_current, is_reached};
+use super::current::find_carrier;
 use super::health::judge;
-use super::identity::Disk;
-use super::mounts::{ReadMountsError, is_shut_down, read_mounts, shows};
+use super::mounts::{is_shut_down, shows};
 use super::record::{RecordError, StageRecord, Staged};
+use super::sight::{LookError, Sight};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
-use crate::host::mountinfo::MountTable;
 
 /// Usage and condition of a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,12 +82,9 @@ pub enum StatsError {
     /// The records cannot be read.
     #[error("cannot read what is staged here")]
     Record(#[from] RecordError),
-    /// The NVMe devices cannot be read.
-    #[error("cannot read the NVMe devices")]
-    Scan(#[from] ScanError),
-    /// The mounts cannot be read.
-    #[error("cannot tell what is mounted")]
-    Mounts(#[from] ReadMountsError),
+    /// This node cannot be judged.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// The filesystem did not answer.
     #[error("statvfs({path:?})")]
     Statvfs {
@@ -104,8 +100,8 @@ pub enum StatsError {
 enum Healthy<'a> {
     /// A mounted filesystem.
     Filesystem(&'a Path),
-    /// A disk.
-    Block(&'a Namespace),
+    /// A disk of this many bytes.
+    Block(u64),
 }
 
 impl Volumes {
@@ -115,8 +111,7 @@ impl Volumes {
     /// [`StatsError`].
     pub fn stats(&self, volume_id: &VolumeId, volume_path: &Path) -> Result<Stats, StatsError> {
         let record = self.records.read(volume_id)?;
-        let tree = self.config.trees.scan()?;
-        let mounts = read_mounts(&self.config.root)?;
+        let sight = self.look()?;
         let not_there = || StatsError::NotThere {
             volume_id: volume_id.clone(),
             path: volume_path.to_owned(),
@@ -125,18 +120,18 @@ impl Volumes {
             .as_ref()
             .and_then(|record| Some((record, record.staged()?)));
         let Some((record, staged)) = staged else {
-            return measure_unknown(volume_id, &tree, &mounts, volume_path);
+            return measure_unknown(volume_id, &sight, volume_path);
         };
         if !is_place(record, volume_path) {
             return Err(not_there());
         }
-        let usage = match find_healthy(record, staged, &tree, &mounts, volume_path) {
+        let usage = match find_healthy(record, staged, &sight, volume_path) {
             Some(healthy) => self.remember(volume_id, measure(healthy)?),
             None => self.recall(volume_id, staged),
         };
         Ok(Stats {
             usage,
-            condition: condition(&judge(record, &tree, &mounts)),
+            condition: condition(&judge(record, &sight)),
         })
     }
 
@@ -170,35 +165,37 @@ fn is_place(record: &StageRecord, path: &Path) -> bool {
 fn find_healthy<'a>(
     record: &StageRecord,
     staged: &Staged,
-    tree: &'a Tree,
-    mounts: &MountTable,
+    sight: &Sight,
     path: &'a Path,
 ) -> Option<Healthy<'a>> {
-    let nqn = &record.source.nqn;
-    let disk = find_current(tree, nqn, &staged.identity).found()?;
-    if !is_reached(tree, nqn, disk) {
-        return None;
-    }
+    let carrier = find_carrier(record, staged, sight);
+    let disk = carrier.disk.as_ref().filter(|_| carrier.is_reached())?;
     match record.capability.access {
-        AccessType::Block => Some(Healthy::Block(disk)),
+        AccessType::Block => {
+            let size = match (carrier.map, carrier.namespace.found()) {
+                (Some(map), _) => map.size_bytes,
+                (None, namespace) => namespace?.size_bytes,
+            };
+            Some(Healthy::Block(size))
+        }
         AccessType::Filesystem { .. } => {
-            let mount = mounts.find_mount_at(path)?;
-            let is_ours = Disk::of(disk).is_some_and(|disk| shows(mount, &disk));
-            (is_ours && !is_shut_down(mount)).then_some(Healthy::Filesystem(path))
+            let mount = sight.mounts.find_mount_at(path)?;
+            let is_healthy = shows(mount, disk) && !is_shut_down(mount);
+            is_healthy.then_some(Healthy::Filesystem(path))
         }
     }
 }
 
 /// A volume whose record is lost, for example with the state directory: what is mounted there tells
 /// whether it is one, and which disk it is.
-fn measure_unknown(
-    volume_id: &VolumeId,
-    tree: &Tree,
-    mounts: &MountTable,
-    path: &Path,
-) -> Result<Stats, StatsError> {
-    let mount = mounts.find_mount_at(path);
-    let disk = mount.and_then(|mount| tree.find_namespace_by_dev(mount.dev));
+fn measure_unknown(volume_id: &VolumeId, sight: &Sight, path: &Path) -> Result<Stats, StatsError> {
+    let tree = sight.tree();
+    let mount = sight.mounts.find_mount_at(path);
+    let disk = mount.and_then(|mount| {
+        let map = sight.maps.iter().find(|map| map.dev == mount.dev);
+        let below = map.and_then(|map| map.paths.first()).map(|path| path.dev);
+        tree.find_namespace_by_dev(below.unwrap_or(mount.dev))
+    });
     let reached = |disk: &&Namespace| tree.subsystems.iter().any(|s| s.is_reachable(disk));
     match disk.filter(reached) {
         Some(_) => Ok(Stats {
@@ -213,7 +210,7 @@ fn measure_unknown(
 
 fn measure(healthy: Healthy<'_>) -> Result<Vec<Usage>, StatsError> {
     let path = match healthy {
-        Healthy::Block(disk) => return Ok(vec![size_only(disk.size_bytes)]),
+        Healthy::Block(size_bytes) => return Ok(vec![size_only(size_bytes)]),
         Healthy::Filesystem(path) => path,
     };
     let stat = rustix::fs::statvfs(path).map_err(|source| StatsError::Statvfs {

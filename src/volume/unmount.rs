@@ -6,11 +6,13 @@
 
 use std::path::{Path, PathBuf};
 
-use nvme_sysfs::{DevT, Namespace, ScanError, Tree};
+use nvme_sysfs::{DevT, Namespace};
 use thiserror::Error;
 
 use super::identity::VolumeIdentity;
-use super::mounts::{ReadMountsError, find_shown, read_mounts, shows_nvme};
+use super::mounts::{find_shown, shows_map, shows_nvme};
+use super::sight::{LookError, Sight, map_of};
+use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::UnmountError;
 use crate::host::mountinfo::Mount;
@@ -18,12 +20,9 @@ use crate::host::mountinfo::Mount;
 /// Why something is still mounted.
 #[derive(Debug, Error)]
 pub enum UnmountVolumeError {
-    /// The mounts cannot be read.
-    #[error("cannot tell what is mounted")]
-    Mounts(#[from] ReadMountsError),
-    /// The NVMe devices cannot be read.
-    #[error("cannot read the NVMe devices")]
-    Scan(#[from] ScanError),
+    /// This node cannot be judged.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// What is mounted there is not the volume.
     #[error("{} is a mount of {} ({dev}), which is not this volume", path.display(), source_path.display())]
     Foreign {
@@ -50,14 +49,23 @@ pub enum UnmountVolumeError {
     },
 }
 
+/// Whose mounts they are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Own<'a> {
+    /// The volume.
+    pub(super) volume_id: &'a VolumeId,
+    /// Its namespace, where it is known.
+    pub(super) identity: Option<&'a VolumeIdentity>,
+}
+
 impl Volumes {
     /// Unmounts every mount of the volume that is stacked at `path`; none is a success.
     pub(super) fn unmount_volume(
         &self,
         path: &Path,
-        identity: Option<&VolumeIdentity>,
+        own: Own<'_>,
     ) -> Result<(), UnmountVolumeError> {
-        let mut mounted = self.count_mounts(path, identity)?;
+        let mut mounted = self.count_mounts(path, own)?;
         while mounted > 0 {
             match self.host().unmount(path) {
                 // Somebody else was faster.
@@ -67,7 +75,7 @@ impl Volumes {
                     return Err(UnmountVolumeError::Unmount { path, source });
                 }
             }
-            let left = self.count_mounts(path, identity)?;
+            let left = self.count_mounts(path, own)?;
             if left >= mounted {
                 let path = path.to_owned();
                 return Err(UnmountVolumeError::StillMounted { path });
@@ -78,29 +86,27 @@ impl Volumes {
     }
 
     /// How many mounts are stacked at `path`, the topmost of which may be unmounted.
-    fn count_mounts(
-        &self,
-        path: &Path,
-        identity: Option<&VolumeIdentity>,
-    ) -> Result<usize, UnmountVolumeError> {
-        let mounts = read_mounts(&self.config.root)?;
-        let Some(topmost) = mounts.find_mount_at(path) else {
+    fn count_mounts(&self, path: &Path, own: Own<'_>) -> Result<usize, UnmountVolumeError> {
+        let sight = self.look()?;
+        let Some(topmost) = sight.mounts.find_mount_at(path) else {
             return Ok(0);
         };
-        if !is_ours(topmost, &*self.config.trees.scan()?, identity) {
+        if !is_ours(topmost, &sight, own) {
             return Err(UnmountVolumeError::Foreign {
                 path: path.to_owned(),
                 dev: topmost.dev,
                 source_path: topmost.source.clone(),
             });
         }
-        Ok(mounts.mounts_at(path).count())
+        Ok(sight.mounts.mounts_at(path).count())
     }
 }
 
 /// A disk that is alive must be the volume's as far as the volume is known; one that is gone can be
 /// nobody else's: kubelet gave the place to this volume alone.
-fn is_ours(mount: &Mount, tree: &Tree, identity: Option<&VolumeIdentity>) -> bool {
-    let is_volume = |disk: &Namespace| identity.is_none_or(|identity| identity.names(disk));
-    shows_nvme(mount) && find_shown(mount, tree).is_none_or(is_volume)
+fn is_ours(mount: &Mount, sight: &Sight, own: Own<'_>) -> bool {
+    let is_volume = |disk: &Namespace| own.identity.is_none_or(|identity| identity.names(disk));
+    let map = sight.find_map(map_of(own.volume_id));
+    shows_map(mount, map)
+        || shows_nvme(mount) && find_shown(mount, sight.tree()).is_none_or(is_volume)
 }

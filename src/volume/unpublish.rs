@@ -8,10 +8,9 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use super::identity::VolumeIdentity;
-use super::record::RecordError;
+use super::record::{RecordError, StageRecord};
 use super::request::UnpublishRequest;
-use super::unmount::UnmountVolumeError;
+use super::unmount::{Own, UnmountVolumeError};
 use super::volumes::Volumes;
 use crate::host::MountPointError;
 
@@ -42,8 +41,11 @@ impl Volumes {
         let target = &request.target_path;
         let _volume = self.locks.try_lock(id).ok_or(UnpublishError::Busy)?;
         let record = self.records.read(id)?;
-        let staged = record.as_ref().and_then(|record| record.staged());
-        self.unmount_target(target, staged.map(|staged| &staged.identity))?;
+        let own = Own {
+            volume_id: id,
+            identity: record.as_ref().and_then(StageRecord::identity),
+        };
+        self.unmount_target(target, own)?;
         if let Some(mut record) = record.filter(|record| record.find_publication(target).is_some())
         {
             record
@@ -55,12 +57,8 @@ impl Volumes {
     }
 
     /// Unmounts the volume from a target and removes the target.
-    pub(super) fn unmount_target(
-        &self,
-        target: &Path,
-        identity: Option<&VolumeIdentity>,
-    ) -> Result<(), UnpublishError> {
-        self.unmount_volume(target, identity)?;
+    pub(super) fn unmount_target(&self, target: &Path, own: Own<'_>) -> Result<(), UnpublishError> {
+        self.unmount_volume(target, own)?;
         Ok(self.host().remove_mount_point(target)?)
     }
 }

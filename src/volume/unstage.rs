@@ -6,19 +6,25 @@
 
 use std::error::Error;
 use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use nvme_sysfs::{Nqn, ScanError};
+use nvme_sysfs::Nqn;
 use thiserror::Error;
 
 use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
+use super::hold::{Hold, LetGoError};
 use super::identity::VolumeIdentity;
-use super::mounts::{ReadMountsError, find_shown, is_shut_down, read_mounts, shows_nvme};
+use super::mounts::{find_shown, is_shut_down, shows_map, shows_nvme};
 use super::record::{RecordError, StageRecord};
 use super::request::UnstageRequest;
-use super::unmount::UnmountVolumeError;
+use super::sight::{LookError, Sight, map_of};
+use super::unmount::{Own, UnmountVolumeError};
 use super::volumes::Volumes;
+use crate::host::MapError;
+use crate::host::dm::Map;
 
 /// Why a volume is still on this node.
 #[derive(Debug, Error)]
@@ -29,12 +35,9 @@ pub enum UnstageError {
     /// Its record cannot be read or removed.
     #[error("cannot keep the record of the volume")]
     Record(#[from] RecordError),
-    /// The NVMe devices cannot be read.
-    #[error("cannot read the NVMe devices")]
-    Scan(#[from] ScanError),
-    /// The mounts cannot be read.
-    #[error("cannot tell what is mounted")]
-    Mounts(#[from] ReadMountsError),
+    /// This node cannot be judged.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// A pod still has it.
     #[error("the volume is still published at {}", path.display())]
     Published {
@@ -47,6 +50,12 @@ pub enum UnstageError {
          stay for others"
     )]
     Held,
+    /// What waits for a path waits on.
+    #[error("cannot let go of what waits for a path")]
+    LetGo(#[from] LetGoError),
+    /// Its map is still there.
+    #[error("cannot remove the map of the volume")]
+    Map(#[source] MapError),
     /// Its filesystem is still mounted.
     #[error("cannot unmount the volume")]
     Unmount(#[from] UnmountVolumeError),
@@ -55,14 +64,19 @@ pub enum UnstageError {
     Detach(#[from] DetachError),
 }
 
-/// Where a volume came from, by its record or by what is mounted.
+/// How often it is looked at whether something that runs can still come to its end.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What leaves this node: by its record, or by what is mounted.
 #[derive(Debug)]
-struct Origin {
-    nqn: Nqn,
+struct Volume<'a> {
+    request: &'a UnstageRequest,
+    record: Option<StageRecord>,
+    nqn: Option<Nqn>,
     identity: Option<VolumeIdentity>,
 }
 
-/// Whether the filesystem at a staging path can be unmounted without waiting for its target.
+/// Whether what is mounted at a staging path can be ended without waiting for its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mounted {
     /// Its disk is reached.
@@ -80,25 +94,19 @@ impl Volumes {
     /// [`UnstageError`].
     pub fn unstage(&self, request: &UnstageRequest) -> Result<(), UnstageError> {
         let id = &request.volume_id;
-        let path = &request.staging_target_path;
         let _volume = self.locks.try_lock(id).ok_or(UnstageError::Busy)?;
         let record = self.records.read(id)?;
         let record = record.filter(StageRecord::is_active);
         if let Some(record) = &record {
             self.refuse_published(record)?;
         }
-        let origin = self.find_origin(record.as_ref(), path)?;
-        let identity = origin.as_ref().and_then(|origin| origin.identity.as_ref());
-        let leaving = origin.as_ref().map(|origin| Leaving {
-            volume_id: id,
-            nqn: &origin.nqn,
-            identity,
-            reach: Reach::Ours,
-            own_use: OwnUse::Refuse,
-        });
-        self.write_back(path, leaving)?;
-        self.unmount_volume(path, identity)?;
-        if let Some(leaving) = leaving {
+        let volume = self.find_volume(request, record)?;
+        self.write_back(&volume)?;
+        self.unmount(&volume)?;
+        // From here on the keeper brings nothing back.
+        let _leaving = self.leave(id);
+        self.end_hold(&volume)?;
+        if let Some(leaving) = volume.leaving() {
             self.detach(leaving)?;
         }
         self.records.close(id)?;
@@ -108,10 +116,11 @@ impl Volumes {
 
     /// A publication holds a filesystem by itself, but a raw block device is held by nothing.
     fn refuse_published(&self, record: &StageRecord) -> Result<(), UnstageError> {
-        let mounts = read_mounts(&self.config.root)?;
+        let sight = self.look()?;
+        let map = sight.find_map(map_of(&record.volume_id));
         let published = record.publications.iter().find(|publication| {
-            let mount = mounts.find_mount_at(&publication.target_path);
-            mount.is_some_and(shows_nvme)
+            let mount = sight.mounts.find_mount_at(&publication.target_path);
+            mount.is_some_and(|mount| shows_nvme(mount) || shows_map(mount, map))
         });
         match published {
             None => Ok(()),
@@ -121,66 +130,122 @@ impl Volumes {
         }
     }
 
-    /// Where the volume came from. What the record does not tell, what is mounted at the staging path
-    /// does.
-    fn find_origin(
+    /// What the record does not tell, what is mounted at the staging path, or the map, does.
+    fn find_volume<'a>(
         &self,
-        record: Option<&StageRecord>,
-        path: &Path,
-    ) -> Result<Option<Origin>, UnstageError> {
-        if let Some((record, staged)) = record.and_then(|r| Some((r, r.staged()?))) {
-            return Ok(Some(Origin {
-                nqn: record.source.nqn.clone(),
-                identity: Some(staged.identity.clone()),
-            }));
-        }
-        let mounts = read_mounts(&self.config.root)?;
-        let mount = mounts.find_mount_at(path).filter(|mount| shows_nvme(mount));
-        let tree = self.config.trees.scan()?;
-        let disk = mount.and_then(|mount| find_shown(mount, &tree));
-        let mut subsystems = tree.subsystems.iter();
-        let mounted = disk.and_then(|disk| subsystems.find(|s| s.namespaces.contains(disk)));
-        let nqn = match record {
-            Some(record) => Some(record.source.nqn.clone()),
-            None => mounted.and_then(|subsystem| subsystem.nqn.clone()),
+        request: &'a UnstageRequest,
+        record: Option<StageRecord>,
+    ) -> Result<Volume<'a>, UnstageError> {
+        let nqn = record.as_ref().map(|record| record.source.nqn.clone());
+        let identity = record.as_ref().and_then(StageRecord::identity).cloned();
+        let mut volume = Volume {
+            request,
+            record,
+            nqn,
+            identity,
         };
-        let identity = disk.map(VolumeIdentity::of);
-        Ok(nqn.map(|nqn| Origin { nqn, identity }))
+        if volume.identity.is_some() {
+            return Ok(volume);
+        }
+        let sight = self.look()?;
+        let mount = sight.mounts.find_mount_at(&request.staging_target_path);
+        let below = sight
+            .find_map(map_of(&request.volume_id))
+            .and_then(|map| map.paths.first())
+            .and_then(|path| sight.tree().find_namespace_by_dev(path.dev));
+        let mounted = mount
+            .filter(|mount| shows_nvme(mount))
+            .and_then(|mount| find_shown(mount, sight.tree()));
+        if let Some(disk) = below.or(mounted) {
+            let mut subsystems = sight.tree().subsystems.iter();
+            let subsystem = subsystems.find(|subsystem| subsystem.namespaces.contains(disk));
+            volume.identity = Some(VolumeIdentity::of(disk));
+            volume.nqn = volume
+                .nqn
+                .or_else(|| subsystem.and_then(|subsystem| subsystem.nqn.clone()));
+        }
+        Ok(volume)
     }
 
     /// Writes everything back while a failure can still be told: an unmount tells of none. Where a
     /// target does not answer, nothing can be written, and the unmount would wait for it without end:
     /// after a while the volume is cut off.
-    fn write_back(&self, path: &Path, leaving: Option<Leaving<'_>>) -> Result<(), UnstageError> {
-        match self.wait_for_path(path)? {
+    fn write_back(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
+        match self.wait_for_path(volume)? {
             Mounted::Dead => Ok(()),
+            Mounted::Waiting => self.cut_off(volume),
             Mounted::Reached => {
-                let directory = File::open(path);
-                let written = directory.and_then(|directory| Ok(rustix::fs::syncfs(&directory)?));
+                let path = &volume.request.staging_target_path;
+                let written = self.unless_lost(volume, || {
+                    let directory = File::open(path)?;
+                    Ok::<(), std::io::Error>(rustix::fs::syncfs(&directory)?)
+                });
                 if let Err(error) = written {
                     let error: &(dyn Error + 'static) = &error;
                     tracing::error!(path = %path.display(), error, "data of a volume was lost");
                 }
                 Ok(())
             }
-            Mounted::Waiting => self.cut_off(path, leaving),
         }
     }
 
-    fn cut_off(&self, path: &Path, leaving: Option<Leaving<'_>>) -> Result<(), UnstageError> {
-        let leaving = leaving.map(|leaving| Leaving {
-            own_use: OwnUse::Cut,
-            ..leaving
-        });
-        if let Some(leaving) = leaving
-            && self.detach(leaving)? == Detached::Kept
+    fn unmount(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
+        let path = &volume.request.staging_target_path;
+        let own = Own {
+            volume_id: &volume.request.volume_id,
+            identity: volume.identity.as_ref(),
+        };
+        Ok(self.unless_lost(volume, || self.unmount_volume(path, own))?)
+    }
+
+    /// Does something that waits for the target. Where the last path goes meanwhile and does not
+    /// come back in time, the volume is cut off, so that it comes to an end.
+    fn unless_lost<T: Send>(&self, volume: &Volume<'_>, work: impl FnOnce() -> T + Send) -> T {
+        let (done, result) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                // Whoever waits for it waits until it is there.
+                let _received = done.send(work());
+            });
+            let mut lost_since: Option<Instant> = None;
+            loop {
+                match result.recv_timeout(LOOK) {
+                    Ok(value) => return value,
+                    Err(RecvTimeoutError::Disconnected) => unreachable!("the work always answers"),
+                    Err(RecvTimeoutError::Timeout) => {}
+                }
+                match self.look_at(volume) {
+                    Ok(Mounted::Waiting) => {
+                        let since = *lost_since.get_or_insert_with(Instant::now);
+                        if since.elapsed() >= self.config.timing.path {
+                            self.cut_off(volume).unwrap_or_else(|error| tell(&error));
+                        }
+                    }
+                    Ok(Mounted::Reached | Mounted::Dead) => lost_since = None,
+                    Err(error) => tell(&error),
+                }
+            }
+        })
+    }
+
+    /// Lets everything fail that waits for the target.
+    fn cut_off(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
+        let map = map_of(&volume.request.volume_id);
+        let by_map = self.find_map_disk(&volume.request.volume_id)?.is_some();
+        if by_map {
+            self.let_go(volume.record.as_ref(), map)?;
+        } else if let Some(leaving) = volume.leaving()
+            && self.detach(Leaving {
+                own_use: OwnUse::Cut,
+                ..leaving
+            })? == Detached::Kept
         {
             return Err(UnstageError::Held);
         }
-        match self.look_at(path)? {
+        match self.look_at(volume)? {
             Mounted::Waiting => Err(UnstageError::Held),
             Mounted::Reached | Mounted::Dead => {
-                let path = path.display();
+                let path = volume.request.staging_target_path.display();
                 tracing::error!(%path, "cut off from its target: what was not written is lost");
                 Ok(())
             }
@@ -188,32 +253,115 @@ impl Volumes {
     }
 
     /// Waits for a path to the disk of what is mounted.
-    fn wait_for_path(&self, path: &Path) -> Result<Mounted, UnstageError> {
+    fn wait_for_path(&self, volume: &Volume<'_>) -> Result<Mounted, UnstageError> {
         let deadline = Instant::now() + self.config.timing.path;
-        let mut snapshot = self.config.trees.scan()?;
+        let mut snapshot = self.config.trees.scan().map_err(LookError::Scan)?;
         loop {
-            let mounted = self.look_at(path)?;
+            let mounted = self.look_at(volume)?;
             if mounted != Mounted::Waiting || Instant::now() >= deadline {
                 return Ok(mounted);
             }
-            snapshot = self.next_snapshot(&snapshot, deadline)?;
+            let until = deadline.min(Instant::now() + LOOK);
+            snapshot = self
+                .next_snapshot(&snapshot, until)
+                .map_err(LookError::Scan)?;
         }
     }
 
-    fn look_at(&self, path: &Path) -> Result<Mounted, UnstageError> {
-        let mounts = read_mounts(&self.config.root)?;
-        let mount = mounts.find_mount_at(path);
-        let Some(mount) = mount.filter(|mount| shows_nvme(mount) && !is_shut_down(mount)) else {
+    fn look_at(&self, volume: &Volume<'_>) -> Result<Mounted, LookError> {
+        let sight = self.look()?;
+        let path = &volume.request.staging_target_path;
+        let map = sight.find_map(map_of(&volume.request.volume_id));
+        let Some(mount) = sight
+            .mounts
+            .find_mount_at(path)
+            .filter(|m| !is_shut_down(m))
+        else {
             return Ok(Mounted::Dead);
         };
-        let tree = self.config.trees.scan()?;
-        let Some(disk) = find_shown(mount, &tree) else {
+        if let Some(map) = map.filter(|map| shows_map(mount, Some(map))) {
+            return Ok(look_at_map(map, &sight));
+        }
+        let Some(disk) = Some(mount)
+            .filter(|mount| shows_nvme(mount))
+            .and_then(|mount| find_shown(mount, sight.tree()))
+        else {
             return Ok(Mounted::Dead);
         };
-        let mut subsystems = tree.subsystems.iter();
+        let mut subsystems = sight.tree().subsystems.iter();
         Ok(match subsystems.any(|s| s.is_reachable(disk)) {
             true => Mounted::Reached,
             false => Mounted::Waiting,
         })
+    }
+
+    /// Removes the map, or lets the head go with its paths.
+    fn end_hold(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
+        let map = map_of(&volume.request.volume_id);
+        let sight = self.look()?;
+        if let Some(found) = sight.find_map(map) {
+            // What a process that was killed has left in it would keep the map from going.
+            if look_at_map(found, &sight) == Mounted::Waiting {
+                self.let_go(volume.record.as_ref(), map)?;
+            }
+            let _map = self.maps.lock(&map);
+            self.host().remove_map(map).map_err(UnstageError::Map)?;
+        }
+        let record = volume.record.as_ref();
+        if record.and_then(|record| record.hold.as_ref()) == Some(&Hold::Native) {
+            self.end_native(volume);
+        }
+        Ok(())
+    }
+
+    fn end_native(&self, volume: &Volume<'_>) {
+        let (Some(nqn), Some(identity)) = (&volume.nqn, &volume.identity) else {
+            return;
+        };
+        let Ok(tree) = self.config.trees.scan() else {
+            return;
+        };
+        let heads = tree.find_subsystems(nqn).flat_map(|s| &s.namespaces);
+        for head in heads.filter(|head| identity.names(head)) {
+            if let Err(error) = self.host().keep_head(&head.name, Duration::ZERO) {
+                let error: &(dyn Error + 'static) = &error;
+                tracing::warn!(
+                    disk = head.name,
+                    error,
+                    "a disk outlives its volume for a while"
+                );
+            }
+        }
+    }
+}
+
+impl Volume<'_> {
+    fn leaving(&self) -> Option<Leaving<'_>> {
+        self.nqn.as_ref().map(|nqn| Leaving {
+            volume_id: &self.request.volume_id,
+            nqn,
+            identity: self.identity.as_ref(),
+            reach: Reach::Ours,
+            own_use: OwnUse::Refuse,
+        })
+    }
+}
+
+fn tell(error: &(dyn Error + 'static)) {
+    tracing::warn!(error, "what waits for a lost volume waits on");
+}
+
+/// Whether I/O of a map gets to a live disk, whosever it is: it was compared when it was loaded.
+fn look_at_map(map: &Map, sight: &Sight) -> Mounted {
+    let is_reached = |dev| {
+        let disk = sight.tree().find_namespace_by_dev(dev);
+        let mut subsystems = sight.tree().subsystems.iter();
+        disk.is_some_and(|disk| subsystems.any(|s| s.is_reachable(disk)))
+    };
+    let reached = map.usable_paths().any(|path| is_reached(path.dev));
+    match (reached && !map.suspended, map.was_let_go()) {
+        (true, _) => Mounted::Reached,
+        (false, true) => Mounted::Dead,
+        (false, false) => Mounted::Waiting,
     }
 }

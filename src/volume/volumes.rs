@@ -13,11 +13,11 @@ use nvme_sysfs::Nqn;
 use thiserror::Error;
 
 use super::boot::{BootIdError, read_boot_id};
-use super::locks::Locks;
+use super::locks::{Guard, Locks};
 use super::record::{RecordError, Records};
 use super::stats::Usage;
 use super::volume_id::VolumeId;
-use crate::host::Host;
+use crate::host::{Host, MapId};
 use crate::watch::Trees;
 
 /// What [`Volumes`] works on and with.
@@ -71,6 +71,10 @@ pub struct Volumes {
     pub(super) locks: Locks<VolumeId>,
     /// Held around connect and disconnect, so that nobody counts on a controller that goes.
     pub(super) subsystems: Locks<Nqn>,
+    /// Held around what changes a map, and around nothing that waits for I/O.
+    pub(super) maps: Locks<MapId>,
+    /// The volumes that are being unstaged: nothing is connected or made for them any more.
+    pub(super) leaving: Locks<VolumeId>,
     /// What each volume answered when it was last healthy.
     pub(super) last_usage: Mutex<HashMap<VolumeId, Vec<Usage>>>,
 }
@@ -100,6 +104,8 @@ impl Volumes {
             records,
             locks: Locks::default(),
             subsystems: Locks::default(),
+            maps: Locks::default(),
+            leaving: Locks::default(),
             last_usage: Mutex::default(),
         })
     }
@@ -108,6 +114,11 @@ impl Volumes {
     #[must_use]
     pub fn identity(&self) -> &HostIdentity {
         &self.config.identity
+    }
+
+    /// From now until the guard is dropped nothing is brought back for this volume.
+    pub(super) fn leave(&self, id: &VolumeId) -> Guard<'_, VolumeId> {
+        self.leaving.lock(id)
     }
 
     /// Through whom the machine is changed.

@@ -4,7 +4,7 @@ use tonic::Code;
 
 use super::Coded;
 use crate::host::device_node::OpenNodeError;
-use crate::host::{CheckError, FormatError, MountError, MountPointError, UnmountError};
+use crate::host::{CheckError, FormatError, MapError, MountError, MountPointError, UnmountError};
 use crate::volume::{InspectError, UnmountVolumeError};
 
 impl Coded for OpenNodeError {
@@ -80,9 +80,7 @@ impl Coded for UnmountVolumeError {
             // Not ours to unmount.
             UnmountVolumeError::Foreign { .. } => Code::FailedPrecondition,
             UnmountVolumeError::Unmount { source, .. } => source.code(),
-            UnmountVolumeError::Mounts(_)
-            | UnmountVolumeError::Scan(_)
-            | UnmountVolumeError::StillMounted { .. } => Code::Internal,
+            UnmountVolumeError::Look(_) | UnmountVolumeError::StillMounted { .. } => Code::Internal,
         }
     }
 }
@@ -93,6 +91,20 @@ impl Coded for UnmountError {
             // Whoever has files open has to close them; kubelet tries again meanwhile.
             UnmountError::Busy { .. } => Code::FailedPrecondition,
             UnmountError::NotMounted { .. } | UnmountError::Other { .. } => Code::Internal,
+        }
+    }
+}
+
+impl Coded for MapError {
+    fn code(&self) -> Code {
+        match self {
+            // The administrator has to load a module, or to end what uses the disk or the name.
+            MapError::NoControl { .. }
+            | MapError::NoTarget { .. }
+            | MapError::Busy { .. }
+            | MapError::Exists { .. } => Code::FailedPrecondition,
+            // Its disk went away in this moment, or somebody removed it.
+            MapError::Missing { .. } | MapError::Call { .. } => Code::Unavailable,
         }
     }
 }

@@ -9,8 +9,8 @@ use tonic::Code;
 
 use super::Coded;
 use crate::volume::{
-    AttachError, DetachError, ExpandError, HealthError, PublishError, StageError, StatsError,
-    UnpublishError, UnstageError,
+    AttachError, ChooseHoldError, DetachError, ExpandError, HealthError, LetGoError, PublishError,
+    StageError, StatsError, SwapError, UnpublishError, UnstageError,
 };
 
 impl Coded for StageError {
@@ -26,14 +26,18 @@ impl Coded for StageError {
             | StageError::TooSmall { .. }
             | StageError::Occupied { .. }
             | StageError::Prepare(_) => Code::FailedPrecondition,
+            StageError::Hold(error) => error.code(),
+            StageError::Map(error) => error.code(),
+            // Its controller may come back.
+            StageError::LostAgain => Code::Unavailable,
             StageError::Inspect(error) => error.code(),
             StageError::Format(error) => error.code(),
             StageError::Check(error) => error.code(),
             StageError::Mount(error) => error.code(),
             // This machine does not do what it always does.
             StageError::Record(_)
-            | StageError::Scan(_)
-            | StageError::Mounts(_)
+            | StageError::Look(_)
+            | StageError::Head(_)
             | StageError::NotMounted { .. } => Code::Internal,
         }
     }
@@ -110,9 +114,41 @@ impl Coded for UnstageError {
             UnstageError::Held => Code::Aborted,
             UnstageError::Unmount(error) => error.code(),
             UnstageError::Detach(error) => error.code(),
-            UnstageError::Record(_) | UnstageError::Scan(_) | UnstageError::Mounts(_) => {
-                Code::Internal
-            }
+            UnstageError::LetGo(error) => error.code(),
+            UnstageError::Map(error) => error.code(),
+            UnstageError::Record(_) | UnstageError::Look(_) => Code::Internal,
+        }
+    }
+}
+
+impl Coded for ChooseHoldError {
+    fn code(&self) -> Code {
+        match self {
+            // The author of the volume, or the administrator of the node, has to change something.
+            ChooseHoldError::Hold(_) => Code::FailedPrecondition,
+            ChooseHoldError::Records(_) | ChooseHoldError::Look(_) => Code::Internal,
+        }
+    }
+}
+
+impl Coded for SwapError {
+    fn code(&self) -> Code {
+        match self {
+            SwapError::Map(error) => error.code(),
+            // The keeper, or the next stage, makes it anew.
+            SwapError::LetGo { .. } | SwapError::NoDisk => Code::Unavailable,
+            SwapError::Look(_) => Code::Internal,
+        }
+    }
+}
+
+impl Coded for LetGoError {
+    fn code(&self) -> Code {
+        match self {
+            LetGoError::Map(error) => error.code(),
+            // The kernel is still at it, or the target takes long to say goodbye.
+            LetGoError::Disconnect { .. } => Code::Unavailable,
+            LetGoError::Records(_) | LetGoError::Scan(_) => Code::Internal,
         }
     }
 }
@@ -153,10 +189,9 @@ impl Coded for PublishError {
             PublishError::Device(error) => error.code(),
             PublishError::MountPoint(error) => error.code(),
             PublishError::Mount(error) => error.code(),
-            PublishError::Record(_)
-            | PublishError::Scan(_)
-            | PublishError::Mounts(_)
-            | PublishError::NotMounted { .. } => Code::Internal,
+            PublishError::Record(_) | PublishError::Look(_) | PublishError::NotMounted { .. } => {
+                Code::Internal
+            }
         }
     }
 }
@@ -187,10 +222,11 @@ impl Coded for ExpandError {
             | ExpandError::NoDisk
             | ExpandError::Identity(_)
             | ExpandError::StaleStaging { .. } => Code::Unavailable,
+            ExpandError::Map(error) => error.code(),
             ExpandError::Grow(_)
             | ExpandError::Record(_)
             | ExpandError::Scan(_)
-            | ExpandError::Mounts(_) => Code::Internal,
+            | ExpandError::Look(_) => Code::Internal,
         }
     }
 }
@@ -200,10 +236,9 @@ impl Coded for StatsError {
         match self {
             // kubelet asks again after a while, and forgets the volume when its pod has gone.
             StatsError::NotFound { .. } | StatsError::NotThere { .. } => Code::NotFound,
-            StatsError::Record(_)
-            | StatsError::Scan(_)
-            | StatsError::Mounts(_)
-            | StatsError::Statvfs { .. } => Code::Internal,
+            StatsError::Record(_) | StatsError::Look(_) | StatsError::Statvfs { .. } => {
+                Code::Internal
+            }
         }
     }
 }
@@ -212,9 +247,7 @@ impl Coded for HealthError {
     fn code(&self) -> Code {
         match self {
             // kubelet keeps the conditions that it was told before.
-            HealthError::Record(_) | HealthError::Scan(_) | HealthError::Mounts(_) => {
-                Code::Internal
-            }
+            HealthError::Record(_) | HealthError::Look(_) => Code::Internal,
         }
     }
 }

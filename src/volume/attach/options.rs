@@ -1,13 +1,15 @@
 //! The options of each connect of a source.
 //!
-//! What the user did not set gets a default of this driver where the transport takes the option: a
-//! controller that is never given up, and reconnects and keep-alives every five seconds.
+//! What the user did not set gets a default of this driver where the transport takes the option:
+//! reconnects and keep-alives every five seconds, and a controller that is never given up, or given
+//! up at once where a map holds the I/O.
 
 use std::time::Duration;
 
 use nvme_fabrics::{ConnectOptions, ConnectOptionsBuilder, HostIdentity, OptionsError, TokenSet};
-use nvme_sysfs::{ControllerLoss, FastIoFail};
+use nvme_sysfs::FastIoFail;
 
+use crate::volume::hold::Hold;
 use crate::volume::request::Secrets;
 use crate::volume::source::{ConnectTuning, Portal, Source};
 
@@ -21,10 +23,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// One set of options for each address, or the one set of a transport without addresses.
 pub(crate) fn connect_options(
     source: &Source,
+    hold: &Hold,
     secrets: &Secrets,
     identity: &HostIdentity,
 ) -> Result<Vec<ConnectOptions>, OptionsError> {
-    let common = common_options(source, secrets, identity);
+    let common = common_options(source, hold, secrets, identity);
     if source.addresses.is_empty() {
         return Ok(vec![common.build()?]);
     }
@@ -40,6 +43,7 @@ pub(crate) fn connect_options(
 
 fn common_options(
     source: &Source,
+    hold: &Hold,
     secrets: &Secrets,
     identity: &HostIdentity,
 ) -> ConnectOptionsBuilder {
@@ -50,6 +54,7 @@ fn common_options(
     set_times(
         &mut builder,
         &source.tuning,
+        hold,
         TokenSet::allowed(&source.transport),
     );
     set_queues(&mut builder, &source.tuning);
@@ -63,9 +68,15 @@ fn common_options(
     builder
 }
 
-fn set_times(builder: &mut ConnectOptionsBuilder, tuning: &ConnectTuning, allowed: TokenSet) {
-    let default = |token, value| allowed.contains(token).then_some(value);
-    let loss = default(TokenSet::CTRL_LOSS_TMO, ControllerLoss::Never);
+fn set_times(
+    builder: &mut ConnectOptionsBuilder,
+    tuning: &ConnectTuning,
+    hold: &Hold,
+    allowed: TokenSet,
+) {
+    let loss = allowed
+        .contains(TokenSet::CTRL_LOSS_TMO)
+        .then(|| hold.controller_loss());
     if let Some(limit) = tuning.ctrl_loss_tmo.or(loss) {
         builder.ctrl_loss_tmo(limit);
     }
@@ -121,13 +132,18 @@ fn set_route(builder: &mut ConnectOptionsBuilder, tuning: &ConnectTuning) {
 
 #[cfg(test)]
 mod tests {
-    use nvme_sysfs::Transport;
+    use nvme_sysfs::{ControllerLoss, Transport};
 
     use super::*;
+    use crate::host::MapId;
     use crate::volume::fixture;
 
     fn encoded(source: &Source) -> Vec<String> {
-        let options = connect_options(source, &Secrets::default(), &fixture::host_identity());
+        encoded_with(source, &Hold::None)
+    }
+
+    fn encoded_with(source: &Source, hold: &Hold) -> Vec<String> {
+        let options = connect_options(source, hold, &Secrets::default(), &fixture::host_identity());
         let options = options.expect("valid options");
         let text = |options: &ConnectOptions| {
             String::from_utf8(options.encode().as_bytes().to_vec()).expect("text")
@@ -156,6 +172,19 @@ mod tests {
                 assert!(text.contains(part), "{part} is missing in {text}");
             }
         }
+    }
+
+    #[test]
+    fn under_a_map_the_kernel_drops_a_lost_controller_at_once() {
+        let mut source = fixture::source();
+        let map = Hold::Dm(MapId::of_volume("a"));
+        let [text] = &encoded_with(&source, &map)[..] else {
+            panic!("one address");
+        };
+        assert!(text.contains("ctrl_loss_tmo=0"), "{text}");
+        source.tuning.ctrl_loss_tmo = Some(ControllerLoss::Never);
+        let texts = encoded_with(&source, &map);
+        assert!(texts[0].contains("ctrl_loss_tmo=-1"), "{texts:?}");
     }
 
     #[test]

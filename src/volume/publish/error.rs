@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use nvme_sysfs::{DevT, ScanError};
+use nvme_sysfs::DevT;
 use thiserror::Error;
 
 use crate::host::device_node::OpenNodeError;
 use crate::host::{MountError, MountPointError};
 use crate::volume::identity::{Disk, IdentityMismatch};
-use crate::volume::mounts::ReadMountsError;
 use crate::volume::record::RecordError;
+use crate::volume::sight::LookError;
 use crate::volume::volume_id::VolumeId;
 
 /// Why a volume was not published.
@@ -39,12 +39,9 @@ pub enum PublishError {
     /// Its record cannot be read or written.
     #[error("cannot keep the record of the volume")]
     Record(#[from] RecordError),
-    /// The NVMe devices cannot be read.
-    #[error("cannot read the NVMe devices")]
-    Scan(#[from] ScanError),
-    /// The mounts cannot be read.
-    #[error("cannot tell what is mounted")]
-    Mounts(#[from] ReadMountsError),
+    /// This node cannot be judged.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// There is no disk of the volume now, or no path to it.
     #[error("the volume has no disk that can be reached now")]
     NoDisk,

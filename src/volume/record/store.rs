@@ -27,6 +27,15 @@ pub struct Records {
     boot_id: Uuid,
 }
 
+/// Whether every record could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Complete {
+    /// Every one.
+    Yes,
+    /// There is one that nothing is known of.
+    No,
+}
+
 /// Why a record could not be read, written or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -110,6 +119,38 @@ impl Records {
             records.extend(self.read(&id)?);
         }
         Ok(records)
+    }
+
+    /// What is known about every volume whose record can be read, and whether that is all of them. A
+    /// record that cannot be read is logged, and its volume left alone.
+    ///
+    /// # Errors
+    /// [`RecordError`], when the records cannot be listed.
+    pub(in crate::volume) fn read_readable(
+        &self,
+    ) -> Result<(Vec<StageRecord>, Complete), RecordError> {
+        let mut records = Vec::new();
+        let mut complete = Complete::Yes;
+        for id in self.ids()? {
+            match self.read(&id) {
+                Ok(record) => records.extend(record),
+                Err(error) => {
+                    complete = Complete::No;
+                    let error: &(dyn Error + 'static) = &error;
+                    tracing::warn!(volume_id = %id, error, "cannot read the record of a volume");
+                }
+            }
+        }
+        Ok((records, complete))
+    }
+
+    /// The secrets that were kept for a volume.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub(in crate::volume) fn read_secrets(&self, id: &VolumeId) -> Result<Secrets, RecordError> {
+        let path = self.volume(id).join(SECRETS);
+        secrets::read(&path).map_err(|source| failed(&path, source))
     }
 
     /// Puts the secrets of a volume that has a record in place of what was there.
@@ -198,7 +239,7 @@ impl Records {
         }
         match record.phase {
             Phase::Formatting(_) | Phase::Interrupted(_) => record.remainder(),
-            Phase::Attaching | Phase::Staged(_) => None,
+            Phase::Attaching | Phase::Attached(_) | Phase::Staged(_) => None,
         }
     }
 

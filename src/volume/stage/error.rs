@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use nvme_sysfs::{DevT, ScanError};
+use nvme_sysfs::DevT;
 use thiserror::Error;
 
-use crate::host::{CheckError, FormatError, MountError};
+use crate::host::{CheckError, FormatError, HeadError, MountError};
 use crate::volume::attach::AttachError;
 use crate::volume::filesystem::{InspectError, PrepareError};
+use crate::volume::hold::{ChooseHoldError, SwapError};
 use crate::volume::identity::IdentityMismatch;
-use crate::volume::mounts::ReadMountsError;
 use crate::volume::record::RecordError;
+use crate::volume::sight::LookError;
 use crate::volume::volume_id::VolumeId;
 
 /// Why a volume was not staged.
@@ -30,9 +31,18 @@ pub enum StageError {
     /// Its record cannot be read or written.
     #[error("cannot keep the record of the volume")]
     Record(#[from] RecordError),
-    /// The NVMe devices cannot be read.
-    #[error("cannot read the NVMe devices")]
-    Scan(#[source] ScanError),
+    /// It cannot be held while no path exists as its user wants.
+    #[error("the volume cannot be held while no path exists")]
+    Hold(#[from] ChooseHoldError),
+    /// Its head does not outlive its paths.
+    #[error("the disk of the volume would not outlive its last path")]
+    Head(#[source] HeadError),
+    /// The map over its disk was not made.
+    #[error("the map that holds the volume's I/O was not made")]
+    Map(#[from] SwapError),
+    /// The disk was gone before the map was over it.
+    #[error("the disk of the volume was lost again before its map was made")]
+    LostAgain,
     /// Its namespace could not be had.
     #[error("cannot attach the volume")]
     Attach(#[from] AttachError),
@@ -47,9 +57,9 @@ pub enum StageError {
         /// What was asked for.
         required: u64,
     },
-    /// The mounts cannot be read.
-    #[error("cannot tell what is mounted")]
-    Mounts(#[from] ReadMountsError),
+    /// This node cannot be judged.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// Something else, or a dead mount of the volume, is mounted at the staging path.
     #[error(
         "{} is a mount of {} ({dev}) that is not this volume, or is dead",

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod errors;
+mod faults;
 mod filesystem;
 mod library;
 mod life;
@@ -20,6 +21,7 @@ pub(crate) fn all() -> Vec<Case> {
     [
         life::CASES,
         errors::CASES,
+        faults::CASES,
         filesystem::CASES,
         library::CASES,
         loss::CASES,

@@ -1,0 +1,54 @@
+//! Actions carried out: each is one call of [`Volumes`], in a thread that may block.
+
+use crate::causes::chain;
+use crate::recovery::action::{Action, Came};
+use crate::volume::recover::{Reached, RecoverError};
+use crate::volume::repair::{RepairError, Repaired};
+use crate::volume::{Swapped, VolumeId, Volumes};
+
+/// Does it, and says what came of it.
+pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
+    match action {
+        Action::Reach { volume, endpoint } => reach(volumes, volume, *endpoint),
+        Action::BringBack(volume) => match volumes.bring_back(volume) {
+            Ok(Swapped::Done) => Came::Done,
+            Ok(Swapped::Already | Swapped::NoDisk) => Came::Nothing,
+            Err(error) => Came::Failed(chain(&error)),
+        },
+        Action::GiveUp(volume) => done(volumes.give_up(volume)),
+        Action::Retune(volume) => done(volumes.retune(volume)),
+        Action::LookAgain { volume, controller } => done(volumes.look_again(volume, *controller)),
+        Action::Repair(volume) => repair(volumes, volume),
+        Action::Drop { controller, nqn } => match volumes.drop_controller(*controller, nqn) {
+            Ok(true) => Came::Done,
+            Ok(false) => Came::Nothing,
+            Err(error) => Came::Failed(chain(&error)),
+        },
+    }
+}
+
+fn reach(volumes: &Volumes, volume: &VolumeId, endpoint: usize) -> Came {
+    match volumes.reach(volume, endpoint) {
+        Ok(Reached::Connected) => Came::Connected,
+        Ok(Reached::Adopted) => Came::Adopted,
+        Ok(Reached::NotWanted) => Came::Nothing,
+        Err(error) if error.was_answered() => Came::Refused(chain(&error)),
+        Err(error) => Came::Unanswered(chain(&error)),
+    }
+}
+
+fn repair(volumes: &Volumes, volume: &VolumeId) -> Came {
+    match volumes.repair(volume) {
+        Ok(Repaired::Done(stale)) => Came::Repaired(stale),
+        Ok(Repaired::NotStale | Repaired::Busy | Repaired::NotReached) => Came::Nothing,
+        Err(error @ RepairError::InUse(_)) => Came::InUse(chain(&error)),
+        Err(error) => Came::Failed(chain(&error)),
+    }
+}
+
+fn done(result: Result<(), RecoverError>) -> Came {
+    match result {
+        Ok(()) => Came::Done,
+        Err(error) => Came::Failed(chain(&error)),
+    }
+}

@@ -1,0 +1,157 @@
+//! What is wrong with a staged volume. Pure: records, devices, maps and mounts in, findings out.
+//!
+//! Invariant: only what was read says anything; a mount that is not the volume's is never called
+//! stale.
+
+use nvme_sysfs::{ControllerLoss, Instance, Nqn, Subsystem, Tree};
+
+use crate::volume::record::StageRecord;
+use crate::volume::view::{self, MapView, Stale, View};
+use crate::volume::{Hold, Sight};
+
+/// Something about a volume that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// No path is usable: I/O waits, or fails.
+    NoPath,
+    /// Some paths are not usable.
+    PathsDown {
+        /// How many are.
+        usable: usize,
+        /// How many there should be.
+        wanted: usize,
+    },
+    /// There is no controller of this endpoint, by its place in the source.
+    PathMissing(usize),
+    /// The map does not lie over the disks that carry the volume now, or keeps I/O from them.
+    MapBehind,
+    /// There is no map.
+    MapMissing,
+    /// The map was let go.
+    MapLetGo,
+    /// A controller outlives its loss, though a map holds the I/O.
+    Untuned(Instance),
+    /// A head would go with its last path, though it shall hold the I/O.
+    Unkept(String),
+    /// A live controller shows no namespace.
+    Orphan(Instance),
+    /// A mount of the volume leads nowhere, or elsewhere.
+    Stale(Stale),
+    /// Another namespace stands where the volume was.
+    IdentityMismatch(String),
+}
+
+/// Everything that is wrong with one volume.
+#[must_use]
+pub fn detect(record: &StageRecord, sight: &Sight, hostnqn: &Nqn) -> Vec<Finding> {
+    let (Some(hold), Some(_)) = (record.hold.as_ref(), record.identity()) else {
+        return Vec::new();
+    };
+    // A call that is still at it makes good what it lacks, unless it waits in its map.
+    if hold.map().is_none() && record.staged().is_none() {
+        return Vec::new();
+    }
+    let view = View::of(record, sight);
+    let mut findings = Vec::new();
+    findings.extend(find_paths(record, &view));
+    findings.extend(find_missing(record, sight.tree(), hostnqn));
+    findings.extend(find_orphans(record, sight.tree(), hostnqn));
+    findings.extend(view.mismatch.clone().map(Finding::IdentityMismatch));
+    match hold {
+        Hold::Dm(_) => {
+            findings.extend(find_map(&view));
+            findings.extend(find_untuned(record, sight.tree(), hostnqn));
+        }
+        Hold::Native => findings.extend(find_unkept(record, &view)),
+        Hold::None => {}
+    }
+    findings.extend(view::find_stale(record, sight).map(Finding::Stale));
+    findings
+}
+
+fn find_paths(record: &StageRecord, view: &View) -> Option<Finding> {
+    let wanted = record.source.endpoints().len();
+    match view.usable_paths {
+        0 => Some(Finding::NoPath),
+        usable if usable < wanted => Some(Finding::PathsDown { usable, wanted }),
+        _ => None,
+    }
+}
+
+fn find_missing(record: &StageRecord, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding> {
+    let controllers = view::controllers_of(record, tree, hostnqn);
+    let endpoints = record.source.endpoints();
+    let is_missing = |(_, endpoint): &(usize, nvme_sysfs::TransportAddress)| {
+        !controllers
+            .iter()
+            .any(|controller| controller.address.same_endpoint(endpoint))
+    };
+    let missing = endpoints.into_iter().enumerate().filter(is_missing);
+    missing
+        .map(|(place, _)| Finding::PathMissing(place))
+        .collect()
+}
+
+fn find_orphans(record: &StageRecord, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding> {
+    let orphans: Vec<Instance> = tree.orphans().map(|orphan| orphan.instance).collect();
+    view::controllers_of(record, tree, hostnqn)
+        .into_iter()
+        .filter(|controller| orphans.contains(&controller.instance))
+        .map(|controller| Finding::Orphan(controller.instance))
+        .collect()
+}
+
+fn find_map(view: &View) -> Option<Finding> {
+    match view.map {
+        MapView::None => Some(Finding::MapMissing),
+        MapView::LetGo => Some(Finding::MapLetGo),
+        MapView::Behind => Some(Finding::MapBehind),
+        MapView::Right => None,
+    }
+}
+
+fn find_untuned(record: &StageRecord, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding> {
+    if record.source.tuning.ctrl_loss_tmo.is_some() {
+        return Vec::new();
+    }
+    let at_once = ControllerLoss::After(std::time::Duration::ZERO);
+    view::controllers_of(record, tree, hostnqn)
+        .into_iter()
+        .filter(|controller| controller.ctrl_loss_tmo.is_some_and(|loss| loss != at_once))
+        .map(|controller| Finding::Untuned(controller.instance))
+        .collect()
+}
+
+fn find_unkept(record: &StageRecord, view: &View) -> Option<Finding> {
+    let head = view.disk.as_ref()?;
+    let wanted = view::native_time(record.source.path_loss_timeout);
+    let kept = head.delayed_removal.is_some_and(|time| time == wanted);
+    (!kept).then(|| Finding::Unkept(head.name.clone()))
+}
+
+/// The controllers of this program that no record wants: by their number and subsystem.
+#[must_use]
+pub fn find_unwanted(
+    records: &[StageRecord],
+    tree: &Tree,
+    is_ours: impl Fn(Instance) -> bool,
+) -> Vec<(Instance, Nqn)> {
+    let unwanted = |subsystem: &&Subsystem| {
+        let nqn = subsystem.nqn.as_ref();
+        nqn.is_some_and(|nqn| !records.iter().any(|record| record.wants(nqn)))
+    };
+    let of_subsystem = |subsystem: &Subsystem| {
+        let nqn = subsystem.nqn.clone();
+        let controllers = subsystem.controllers.iter();
+        let pairs: Vec<(Instance, Nqn)> = controllers
+            .filter_map(|controller| Some((controller.instance, nqn.clone()?)))
+            .collect();
+        pairs
+    };
+    tree.subsystems
+        .iter()
+        .filter(unwanted)
+        .flat_map(of_subsystem)
+        .filter(|(controller, _)| is_ours(*controller))
+        .collect()
+}

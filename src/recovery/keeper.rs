@@ -1,0 +1,229 @@
+//! The task that keeps volumes: woken by each change and by a timer, it looks, plans, and lets threads
+//! carry it out.
+//!
+//! Two sets of threads, so that a target that takes long to answer a connect never holds up a map
+//! that waits for its disk. Invariant: an action that was begun is waited for to its end; what it
+//! found is taken into account before the next one of its kind.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nvme_sysfs::{Instance, Nqn};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::action::{Action, Came};
+use super::apply::apply;
+use super::detect::{detect, find_unwanted};
+use super::ledger::{Ledger, Notice, Plan, Seen};
+use crate::causes::chain;
+use crate::host::blocking::Blocking;
+use crate::report::metrics::Metrics;
+use crate::volume::Volumes;
+use crate::volume::record::Complete;
+use crate::watch::Trees;
+
+/// Longest time between two looks while volumes are staged: a path that goes down emits no uevent.
+const PERIOD: Duration = Duration::from_secs(1);
+/// The same while none is.
+const PERIOD_IDLE: Duration = Duration::from_secs(5);
+/// How long an action is waited for: to its end.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How many targets may keep a connect waiting at the same time.
+const CONNECTING: usize = 8;
+/// How many volumes are looked after at the same time beside that.
+const OTHERS: usize = 8;
+
+/// Keeps the volumes that are staged here.
+#[derive(Debug)]
+pub struct Keeper {
+    volumes: Arc<Volumes>,
+    trees: Trees,
+    metrics: Arc<Metrics>,
+    connecting: Blocking,
+    others: Blocking,
+    ledger: Ledger,
+    running: JoinSet<(Action, Came)>,
+}
+
+/// What one look found.
+#[derive(Debug, Default)]
+struct Observation {
+    seen: Vec<Seen>,
+    unwanted: Vec<(Instance, Nqn)>,
+}
+
+impl Keeper {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn new(volumes: Arc<Volumes>, trees: Trees, metrics: Arc<Metrics>) -> io::Result<Keeper> {
+        let threads = |number| NonZeroUsize::new(number).expect("not zero");
+        Ok(Keeper {
+            volumes,
+            trees,
+            metrics,
+            connecting: Blocking::new(threads(CONNECTING))?,
+            others: Blocking::new(threads(OTHERS))?,
+            ledger: Ledger::default(),
+            running: JoinSet::new(),
+        })
+    }
+
+    /// Keeps the volumes until `stopped` is dropped on its other side. What is under way then goes on
+    /// to its end.
+    pub async fn run(mut self, mut stopped: watch::Receiver<()>) {
+        let mut changes = self.trees.subscribe();
+        loop {
+            let seen = self.look().await;
+            let idle = seen.is_empty() && self.running.is_empty();
+            let due = Instant::now() + if idle { PERIOD_IDLE } else { PERIOD };
+            tokio::select! {
+                _ = timeout_at(due, changes.changed()) => {}
+                Some(done) = self.running.join_next() => {
+                    if let Ok((action, came)) = done {
+                        self.ended(&action, &came);
+                    }
+                }
+                // Nothing is ever sent: this is the end of the sending side.
+                _ = stopped.changed() => {
+                    self.running.detach_all();
+                    return;
+                }
+            }
+            while let Some(Ok((action, came))) = self.running.try_join_next() {
+                self.ended(&action, &came);
+            }
+            changes.mark_unchanged();
+        }
+    }
+
+    /// Looks at everything and starts what is to be done.
+    async fn look(&mut self) -> Vec<Seen> {
+        let volumes = Arc::clone(&self.volumes);
+        let look = self.others.run(FOR_EVER, "look", move || observe(&volumes));
+        let observation = match look.await {
+            Ok(Ok(observation)) => observation,
+            Ok(Err(error)) => {
+                tracing::warn!(error, "the volumes of this node cannot be judged");
+                return Vec::new();
+            }
+            Err(error) => {
+                tracing::error!(error = chain(&error), "a look at the volumes failed");
+                return Vec::new();
+            }
+        };
+        let now = Instant::now().into_std();
+        let Observation { seen, unwanted } = observation;
+        let plan = self.ledger.plan(now, &seen, &unwanted);
+        self.metrics
+            .recovery()
+            .holds(&self.ledger.count_held(&seen));
+        self.carry_out(plan);
+        seen
+    }
+
+    fn carry_out(&mut self, plan: Plan) {
+        for stale in plan.stale {
+            self.metrics.recovery().stale_mount(stale.as_str());
+        }
+        for outage in plan.outages {
+            self.metrics.recovery().path_outage(outage);
+        }
+        for notice in plan.notices {
+            self.tell(notice);
+        }
+        for action in plan.actions {
+            tracing::debug!(?action, "recovery begins");
+            let threads = match action {
+                Action::Reach { .. } | Action::Drop { .. } => self.connecting.clone(),
+                _ => self.others.clone(),
+            };
+            let volumes = Arc::clone(&self.volumes);
+            self.running.spawn(async move {
+                let carried_out = action.clone();
+                let job = move || apply(&volumes, &carried_out);
+                let came = threads.run(FOR_EVER, "recovery", job).await;
+                (
+                    action,
+                    came.unwrap_or_else(|error| Came::Failed(chain(&error))),
+                )
+            });
+        }
+    }
+
+    fn ended(&mut self, action: &Action, came: &Came) {
+        tracing::debug!(?action, ?came, "recovery ended");
+        self.count(action, came);
+        let mut plan = Plan::default();
+        let now = Instant::now().into_std();
+        self.ledger.ended(now, action, came, &mut plan);
+        self.carry_out(plan);
+    }
+
+    fn count(&self, action: &Action, came: &Came) {
+        match (action, came) {
+            (Action::Reach { .. }, Came::Connected) => self.metrics.recovery().reconnect("created"),
+            (Action::Reach { .. }, Came::Adopted) => self.metrics.recovery().reconnect("adopted"),
+            (Action::Reach { .. }, Came::Unanswered(_)) => {
+                self.metrics.recovery().reconnect("unanswered")
+            }
+            (Action::Reach { .. }, Came::Refused(_)) => {
+                self.metrics.recovery().reconnect("refused")
+            }
+            (Action::BringBack(_), Came::Done) => self.metrics.recovery().recovery("swapped"),
+            (Action::Repair(_), Came::Repaired(_)) => self.metrics.recovery().recovery("remounted"),
+            (Action::Repair(_), Came::InUse(_)) => self.metrics.recovery().recovery("in_use"),
+            (Action::BringBack(_) | Action::Repair(_), Came::Failed(_)) => {
+                self.metrics.recovery().recovery("failed");
+            }
+            (Action::GiveUp(_), Came::Done) => self.metrics.recovery().recovery("let_go"),
+            (Action::LookAgain { .. }, Came::Done) => self.metrics.recovery().orphan("rescanned"),
+            (Action::Drop { .. }, Came::Done) => self.metrics.recovery().orphan("disconnected"),
+            _ => {}
+        }
+        if let Came::Failed(error) = came {
+            tracing::warn!(?action, error, "recovery failed");
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        let Notice {
+            volume,
+            reason,
+            message,
+        } = notice;
+        tracing::warn!(volume_id = %volume, ?reason, message, "volume");
+    }
+}
+
+/// Reads all that is needed to judge the volumes.
+fn observe(volumes: &Volumes) -> Result<Observation, String> {
+    let (records, complete) = volumes.staged().map_err(|error| chain(&error))?;
+    let sight = volumes.look().map_err(|error| chain(&error))?;
+    let hostnqn = &volumes.identity().hostnqn;
+    let is_ours = |controller| match volumes.is_ours(controller) {
+        Ok(ours) => ours,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "a controller is left alone");
+            false
+        }
+    };
+    // A record that cannot be read may be of a volume that needs any of them.
+    let unwanted = match complete {
+        Complete::Yes => find_unwanted(&records, sight.tree(), is_ours),
+        Complete::No => Vec::new(),
+    };
+    let seen = records.into_iter().map(|record| Seen {
+        findings: detect(&record, &sight, hostnqn),
+        record,
+    });
+    Ok(Observation {
+        seen: seen.collect(),
+        unwanted,
+    })
+}

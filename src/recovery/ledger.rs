@@ -1,0 +1,260 @@
+//! When to do what: findings and what was tried before in, actions and notices out. Pure: the time is
+//! handed in.
+//!
+//! Invariants: an endpoint is tried for as long as a volume wants it; a target that does not answer
+//! is dialled once a second for all volumes together; nothing is told twice.
+
+mod endpoints;
+mod paths;
+mod repairs;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use nvme_sysfs::{Instance, Nqn};
+
+use super::action::{Action, Came};
+use super::detect::Finding;
+use crate::report::outcome::Reason;
+use crate::volume::VolumeId;
+use crate::volume::record::StageRecord;
+use crate::volume::view::Stale;
+use endpoints::Endpoints;
+use paths::Paths;
+use repairs::Repairs;
+
+/// How long a controller may serve nothing before it is disconnected.
+const GRACE: Duration = Duration::from_secs(300);
+/// How often a controller without namespaces is told to look for some.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often what could not be set is set again.
+const RETUNE: Duration = Duration::from_secs(30);
+/// How often a map that could not be changed is tried again.
+const SWAP_AGAIN: Duration = Duration::from_secs(1);
+
+/// What is known about the past.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    endpoints: Endpoints,
+    volumes: BTreeMap<VolumeId, Memory>,
+    unwanted: BTreeMap<Instance, Instant>,
+    running: BTreeSet<Action>,
+}
+
+/// Of one volume.
+#[derive(Debug, Default)]
+struct Memory {
+    paths: Paths,
+    repairs: Repairs,
+    mismatch: Option<String>,
+    /// Since when a controller shows no namespace, and when it is told to look again.
+    orphans: BTreeMap<Instance, (Instant, Instant)>,
+    retune_at: Option<Instant>,
+    swap_at: Option<Instant>,
+    swap_told: Option<String>,
+}
+
+/// One volume as it was seen.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    /// Its record.
+    pub(super) record: StageRecord,
+    /// What is wrong with it.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Something that users should hear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notice {
+    /// About which volume.
+    pub(super) volume: VolumeId,
+    /// What it is.
+    pub(super) reason: Reason,
+    /// What was seen.
+    pub(super) message: String,
+}
+
+/// What is to be done now.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// To be carried out.
+    pub(super) actions: Vec<Action>,
+    /// To be told.
+    pub(super) notices: Vec<Notice>,
+    /// Mounts that were found stale.
+    pub(super) stale: Vec<Stale>,
+    /// Outages that ended, with their lengths.
+    pub(super) outages: Vec<Duration>,
+}
+
+impl Plan {
+    fn tell(&mut self, volume: &VolumeId, reason: Reason, message: impl Into<String>) {
+        self.notices.push(Notice {
+            volume: volume.clone(),
+            reason,
+            message: message.into(),
+        });
+    }
+}
+
+impl Ledger {
+    /// What there is to do about what was seen.
+    pub(super) fn plan(
+        &mut self,
+        now: Instant,
+        seen: &[Seen],
+        unwanted: &[(Instance, Nqn)],
+    ) -> Plan {
+        let mut plan = Plan::default();
+        self.volumes
+            .retain(|id, _| seen.iter().any(|seen| seen.record.volume_id == *id));
+        self.endpoints.keep_wanted(seen);
+        for seen in seen {
+            let id = seen.record.volume_id.clone();
+            let mut memory = self.volumes.remove(&id).unwrap_or_default();
+            memory.plan(now, seen, &mut plan);
+            self.endpoints.plan(now, seen, &mut plan);
+            self.volumes.insert(id, memory);
+        }
+        self.plan_unwanted(now, unwanted, &mut plan);
+        plan.actions
+            .retain(|action| self.running.insert(action.clone()));
+        for action in &plan.actions {
+            self.endpoints.started(action, seen);
+        }
+        plan
+    }
+
+    /// What came of an action.
+    pub(super) fn ended(&mut self, now: Instant, action: &Action, came: &Came, plan: &mut Plan) {
+        self.running.remove(action);
+        match action {
+            Action::Reach { volume, endpoint } => {
+                let lost = self.volumes.get(volume).is_some_and(|m| m.paths.are_lost());
+                self.endpoints
+                    .ended(now, (volume, *endpoint), came, lost, plan);
+            }
+            Action::Repair(volume) => {
+                if let Some(memory) = self.volumes.get_mut(volume) {
+                    memory.repairs.ended(now, volume, came, plan);
+                }
+            }
+            Action::BringBack(volume) => {
+                if let Some(memory) = self.volumes.get_mut(volume) {
+                    memory.swap_ended(now, volume, came, plan);
+                }
+            }
+            Action::Drop { controller, .. } => {
+                self.unwanted.remove(controller);
+            }
+            Action::GiveUp(_) | Action::Retune(_) | Action::LookAgain { .. } => {}
+        }
+    }
+
+    /// Of how many volumes I/O waits now, by the word of their hold.
+    pub(super) fn count_held(&self, seen: &[Seen]) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::from([("dm", 0), ("native", 0), ("none", 0)]);
+        for seen in seen {
+            if let Some(hold) = &seen.record.hold
+                && seen.findings.contains(&Finding::NoPath)
+            {
+                *counts.entry(hold.as_str()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    fn plan_unwanted(&mut self, now: Instant, unwanted: &[(Instance, Nqn)], plan: &mut Plan) {
+        self.unwanted
+            .retain(|known, _| unwanted.iter().any(|(controller, _)| controller == known));
+        for (controller, nqn) in unwanted {
+            let since = *self.unwanted.entry(*controller).or_insert(now);
+            if now.duration_since(since) >= GRACE {
+                plan.actions.push(Action::Drop {
+                    controller: *controller,
+                    nqn: nqn.clone(),
+                });
+            }
+        }
+    }
+}
+
+impl Memory {
+    fn plan(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {
+        let id = &seen.record.volume_id;
+        self.paths.plan(now, seen, plan);
+        self.repairs.plan(now, seen, plan);
+        self.plan_mismatch(id, &seen.findings, plan);
+        self.plan_orphans(now, seen, plan);
+        let is_due = |at: Option<Instant>| at.is_none_or(|at| now >= at);
+        let has = |wanted: fn(&Finding) -> bool| seen.findings.iter().any(wanted);
+        if has(|finding| *finding == Finding::MapBehind) && is_due(self.swap_at) {
+            plan.actions.push(Action::BringBack(id.clone()));
+        }
+        let untuned = has(|f| matches!(f, Finding::Untuned(_) | Finding::Unkept(_)));
+        if untuned && is_due(self.retune_at) {
+            self.retune_at = Some(now + RETUNE);
+            plan.actions.push(Action::Retune(id.clone()));
+        }
+    }
+
+    fn plan_mismatch(&mut self, id: &VolumeId, findings: &[Finding], plan: &mut Plan) {
+        let mismatch = findings.iter().find_map(|finding| match finding {
+            Finding::IdentityMismatch(what) => Some(what.clone()),
+            _ => None,
+        });
+        if let Some(what) = mismatch.as_ref().filter(|_| mismatch != self.mismatch) {
+            plan.tell(id, Reason::IdentityMismatch, what);
+        }
+        self.mismatch = mismatch;
+    }
+
+    fn plan_orphans(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {
+        let id = &seen.record.volume_id;
+        let orphans: BTreeSet<Instance> = seen
+            .findings
+            .iter()
+            .filter_map(|finding| match finding {
+                Finding::Orphan(controller) => Some(*controller),
+                _ => None,
+            })
+            .collect();
+        self.orphans.retain(|known, _| {
+            let stays = orphans.contains(known);
+            if !stays {
+                let message = format!("{known} serves a namespace again, or is gone");
+                plan.tell(id, Reason::OrphanCleaned, message);
+            }
+            stays
+        });
+        for controller in orphans {
+            let (since, look_at) = self.orphans.entry(controller).or_insert_with(|| {
+                let message = format!("{controller} is live and serves no namespace");
+                plan.tell(id, Reason::OrphanDetected, message);
+                (now, now)
+            });
+            if now.duration_since(*since) >= GRACE {
+                plan.actions.push(Action::Drop {
+                    controller,
+                    nqn: seen.record.source.nqn.clone(),
+                });
+            } else if now >= *look_at {
+                *look_at = now + LOOK_AGAIN;
+                let volume = id.clone();
+                plan.actions.push(Action::LookAgain { volume, controller });
+            }
+        }
+    }
+
+    fn swap_ended(&mut self, now: Instant, id: &VolumeId, came: &Came, plan: &mut Plan) {
+        let error = match came {
+            Came::Failed(error) => Some(error.clone()),
+            _ => None,
+        };
+        self.swap_at = (*came != Came::Done).then(|| now + SWAP_AGAIN);
+        if let Some(error) = error.as_ref().filter(|_| error != self.swap_told) {
+            plan.tell(id, Reason::RecoveryFailed, error);
+        }
+        self.swap_told = error;
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether a volume has a path: since when not, what users hear of it, and when its I/O is let go.
+
+use std::time::{Duration, Instant};
+
+use super::{Plan, Seen};
+use crate::recovery::action::Action;
+use crate::recovery::detect::Finding;
+use crate::report::outcome::Reason;
+
+/// A loss that is shorter is only counted: users have nothing to do about it.
+const TELL: Duration = Duration::from_secs(30);
+/// How often letting go is tried again.
+const GIVE_UP_AGAIN: Duration = Duration::from_secs(5);
+
+/// The paths of one volume.
+#[derive(Debug, Default)]
+pub(super) struct Paths {
+    lost_since: Option<Instant>,
+    told: bool,
+    give_up_at: Option<Instant>,
+}
+
+impl Paths {
+    /// Whether none is usable.
+    pub(super) fn are_lost(&self) -> bool {
+        self.lost_since.is_some()
+    }
+
+    pub(super) fn plan(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {
+        if seen.findings.contains(&Finding::NoPath) {
+            self.plan_loss(now, seen, plan);
+        } else if let Some(since) = self.lost_since.take() {
+            self.plan_return(now.duration_since(since), seen, plan);
+        }
+    }
+
+    fn plan_loss(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {
+        let record = &seen.record;
+        let since = *self.lost_since.get_or_insert(now);
+        let lost = now.duration_since(since);
+        if lost >= TELL && !self.told {
+            self.told = true;
+            let message = format!(
+                "no path to {} for {} s: {}",
+                record.source.nqn,
+                lost.as_secs(),
+                describe(seen)
+            );
+            plan.tell(&record.volume_id, Reason::PathLost, message);
+        }
+        // Only a map can be let go; a head has the time that it was given.
+        let (Some(limit), Some(_)) = (record.source.path_loss_timeout, record.map()) else {
+            return;
+        };
+        let let_go = seen.findings.contains(&Finding::MapLetGo);
+        let is_due = self.give_up_at.is_none_or(|at| now >= at);
+        if lost >= limit && !let_go && is_due {
+            self.give_up_at = Some(now + GIVE_UP_AGAIN);
+            plan.actions.push(Action::GiveUp(record.volume_id.clone()));
+        }
+    }
+
+    fn plan_return(&mut self, lost: Duration, seen: &Seen, plan: &mut Plan) {
+        plan.outages.push(lost);
+        self.give_up_at = None;
+        if std::mem::take(&mut self.told) {
+            let message = format!(
+                "{} is reached again after {} s",
+                seen.record.source.nqn,
+                lost.as_secs()
+            );
+            plan.tell(&seen.record.volume_id, Reason::PathRestored, message);
+        }
+    }
+}
+
+fn describe(seen: &Seen) -> &'static str {
+    let mismatch = |finding: &Finding| matches!(finding, Finding::IdentityMismatch(_));
+    if seen.findings.iter().any(mismatch) {
+        "another namespace stands in its place"
+    } else if seen
+        .record
+        .hold
+        .as_ref()
+        .is_some_and(|hold| hold.as_str() != "none")
+    {
+        "I/O waits until it returns"
+    } else {
+        "I/O waits for as long as the kernel keeps its controllers"
+    }
+}

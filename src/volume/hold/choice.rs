@@ -1,0 +1,270 @@
+//! Which hold a volume gets.
+
+use std::path::Path;
+
+use nvme_sysfs::Namespace;
+use thiserror::Error;
+
+use super::Hold;
+use crate::host::MapId;
+use crate::host::requirements::missing_for_maps;
+use crate::volume::mounts::shows_nvme;
+use crate::volume::record::RecordError;
+use crate::volume::sight::{LookError, map_of};
+use crate::volume::source::{PathLossHold, Source};
+use crate::volume::volume_id::VolumeId;
+use crate::volume::volumes::Volumes;
+
+/// What a volume can be held by here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::volume) struct Choice<'a> {
+    /// What the user wants.
+    pub(in crate::volume) wanted: PathLossHold,
+    /// The map that it would have.
+    pub(in crate::volume) map: MapId,
+    /// Why there can be no map, if there cannot.
+    pub(in crate::volume) no_map: Option<&'static str>,
+    /// Whether heads of this kernel outlive their paths; unknown before there is a head.
+    pub(in crate::volume) native: Option<bool>,
+    /// Another volume of the same subsystem, and its hold.
+    pub(in crate::volume) sibling: Option<(&'a VolumeId, &'a Hold)>,
+}
+
+/// Why a volume cannot be held as its user wants.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum HoldError {
+    /// There can be no map.
+    #[error("pathLossHold is dm, but {reason}")]
+    NoMap {
+        /// Why.
+        reason: &'static str,
+    },
+    /// Heads of this kernel go with their last path.
+    #[error(
+        "pathLossHold is native, but this kernel has no delayed_removal_secs: it is older than \
+         6.16, or nvme_core.multipath is off"
+    )]
+    NoNative,
+    /// Controllers are tuned for one hold.
+    #[error(
+        "volume {sibling} of the same subsystem is held by {theirs}, and the controllers are tuned \
+         for that: {wanted} is not possible beside it"
+    )]
+    Sibling {
+        /// The other volume.
+        sibling: VolumeId,
+        /// Its hold.
+        theirs: &'static str,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+}
+
+/// Why no hold was chosen.
+#[derive(Debug, Error)]
+pub enum ChooseHoldError {
+    /// What is wanted is not to be had.
+    #[error(transparent)]
+    Hold(#[from] HoldError),
+    /// The records of other volumes cannot be read.
+    #[error("cannot tell how other volumes of the subsystem are held")]
+    Records(#[from] RecordError),
+    /// This node cannot be judged.
+    #[error(transparent)]
+    Look(#[from] LookError),
+}
+
+/// Decides, as far as it can be decided: [`Hold::None`] may become [`Hold::Native`] once there is a
+/// head.
+pub(in crate::volume) fn choose(choice: Choice<'_>) -> Result<Hold, HoldError> {
+    let Choice {
+        wanted,
+        map,
+        no_map,
+        native,
+        sibling,
+    } = choice;
+    let by_map = |reason: Option<&'static str>| match reason {
+        None => Ok(Hold::Dm(map)),
+        Some(reason) => Err(HoldError::NoMap { reason }),
+    };
+    let without_map = match native {
+        Some(true) => Hold::Native,
+        Some(false) | None => Hold::None,
+    };
+    let hold = match (wanted, sibling) {
+        (PathLossHold::Dm, _) => by_map(no_map)?,
+        (PathLossHold::Native, _) if native == Some(false) => return Err(HoldError::NoNative),
+        (PathLossHold::Native, _) => Hold::Native,
+        (PathLossHold::None, _) => Hold::None,
+        (PathLossHold::Auto, Some((_, Hold::Native | Hold::None))) => without_map,
+        (PathLossHold::Auto, _) => by_map(no_map).unwrap_or(without_map),
+    };
+    match sibling {
+        Some((sibling, theirs)) if theirs.map().is_some() != hold.map().is_some() => {
+            Err(HoldError::Sibling {
+                sibling: sibling.clone(),
+                theirs: theirs.as_str(),
+                wanted: hold.as_str(),
+            })
+        }
+        _ => Ok(hold),
+    }
+}
+
+/// What a namespace without an identifier of its own cannot have.
+const NOT_UNIQUE: &str =
+    "the namespace has no uuid, nguid or eui64 by which it could be told from another";
+
+/// What becomes of a decision once the namespace is known.
+pub(in crate::volume) fn refine(
+    hold: Hold,
+    wanted: PathLossHold,
+    namespace: &Namespace,
+) -> Result<Hold, HoldError> {
+    let native = namespace.delayed_removal.is_some();
+    let is_unique = namespace.identity.is_unique();
+    match (hold, wanted) {
+        (Hold::Dm(_), PathLossHold::Dm) if !is_unique => {
+            Err(HoldError::NoMap { reason: NOT_UNIQUE })
+        }
+        (Hold::Dm(_), _) if !is_unique => Ok(Hold::None),
+        (Hold::Native, _) if !native => Err(HoldError::NoNative),
+        (Hold::None, PathLossHold::Auto) if native && is_unique => Ok(Hold::Native),
+        (hold, _) => Ok(hold),
+    }
+}
+
+impl Volumes {
+    /// Which hold a volume gets, before anything of it is connected.
+    pub(in crate::volume) fn choose_hold(
+        &self,
+        id: &VolumeId,
+        source: &Source,
+        staging: &Path,
+    ) -> Result<Hold, ChooseHoldError> {
+        let records = self.records.read_all()?;
+        let sibling = records.iter().find_map(|other| {
+            let is_other = other.volume_id != *id && other.wants(&source.nqn);
+            let hold = other.hold.as_ref().filter(|_| is_other)?;
+            Some((&other.volume_id, hold))
+        });
+        let map = map_of(id);
+        let mounts = self.read_mounts()?;
+        let mounted = mounts
+            .find_mount_at(staging)
+            .filter(|mount| shows_nvme(mount));
+        let no_map = match mounted {
+            Some(_) => Some("the volume is mounted without a map"),
+            None => missing_for_maps(&self.config.root),
+        };
+        let hold = choose(Choice {
+            wanted: source.hold,
+            map,
+            no_map,
+            native: None,
+            sibling,
+        })?;
+        if let (PathLossHold::Auto, None, Some(reason)) = (source.hold, hold.map(), no_map) {
+            tracing::warn!(volume_id = %id, reason, "the volume gets no map that could hold its I/O");
+        }
+        Ok(hold)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::fixture;
+
+    fn choice(wanted: PathLossHold) -> Choice<'static> {
+        Choice {
+            wanted,
+            map: MapId::of_volume("a"),
+            no_map: None,
+            native: Some(false),
+            sibling: None,
+        }
+    }
+
+    const MISSING: &str = "the module dm-multipath is not loaded";
+
+    #[test]
+    fn auto_takes_the_best_that_there_is() {
+        let auto = choice(PathLossHold::Auto);
+        assert_eq!(choose(auto), Ok(Hold::Dm(auto.map)));
+        let no_map = Choice {
+            no_map: Some(MISSING),
+            ..auto
+        };
+        assert_eq!(choose(no_map), Ok(Hold::None));
+        let native = Choice {
+            native: Some(true),
+            ..no_map
+        };
+        assert_eq!(choose(native), Ok(Hold::Native));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_had_or_refused() {
+        let dm = Choice {
+            no_map: Some(MISSING),
+            ..choice(PathLossHold::Dm)
+        };
+        assert_eq!(choose(dm), Err(HoldError::NoMap { reason: MISSING }));
+        let native = choice(PathLossHold::Native);
+        assert_eq!(choose(native), Err(HoldError::NoNative));
+        assert_eq!(choose(choice(PathLossHold::None)), Ok(Hold::None));
+    }
+
+    #[test]
+    fn a_namespace_without_an_identifier_of_its_own_gets_no_map() {
+        let mut namespace = fixture::namespace("sid-held");
+        let dm = Hold::Dm(MapId::of_volume("a"));
+        let refine = |hold: &Hold, wanted, namespace: &Namespace| {
+            super::refine(hold.clone(), wanted, namespace)
+        };
+        assert_eq!(refine(&dm, PathLossHold::Auto, &namespace), Ok(dm.clone()));
+        assert_eq!(
+            refine(&Hold::None, PathLossHold::Auto, &namespace),
+            Ok(Hold::Native)
+        );
+        assert_eq!(
+            refine(&Hold::None, PathLossHold::None, &namespace),
+            Ok(Hold::None)
+        );
+        namespace.identity.uuid = None;
+        namespace.identity.nguid = None;
+        namespace.identity.eui64 = None;
+        assert_eq!(refine(&dm, PathLossHold::Auto, &namespace), Ok(Hold::None));
+        assert!(refine(&dm, PathLossHold::Dm, &namespace).is_err());
+        namespace.delayed_removal = None;
+        let native = refine(&Hold::Native, PathLossHold::Native, &namespace);
+        assert_eq!(native, Err(HoldError::NoNative));
+    }
+
+    #[test]
+    fn volumes_of_one_subsystem_are_held_alike() {
+        let other: VolumeId = "b".parse().expect("an id");
+        let dm = Hold::Dm(MapId::of_volume("b"));
+        let beside = |wanted, hold| {
+            choose(Choice {
+                sibling: Some((&other, hold)),
+                ..choice(wanted)
+            })
+        };
+        assert_eq!(beside(PathLossHold::Auto, &Hold::None), Ok(Hold::None));
+        assert!(beside(PathLossHold::Auto, &dm).is_ok_and(|hold| hold.map().is_some()));
+        for (wanted, hold) in [
+            (PathLossHold::None, &dm),
+            (PathLossHold::Dm, &Hold::None),
+            (PathLossHold::Dm, &Hold::Native),
+        ] {
+            let refused = beside(wanted, hold);
+            assert!(
+                matches!(refused, Err(HoldError::Sibling { .. })),
+                "{wanted:?} {refused:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Letting go of what waits for a path that does not come back.
+//!
+//! Two places can hold I/O: the map, which is told to fail it, and a controller that is still
+//! `connecting`, below the map, which is deleted. A controller that other volumes need stays unless
+//! nothing of theirs goes through it and they hold what it drops by maps of their own.
+//!
+//! Invariant: a map that was let go never holds again.
+
+use nvme_fabrics::DisconnectError;
+use nvme_sysfs::{Instance, Nqn, ScanError, Tree};
+use thiserror::Error;
+
+use super::super::record::{RecordError, StageRecord};
+use super::super::volumes::Volumes;
+use crate::host::{MapError, MapId};
+
+/// Why I/O still waits.
+#[derive(Debug, Error)]
+pub enum LetGoError {
+    /// The map was not told.
+    #[error("cannot tell the map to let go")]
+    Map(#[from] MapError),
+    /// It cannot be told whether others need the controllers.
+    #[error("cannot tell whether other volumes need the subsystem")]
+    Records(#[from] RecordError),
+    /// The NVMe devices cannot be read.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
+    /// A controller could not be deleted.
+    #[error("cannot disconnect {controller}, in which I/O may wait")]
+    Disconnect {
+        /// Which.
+        controller: Instance,
+        /// Why.
+        source: DisconnectError,
+    },
+}
+
+impl Volumes {
+    /// Lets everything fail that waits for a path of a volume that is held by a map.
+    pub(in crate::volume) fn let_go(
+        &self,
+        record: Option<&StageRecord>,
+        map: MapId,
+    ) -> Result<(), LetGoError> {
+        {
+            let _map = self.maps.lock(&map);
+            match self.host().let_go_map(map) {
+                Ok(()) | Err(MapError::Missing { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let Some(record) = record else {
+            return Ok(());
+        };
+        let nqn = &record.source.nqn;
+        let _subsystem = self.subsystems.lock(nqn);
+        let others = self.records.read_all()?;
+        let wants = |other: &&StageRecord| other.volume_id != record.volume_id && other.wants(nqn);
+        let held = |other: &StageRecord| other.hold.as_ref().is_some_and(|h| h.map().is_some());
+        if !others.iter().filter(wants).all(held) {
+            return Ok(());
+        }
+        let tree = self.config.trees.scan()?;
+        for controller in find_stuck(&tree, record, &self.identity().hostnqn) {
+            let done = self.host().disconnect(controller, nqn);
+            done.map_err(|source| LetGoError::Disconnect { controller, source })?;
+        }
+        Ok(())
+    }
+}
+
+/// The controllers in which I/O may wait: those that are not live. What waits behind a live one is
+/// answered by the target.
+fn find_stuck(tree: &Tree, record: &StageRecord, hostnqn: &Nqn) -> Vec<Instance> {
+    let controllers = tree
+        .find_subsystems(&record.source.nqn)
+        .flat_map(|subsystem| &subsystem.controllers);
+    let stuck = controllers
+        .filter(|controller| !controller.is_live() && record.source.asks_for(controller, hostnqn));
+    stuck.map(|controller| controller.instance).collect()
+}

@@ -1,0 +1,160 @@
+//! The map of a volume: making it, and giving it the disk that carries the volume now.
+//!
+//! One order for both: prove the identity, load, prove it again, resume. Between load and resume the
+//! map holds the disk open, so that its number and name cannot become another's; what was proved the
+//! second time is what the I/O goes to.
+//!
+//! Invariant: under the lock of the map, which is held only around calls that wait for no I/O.
+
+use nvme_sysfs::{DevT, Diskseq, Namespace, Nqn, Tree};
+use thiserror::Error;
+
+use super::super::current::find_usable;
+use super::super::identity::{Disk, VolumeIdentity};
+use super::super::sight::{LookError, find_map};
+use super::super::volumes::Volumes;
+use crate::host::dm::{Map, OnPathLoss, PathState};
+use crate::host::{MapError, MapId, MapTable};
+
+/// What a map lies over.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::volume) struct Below<'a> {
+    /// Which map.
+    pub(in crate::volume) map: MapId,
+    /// The subsystem.
+    pub(in crate::volume) nqn: &'a Nqn,
+    /// The namespace; its size is the length of the map.
+    pub(in crate::volume) identity: &'a VolumeIdentity,
+    /// Whether nobody may write.
+    pub(in crate::volume) read_only: bool,
+}
+
+/// What became of a swap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swapped {
+    /// I/O goes to other disks now, or flows again.
+    Done,
+    /// There was nothing to do.
+    Already,
+    /// No disk carries the volume now, or none that was proved twice.
+    NoDisk,
+}
+
+/// Why a map did not get its disk.
+#[derive(Debug, Error)]
+pub enum SwapError {
+    /// The devices or maps cannot be read.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// The map was not changed.
+    #[error("cannot change the map")]
+    Map(#[from] MapError),
+    /// No disk carries the volume any more.
+    #[error("no disk carries the volume now")]
+    NoDisk,
+    /// It was let go, and never holds again.
+    #[error("the map {map} was let go: it has to be made anew")]
+    LetGo {
+        /// Which.
+        map: MapId,
+    },
+}
+
+impl Volumes {
+    /// Makes the map if it is not there, and gives it its disk. Returns the map's own disk.
+    pub(in crate::volume) fn make_map(&self, below: Below<'_>) -> Result<Option<Disk>, SwapError> {
+        let _map = self.maps.lock(&below.map);
+        let maps = self.read_maps()?;
+        if find_map(&maps, below.map).is_some_and(|map| !map.paths.is_empty()) {
+            self.swap_locked(below)?;
+        } else {
+            self.host().create_map(below.map)?;
+            if self.swap_locked(below)? == Swapped::NoDisk {
+                return Ok(None);
+            }
+        }
+        let maps = self.read_maps()?;
+        Ok(find_map(&maps, below.map).map(Disk::of_map))
+    }
+
+    /// Gives a map the disks that carry the volume now, and lets its I/O flow.
+    pub(in crate::volume) fn swap(&self, below: Below<'_>) -> Result<Swapped, SwapError> {
+        let _map = self.maps.lock(&below.map);
+        self.swap_locked(below)
+    }
+
+    fn swap_locked(&self, below: Below<'_>) -> Result<Swapped, SwapError> {
+        let map = below.map;
+        let sight = self.look()?;
+        let known = sight.find_map(map);
+        if known.is_some_and(Map::was_let_go) {
+            return Err(SwapError::LetGo { map });
+        }
+        if known.is_some_and(|known| known.has_inactive_table) {
+            // Of a call that was cut off: nobody knows any more what it had proved.
+            self.host().clear_map(map)?;
+        }
+        let disks = proved(&sight.tree, below);
+        if disks.is_empty() {
+            // Somebody suspended it: what waits then waits for him and not for a path.
+            if known.is_some_and(|known| known.suspended) {
+                self.host().resume_map(map)?;
+            }
+            return Ok(Swapped::NoDisk);
+        }
+        if let Some(known) = known.filter(|known| carries(known, &disks, below)) {
+            return self.let_flow(known);
+        }
+        self.host().load_map(map, &table(&disks, below))?;
+        let again = self.look();
+        let same = again
+            .as_ref()
+            .is_ok_and(|sight| proved(&sight.tree, below) == disks);
+        if !same {
+            self.host().clear_map(map)?;
+            again?;
+            return Ok(Swapped::NoDisk);
+        }
+        self.host().resume_map(map)?;
+        Ok(Swapped::Done)
+    }
+
+    /// The map lies over the right disks: whatever keeps its I/O waiting ends.
+    fn let_flow(&self, map: &Map) -> Result<Swapped, SwapError> {
+        let mut done = Swapped::Already;
+        for path in &map.paths {
+            if path.state == Some(PathState::Failed) {
+                self.host().reinstate_path(map.id, path.dev)?;
+                done = Swapped::Done;
+            }
+        }
+        if map.suspended {
+            self.host().resume_map(map.id)?;
+            done = Swapped::Done;
+        }
+        Ok(done)
+    }
+}
+
+/// The disks that carry the volume, each with what names it for good.
+fn proved(tree: &Tree, below: Below<'_>) -> Vec<(DevT, Option<Diskseq>)> {
+    let disks = find_usable(tree, below.nqn, below.identity);
+    let number = |disk: &Namespace| Some((disk.dev?, disk.diskseq));
+    disks.into_iter().filter_map(number).collect()
+}
+
+fn table(disks: &[(DevT, Option<Diskseq>)], below: Below<'_>) -> MapTable {
+    MapTable {
+        devices: disks.iter().map(|(dev, _)| *dev).collect(),
+        size_bytes: below.identity.size_bytes,
+        read_only: below.read_only,
+        on_path_loss: OnPathLoss::Queue,
+    }
+}
+
+/// Whether the live table is over exactly these disks and as long as the volume.
+fn carries(map: &Map, disks: &[(DevT, Option<Diskseq>)], below: Below<'_>) -> bool {
+    let same = map.paths.len() == disks.len()
+        && disks.iter().all(|(dev, _)| map.find_path(*dev).is_some());
+    same && map.size_bytes / 512 == below.identity.size_bytes / 512
+}

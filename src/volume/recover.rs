@@ -1,0 +1,254 @@
+//! What is done for a volume that is staged here without anybody having called: connecting what is
+//! gone, giving its map a disk, letting go.
+//!
+//! Invariants: under the lock of the subsystem or of the map, never of the volume; the record is read
+//! again under that lock, for the volume may have left meanwhile.
+
+use nvme_fabrics::{
+    ConnectError, ConnectHow, DisconnectError, OptionsError, Registry, RegistryError, RescanError,
+};
+use nvme_sysfs::{Instance, Nqn, ScanError};
+use thiserror::Error;
+
+use super::attach::connect_options;
+use super::hold::{Below, Hold, LetGoError, SwapError, Swapped, native_time};
+use super::record::{Complete, RecordError, StageRecord};
+use super::view::controllers_of;
+use super::volume_id::VolumeId;
+use super::volumes::Volumes;
+use crate::host::HeadError;
+use crate::host::last_path::find_disks_losing_last_path;
+use crate::host::usage::{Look, UsageError, read_usage};
+
+/// What came of an attempt to connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// There is a new controller.
+    Connected,
+    /// Somebody else had connected it.
+    Adopted,
+    /// The volume is not here any more.
+    NotWanted,
+}
+
+/// Why a volume was not brought back.
+#[derive(Debug, Error)]
+pub enum RecoverError {
+    /// The record cannot be read.
+    #[error("cannot read what is staged here")]
+    Record(#[from] RecordError),
+    /// The recorded parameters are not valid.
+    #[error("the parameters of the connection are not valid")]
+    Options(#[from] OptionsError),
+    /// The target does not answer, or does not let us in.
+    #[error("cannot connect")]
+    Connect(#[from] ConnectError),
+    /// The map did not get a disk.
+    #[error(transparent)]
+    Swap(#[from] SwapError),
+    /// The map was not let go.
+    #[error(transparent)]
+    LetGo(#[from] LetGoError),
+    /// The head does not outlive its paths.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The devices cannot be read.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
+    /// It cannot be told who connected a controller.
+    #[error("cannot tell who connected {controller}")]
+    Owner {
+        /// Which.
+        controller: Instance,
+        /// Why.
+        source: RegistryError,
+    },
+    /// It cannot be told whether a disk is in use.
+    #[error("cannot tell whether a disk is in use")]
+    Usage(#[from] UsageError),
+    /// A controller that serves nothing stays.
+    #[error("cannot disconnect {controller}")]
+    Disconnect {
+        /// Which.
+        controller: Instance,
+        /// Why.
+        source: DisconnectError,
+    },
+    /// The controller was not told to look.
+    #[error("cannot rescan {controller}")]
+    Rescan {
+        /// Which.
+        controller: Instance,
+        /// Why.
+        source: RescanError,
+    },
+}
+
+impl RecoverError {
+    /// Whether the target's port answered, so that it is worth while to try again soon.
+    #[must_use]
+    pub fn was_answered(&self) -> bool {
+        !matches!(self, RecoverError::Connect(ConnectError::Portal(_)))
+    }
+}
+
+impl Volumes {
+    /// What is staged here, as far as it can be read.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn staged(&self) -> Result<(Vec<StageRecord>, Complete), RecordError> {
+        let (mut records, complete) = self.records.read_readable()?;
+        records.retain(StageRecord::is_active);
+        Ok((records, complete))
+    }
+
+    /// Connects the endpoint with this place in the source of a volume, if the volume is still here.
+    ///
+    /// # Errors
+    /// [`RecoverError`].
+    pub fn reach(&self, id: &VolumeId, endpoint: usize) -> Result<Reached, RecoverError> {
+        let Some(record) = self.find_wanted(id)? else {
+            return Ok(Reached::NotWanted);
+        };
+        let nqn = record.source.nqn.clone();
+        let _subsystem = self.subsystems.lock(&nqn);
+        let Some(record) = self.find_wanted(id)? else {
+            return Ok(Reached::NotWanted);
+        };
+        let hold = record.hold.as_ref().unwrap_or(&Hold::None);
+        let secrets = self.records.read_secrets(id)?;
+        let options = connect_options(&record.source, hold, &secrets, self.identity())?;
+        let Some(options) = options.get(endpoint) else {
+            return Ok(Reached::NotWanted);
+        };
+        let connected = self.host().connect(options)?;
+        if connected.how == ConnectHow::Created {
+            return Ok(Reached::Connected);
+        }
+        if hold.map().is_some() {
+            self.tune(&record.source, hold, connected.controller);
+        }
+        Ok(Reached::Adopted)
+    }
+
+    /// Gives the map of a volume the disk that carries it now.
+    ///
+    /// # Errors
+    /// [`RecoverError`].
+    pub fn bring_back(&self, id: &VolumeId) -> Result<Swapped, RecoverError> {
+        let Some(record) = self.find_wanted(id)? else {
+            return Ok(Swapped::Already);
+        };
+        let (Some(map), Some(identity)) = (record.map(), record.identity()) else {
+            return Ok(Swapped::Already);
+        };
+        let below = Below {
+            map,
+            nqn: &record.source.nqn,
+            identity,
+            read_only: record.is_map_read_only(identity.read_only),
+        };
+        Ok(self.swap(below)?)
+    }
+
+    /// Lets everything fail that waits for a path of a volume.
+    ///
+    /// # Errors
+    /// [`RecoverError`].
+    pub fn give_up(&self, id: &VolumeId) -> Result<(), RecoverError> {
+        let record = self.records.read(id)?;
+        if let Some((record, map)) = record.as_ref().and_then(|r| Some((r, r.map()?))) {
+            self.let_go(Some(record), map)?;
+        }
+        Ok(())
+    }
+
+    /// Tunes the controllers and heads of a volume as its hold needs them.
+    ///
+    /// # Errors
+    /// [`RecoverError`].
+    pub fn retune(&self, id: &VolumeId) -> Result<(), RecoverError> {
+        let Some(record) = self.find_wanted(id)? else {
+            return Ok(());
+        };
+        let Some(hold) = &record.hold else {
+            return Ok(());
+        };
+        let tree = self.config.trees.scan()?;
+        if *hold == Hold::Native {
+            let time = native_time(record.source.path_loss_timeout);
+            let heads = tree
+                .find_subsystems(&record.source.nqn)
+                .flat_map(|subsystem| &subsystem.namespaces);
+            let ours = heads.filter(|head| {
+                record
+                    .identity()
+                    .is_some_and(|identity| identity.check(head).is_ok())
+            });
+            for head in ours {
+                self.host().keep_head(&head.name, time)?;
+            }
+        }
+        for controller in controllers_of(&record, &tree, &self.identity().hostnqn) {
+            self.tune(&record.source, hold, controller.instance);
+        }
+        Ok(())
+    }
+
+    /// Tells a controller of a volume to look for namespaces.
+    ///
+    /// # Errors
+    /// [`RecoverError`].
+    pub fn look_again(&self, id: &VolumeId, controller: Instance) -> Result<(), RecoverError> {
+        let Some(record) = self.find_wanted(id)? else {
+            return Ok(());
+        };
+        let told = self.host().rescan(controller, &record.source.nqn);
+        told.map_err(|source| RecoverError::Rescan { controller, source })
+    }
+
+    /// Disconnects a controller of ours that serves nothing: no volume wants its subsystem, or it is
+    /// live and shows no namespace. Returns whether it did.
+    ///
+    /// # Errors
+    /// [`RecoverError`].
+    pub fn drop_controller(&self, controller: Instance, nqn: &Nqn) -> Result<bool, RecoverError> {
+        let _subsystem = self.subsystems.lock(nqn);
+        let records = self.records.read_all()?;
+        let tree = self.config.trees.scan()?;
+        let is_wanted = records.iter().any(|record| record.wants(nqn));
+        let serves_nothing = tree.orphans().any(|orphan| orphan.instance == controller);
+        if is_wanted && !serves_nothing || !self.is_ours(controller)? {
+            return Ok(false);
+        }
+        let leaving = [controller];
+        for disk in find_disks_losing_last_path(&tree, &leaving) {
+            let usage = read_usage(&self.config.root, &disk.name, Look::Visible)?;
+            if !usage.uses.is_empty() {
+                return Ok(false);
+            }
+        }
+        let done = self.host().disconnect(controller, nqn);
+        done.map_err(|source| RecoverError::Disconnect { controller, source })?;
+        Ok(true)
+    }
+
+    /// Whether this program connected a controller.
+    ///
+    /// # Errors
+    /// [`RecoverError::Owner`].
+    pub fn is_ours(&self, controller: Instance) -> Result<bool, RecoverError> {
+        let ours = Registry::at(&self.config.root).is_ours(controller);
+        ours.map_err(|source| RecoverError::Owner { controller, source })
+    }
+
+    /// The record of a volume that is here and not on its way out.
+    fn find_wanted(&self, id: &VolumeId) -> Result<Option<StageRecord>, RecordError> {
+        if self.leaving.is_locked(id) {
+            return Ok(None);
+        }
+        let record = self.records.read(id)?;
+        Ok(record.filter(StageRecord::is_active))
+    }
+}

@@ -1,0 +1,315 @@
+//! Repairing the mounts of a volume after a loss that reached them: the staging mount, and what pods
+//! have of it.
+//!
+//! In order: prove the disk, see that nobody uses what is there, unmount, make the map anew where
+//! there was one, check, mount, record, bind again. Invariants: under the lock of the volume; nothing
+//! is formatted; a mount that somebody uses stays as it is, because ending it would lose data that
+//! its user may still save.
+
+mod in_use;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nvme_sysfs::{DevT, Namespace};
+use thiserror::Error;
+
+use super::capability::AccessType;
+use super::current::find_usable;
+use super::filesystem::{InspectError, Memory, PrepareError, Step, mount_access, next_step};
+use super::hold::{Below, SwapError};
+use super::identity::Disk;
+use super::record::{Phase, Publication, RecordError, StageRecord, Staged};
+use super::sight::{LookError, Sight};
+use super::unmount::{Own, UnmountVolumeError};
+use super::view::{Stale, find_stale};
+use super::volume_id::VolumeId;
+use super::volumes::Volumes;
+use crate::host::{
+    Access, CheckError, FilesystemType, MapError, MountError, MountRequest, UnmountError,
+};
+use in_use::InUseError;
+pub use in_use::User;
+
+/// How long a plain unmount is tried before a dead mount that nobody uses is taken out of the tree.
+const UNMOUNT: Duration = Duration::from_secs(10);
+/// Time between two attempts.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// What a repair did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Repaired {
+    /// The volume is mounted anew.
+    Done(Stale),
+    /// Nothing was stale.
+    NotStale,
+    /// Another operation on the volume runs, and will see to it or fail.
+    Busy,
+    /// No path leads to the volume now.
+    NotReached,
+}
+
+/// Why the mounts of a volume were not repaired.
+#[derive(Debug, Error)]
+pub enum RepairError {
+    /// Its record cannot be read or written.
+    #[error("cannot keep the record of the volume")]
+    Record(#[from] RecordError),
+    /// This node cannot be judged.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// Somebody uses a mount of it.
+    #[error("the stale mount is still in use: {0}")]
+    InUse(User),
+    /// It cannot be told whether somebody does.
+    #[error("cannot tell whether the stale mount is in use")]
+    Unknown(#[from] InUseError),
+    /// A mount did not go.
+    #[error("cannot unmount what is stale")]
+    Unmount(#[from] UnmountVolumeError),
+    /// The old map did not go.
+    #[error("cannot remove the map that was let go")]
+    OldMap(#[source] MapError),
+    /// There is no new map.
+    #[error("cannot make the map anew")]
+    Map(#[from] SwapError),
+    /// It cannot be told what is on the disk.
+    #[error("cannot look at the device of the volume")]
+    Inspect(#[from] InspectError),
+    /// What is on the disk is not what was mounted.
+    #[error("the device of the volume cannot be used")]
+    Prepare(#[from] PrepareError),
+    /// The filesystem did not pass its check.
+    #[error("cannot check the filesystem")]
+    Check(#[from] CheckError),
+    /// It was not mounted, or a pod did not get it.
+    #[error("cannot mount the volume anew")]
+    Mount(#[from] MountError),
+}
+
+impl Volumes {
+    /// Mounts a volume anew whose mounts are stale, if it is reached and nobody uses them.
+    ///
+    /// # Errors
+    /// [`RepairError`]; what was mounted before is left, or is mounted by the next attempt.
+    pub fn repair(&self, id: &VolumeId) -> Result<Repaired, RepairError> {
+        let Some(_volume) = self.locks.try_lock(id) else {
+            return Ok(Repaired::Busy);
+        };
+        let record = self.records.read(id)?;
+        match record.filter(|record| record.staged().is_some()) {
+            Some(record) => self.repair_locked(record),
+            None => Ok(Repaired::NotStale),
+        }
+    }
+
+    /// The same for whoever holds the lock of the volume.
+    pub(super) fn repair_locked(&self, record: StageRecord) -> Result<Repaired, RepairError> {
+        let sight = self.look()?;
+        let Some(staged) = record.staged().cloned() else {
+            return Ok(Repaired::NotStale);
+        };
+        let let_go = record
+            .map()
+            .is_some_and(|map| sight.find_map(map).is_none_or(|map| map.was_let_go()));
+        let stale = match find_stale(&record, &sight) {
+            Some(stale) => stale,
+            None if let_go => Stale::FilesystemDead,
+            None => return Ok(Repaired::NotStale),
+        };
+        let usable = find_usable(sight.tree(), &record.source.nqn, &staged.identity);
+        let Some(namespace) = usable.first().copied().cloned() else {
+            return Ok(Repaired::NotReached);
+        };
+        self.remount(record, &staged, &namespace, &sight)?;
+        Ok(Repaired::Done(stale))
+    }
+
+    fn remount(
+        &self,
+        mut record: StageRecord,
+        staged: &Staged,
+        namespace: &Namespace,
+        sight: &Sight,
+    ) -> Result<(), RepairError> {
+        let places = places(&record);
+        let devices = mounted_devices(&places, sight);
+        if let Some(user) = in_use::find_user(&self.config.root, &devices, &places)? {
+            return Err(RepairError::InUse(user));
+        }
+        // Nothing is mounted at a place that shows no mount now: kubelet may be taking it away.
+        let shown = |publication: &&Publication| {
+            sight
+                .mounts
+                .find_mount_at(&publication.target_path)
+                .is_some()
+        };
+        let published: Vec<Publication> =
+            record.publications.iter().filter(shown).cloned().collect();
+        self.unmount_all(&record, &published)?;
+        let disk = self.new_disk(&record, staged, namespace)?;
+        if let AccessType::Filesystem { fs, .. } = record.capability.access {
+            self.mount_again(&record, namespace, &disk, fs)?;
+        }
+        record.phase = Phase::Staged(Staged {
+            identity: staged.identity.clone(),
+            disk: disk.clone(),
+        });
+        self.records.write(&record)?;
+        for publication in &published {
+            self.bind_again(&record, publication, &disk)?;
+        }
+        for publication in &mut record.publications {
+            publication.disk = disk.clone();
+        }
+        Ok(self.records.write(&record)?)
+    }
+
+    /// Unmounts what pods have, then the staging mount. Where one is used after all, what was taken
+    /// away is given back.
+    fn unmount_all(
+        &self,
+        record: &StageRecord,
+        published: &[Publication],
+    ) -> Result<(), RepairError> {
+        let targets = published.iter().map(|publication| &publication.target_path);
+        let staging = match record.capability.access {
+            AccessType::Filesystem { .. } => Some(&record.staging_target_path),
+            AccessType::Block => None,
+        };
+        for (gone, path) in targets.chain(staging).enumerate() {
+            if let Err(error) = self.unmount_stale(record, path) {
+                self.give_back(record, &published[..gone.min(published.len())]);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn unmount_stale(&self, record: &StageRecord, path: &Path) -> Result<(), RepairError> {
+        let own = Own {
+            volume_id: &record.volume_id,
+            identity: record.identity(),
+        };
+        let deadline = Instant::now() + UNMOUNT;
+        loop {
+            match self.unmount_volume(path, own) {
+                Err(UnmountVolumeError::Unmount {
+                    source: UnmountError::Busy { .. },
+                    ..
+                }) if Instant::now() < deadline => {
+                    std::thread::park_timeout(AGAIN);
+                }
+                Err(UnmountVolumeError::Unmount {
+                    source: UnmountError::Busy { .. },
+                    ..
+                }) => return Err(RepairError::InUse(User::Unseen(path.to_owned()))),
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    fn give_back(&self, record: &StageRecord, published: &[Publication]) {
+        for publication in published {
+            let staged = record.staged().map(|staged| staged.disk.clone());
+            let bound = staged.map(|disk| self.bind_again(record, publication, &disk));
+            if let Some(Err(error)) = bound {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                let path = publication.target_path.display();
+                tracing::warn!(%path, error, "a pod has lost the mount of its volume");
+            }
+        }
+    }
+
+    /// The disk that is mounted from now on.
+    fn new_disk(
+        &self,
+        record: &StageRecord,
+        staged: &Staged,
+        namespace: &Namespace,
+    ) -> Result<Disk, RepairError> {
+        let Some(map) = record.map() else {
+            return Disk::of(namespace).ok_or(RepairError::Map(SwapError::NoDisk));
+        };
+        let known = self.look()?.find_map(map).cloned();
+        if known.is_some_and(|known| known.was_let_go()) {
+            let _map = self.maps.lock(&map);
+            self.host().remove_map(map).map_err(RepairError::OldMap)?;
+        }
+        let made = self.make_map(Below {
+            map,
+            nqn: &record.source.nqn,
+            identity: &staged.identity,
+            read_only: record.is_map_read_only(namespace.read_only),
+        })?;
+        made.ok_or(RepairError::Map(SwapError::NoDisk))
+    }
+
+    fn mount_again(
+        &self,
+        record: &StageRecord,
+        namespace: &Namespace,
+        disk: &Disk,
+        fs: FilesystemType,
+    ) -> Result<(), RepairError> {
+        let AccessType::Filesystem { flags, .. } = &record.capability.access else {
+            return Ok(());
+        };
+        let device = self.node(disk);
+        let access = mount_access(record.capability.mode);
+        let found = self.inspect(&device)?;
+        // It was mounted here, so whatever is found now, nothing is made.
+        match next_step(&found, fs, Memory::Mounted, access)? {
+            Step::Mount => {}
+            Step::Check => self.host().check(&device, fs)?,
+            Step::Format(_) => return Err(PrepareError::Emptied.into()),
+        }
+        tracing::info!(volume_id = %record.volume_id, disk = %disk, nsid = ?namespace.identity.nsid, "mounting anew");
+        Ok(self.host().mount(&MountRequest {
+            device,
+            target: record.staging_target_path.clone(),
+            fs,
+            flags: flags.clone(),
+            access,
+        })?)
+    }
+
+    fn bind_again(
+        &self,
+        record: &StageRecord,
+        publication: &Publication,
+        disk: &Disk,
+    ) -> Result<(), RepairError> {
+        let source: PathBuf = match record.capability.access {
+            AccessType::Filesystem { .. } => record.staging_target_path.clone(),
+            AccessType::Block => self.node(disk).path,
+        };
+        let readonly = publication.readonly.applies(record.capability.mode);
+        let access = match readonly {
+            true => Access::ReadOnly,
+            false => Access::ReadWrite,
+        };
+        let target = &publication.target_path;
+        Ok(self
+            .host()
+            .bind(&source, target, access, &publication.flags)?)
+    }
+}
+
+/// Every place at which this program has mounted the volume.
+fn places(record: &StageRecord) -> Vec<PathBuf> {
+    let targets = record.publications.iter();
+    let targets = targets.map(|publication| publication.target_path.clone());
+    targets
+        .chain([record.staging_target_path.clone()])
+        .collect()
+}
+
+/// The devices of what is mounted at these places.
+fn mounted_devices(places: &[PathBuf], sight: &Sight) -> Vec<DevT> {
+    let mounts = places
+        .iter()
+        .filter_map(|place| sight.mounts.find_mount_at(place));
+    let of_disk = mounts.filter(|mount| mount.filesystem != "devtmpfs");
+    of_disk.map(|mount| mount.dev).collect()
+}

@@ -1,0 +1,94 @@
+//! What is looked at to judge a volume: the NVMe devices, the maps and the mounts of this node.
+//!
+//! Invariant: nothing of a volume is touched; what cannot be read is an error, never "nothing there".
+
+use nvme_sysfs::{ScanError, Tree};
+use thiserror::Error;
+
+use super::identity::Disk;
+use super::mounts::{ReadMountsError, read_mounts};
+use super::volume_id::VolumeId;
+use super::volumes::Volumes;
+use crate::host::MapId;
+use crate::host::dm::{Map, ReadMapsError, read_maps};
+use crate::host::mountinfo::MountTable;
+use crate::watch::Snapshot;
+
+/// This node at one moment.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    /// The NVMe devices.
+    pub tree: Snapshot,
+    /// The maps of this program.
+    pub maps: Vec<Map>,
+    /// The mounts that this program sees.
+    pub mounts: MountTable,
+}
+
+/// Why this node cannot be judged.
+#[derive(Debug, Error)]
+pub enum LookError {
+    /// The NVMe devices cannot be read.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
+    /// The maps cannot be read.
+    #[error("cannot read the device-mapper maps")]
+    Maps(#[from] ReadMapsError),
+    /// The mounts cannot be read.
+    #[error("cannot tell what is mounted")]
+    Mounts(#[from] ReadMountsError),
+}
+
+impl Sight {
+    /// The NVMe devices.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The map with this ID.
+    #[must_use]
+    pub fn find_map(&self, map: MapId) -> Option<&Map> {
+        find_map(&self.maps, map)
+    }
+}
+
+/// The map with this ID.
+pub(super) fn find_map(maps: &[Map], id: MapId) -> Option<&Map> {
+    maps.iter().find(|map| map.id == id)
+}
+
+impl Volumes {
+    /// Looks at everything.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub fn look(&self) -> Result<Sight, LookError> {
+        Ok(Sight {
+            tree: self.config.trees.scan()?,
+            maps: self.read_maps()?,
+            mounts: self.read_mounts()?,
+        })
+    }
+
+    /// The mounts that this program sees.
+    pub(super) fn read_mounts(&self) -> Result<MountTable, LookError> {
+        Ok(read_mounts(&self.config.root)?)
+    }
+
+    /// The maps of this program.
+    pub(super) fn read_maps(&self) -> Result<Vec<Map>, LookError> {
+        Ok(read_maps(&self.config.root)?)
+    }
+
+    /// The disk of the map that a volume with this ID has, or had.
+    pub(super) fn find_map_disk(&self, id: &VolumeId) -> Result<Option<Disk>, LookError> {
+        let maps = self.read_maps()?;
+        Ok(find_map(&maps, map_of(id)).map(Disk::of_map))
+    }
+}
+
+/// The map that a volume with this ID has where it is held by one.
+pub(super) fn map_of(id: &VolumeId) -> MapId {
+    MapId::of_volume(id.as_str())
+}

@@ -1,0 +1,224 @@
+//! A volume as it stands on this node now, for whoever has to bring it back. Pure.
+
+use std::time::Duration;
+
+use nvme_sysfs::{Controller, Namespace, Nqn, Tree};
+
+use super::capability::AccessType;
+use super::current::{Current, count_map_paths, count_usable_paths, find_current, find_usable};
+use super::filesystem::mount_access;
+use super::identity::Disk;
+use super::mounts::{find_shown, is_shut_down, shows, shows_nvme};
+use super::record::{StageRecord, Staged};
+use super::sight::Sight;
+use crate::host::MountAccess;
+use crate::host::dm::{Map, PathState};
+use crate::host::mountinfo::Mount;
+
+/// What was found of a volume.
+#[derive(Debug)]
+pub struct View {
+    /// How many ways lead to the target now.
+    pub usable_paths: usize,
+    /// The disk of the namespace, proved to be it.
+    pub disk: Option<Namespace>,
+    /// How its map stands.
+    pub map: MapView,
+    /// In what the namespace behind the name is another one, if it is.
+    pub mismatch: Option<String>,
+}
+
+/// How a map stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapView {
+    /// There is none.
+    None,
+    /// It lets I/O fail.
+    LetGo,
+    /// It keeps I/O from disks that could take it, or was left half changed.
+    Behind,
+    /// There is nothing to do about it.
+    Right,
+}
+
+/// In what a mount is stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stale {
+    /// Nothing is mounted at the staging path.
+    NotMounted,
+    /// The mounted device is gone.
+    DeviceGone,
+    /// The mounted device is not the one that carries the volume now.
+    OtherDevice,
+    /// The filesystem has shut itself down, or writes no more.
+    FilesystemDead,
+    /// A publication shows another device than the volume's.
+    Publication,
+}
+
+impl Stale {
+    /// The word for metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stale::NotMounted => "not_mounted",
+            Stale::DeviceGone => "device_gone",
+            Stale::OtherDevice => "other_device",
+            Stale::FilesystemDead => "filesystem_dead",
+            Stale::Publication => "publication",
+        }
+    }
+
+    /// What was found, for people.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Stale::NotMounted => "the volume is staged and not mounted",
+            Stale::DeviceGone => "the mounted device is gone",
+            Stale::OtherDevice => "the volume came back as another device than the mounted one",
+            Stale::FilesystemDead => "the mounted filesystem has shut itself down",
+            Stale::Publication => "a pod's mount does not lead to the volume",
+        }
+    }
+}
+
+impl View {
+    /// What is found of the volume of a record whose namespace is known.
+    #[must_use]
+    pub fn of(record: &StageRecord, sight: &Sight) -> View {
+        let nothing = View {
+            usable_paths: 0,
+            disk: None,
+            map: MapView::None,
+            mismatch: None,
+        };
+        let Some(identity) = record.identity() else {
+            return nothing;
+        };
+        let (tree, nqn) = (sight.tree(), &record.source.nqn);
+        let map = record.map().and_then(|map| sight.find_map(map));
+        let (disk, mismatch) = match find_current(tree, nqn, identity) {
+            Current::Found(disk) => (Some(disk), None),
+            Current::Other(disk) => (None, identity.check(disk).err()),
+            Current::Missing => (None, None),
+        };
+        let usable_paths = match (record.map(), map, disk) {
+            (Some(_), Some(map), _) => count_map_paths(map, tree, nqn, identity),
+            (None, _, Some(disk)) => count_usable_paths(tree, nqn, disk),
+            (Some(_), None, _) | (None, _, None) => 0,
+        };
+        let usable = find_usable(tree, nqn, identity);
+        View {
+            usable_paths,
+            disk: disk.cloned(),
+            map: map.map_or(MapView::None, |map| {
+                judge_map(map, &usable, identity.size_bytes)
+            }),
+            mismatch: mismatch.map(|mismatch| mismatch.to_string()),
+        }
+    }
+}
+
+fn judge_map(map: &Map, usable: &[&Namespace], size_bytes: u64) -> MapView {
+    if map.was_let_go() {
+        return MapView::LetGo;
+    }
+    let takes = |disk: &&&Namespace| {
+        let path = disk.dev.and_then(|dev| map.find_path(dev));
+        path.is_some_and(|path| path.state != Some(PathState::Failed))
+    };
+    let same = usable.iter().filter(takes).count() == usable.len()
+        && map.paths.len() == usable.len()
+        && map.size_bytes / 512 == size_bytes / 512;
+    match map.suspended || map.has_inactive_table || !usable.is_empty() && !same {
+        true => MapView::Behind,
+        false => MapView::Right,
+    }
+}
+
+/// The controllers that the volume wants, as far as they are there and not going.
+#[must_use]
+pub fn controllers_of<'a>(
+    record: &StageRecord,
+    tree: &'a Tree,
+    hostnqn: &Nqn,
+) -> Vec<&'a Controller> {
+    use nvme_sysfs::ControllerState::{Dead, Deleting, DeletingNoIo};
+    tree.controllers()
+        .filter(|controller| record.source.asks_for(controller, hostnqn))
+        .filter(|controller| !matches!(controller.state, Deleting | DeletingNoIo | Dead))
+        .collect()
+}
+
+/// How long a head must outlive its last path.
+#[must_use]
+pub fn native_time(path_loss_timeout: Option<Duration>) -> Duration {
+    super::hold::native_time(path_loss_timeout)
+}
+
+/// The first mount of a staged volume that is stale.
+#[must_use]
+pub fn find_stale(record: &StageRecord, sight: &Sight) -> Option<Stale> {
+    let staged = record.staged()?;
+    let disk = current_disk(record, staged, sight);
+    let staging = match record.capability.access {
+        AccessType::Filesystem { .. } => find_stale_staging(record, staged, disk.as_ref(), sight),
+        AccessType::Block => None,
+    };
+    staging.or_else(|| {
+        let stale = record.publications.iter().any(|publication| {
+            let mount = sight.mounts.find_mount_at(&publication.target_path);
+            mount.is_some_and(|mount| is_stale(mount, &publication.disk, disk.as_ref()))
+        });
+        stale.then_some(Stale::Publication)
+    })
+}
+
+/// The disk that mounts must show: of the map, or of the namespace.
+pub(super) fn current_disk(record: &StageRecord, staged: &Staged, sight: &Sight) -> Option<Disk> {
+    match record.map() {
+        Some(map) => sight.find_map(map).map(Disk::of_map),
+        None => {
+            let nqn = &record.source.nqn;
+            let found = find_current(sight.tree(), nqn, &staged.identity).found();
+            found.and_then(Disk::of)
+        }
+    }
+}
+
+fn find_stale_staging(
+    record: &StageRecord,
+    staged: &Staged,
+    disk: Option<&Disk>,
+    sight: &Sight,
+) -> Option<Stale> {
+    let Some(mount) = sight.mounts.find_mount_at(&record.staging_target_path) else {
+        return Some(Stale::NotMounted);
+    };
+    if !shows(mount, &staged.disk) {
+        // Somebody else's, unless it is an NVMe disk that is gone.
+        let dead = shows_nvme(mount) && find_shown(mount, sight.tree()).is_none();
+        return dead.then_some(Stale::DeviceGone);
+    }
+    let writable = mount_access(record.capability.mode) == MountAccess::ReadWrite;
+    let read_only = mount.super_options.split(',').any(|option| option == "ro");
+    if is_shut_down(mount) || writable && read_only {
+        return Some(Stale::FilesystemDead);
+    }
+    match (record.map(), disk) {
+        (None, None) if find_shown(mount, sight.tree()).is_none() => Some(Stale::DeviceGone),
+        (_, Some(disk)) if *disk != staged.disk => Some(Stale::OtherDevice),
+        _ => None,
+    }
+}
+
+/// Whether a publication shows a disk of the volume that carries it no more.
+fn is_stale(mount: &Mount, published: &Disk, disk: Option<&Disk>) -> bool {
+    shows_or_showed(mount, published) && disk.is_some_and(|disk| disk != published)
+}
+
+/// Whether a mount shows this disk, or its node after the disk has gone.
+fn shows_or_showed(mount: &Mount, disk: &Disk) -> bool {
+    let root = mount.root.to_string_lossy();
+    shows(mount, disk) || root == format!("/{}//deleted", disk.name)
+}
