@@ -12,6 +12,7 @@ use nvmeof_csi::csi::proto::identity_client::IdentityClient;
 use nvmeof_csi::csi::proto::node_client::NodeClient;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -86,22 +87,35 @@ impl Plugin {
             .map(tonic::Response::into_inner)
     }
 
-    /// Several calls at once, all to their end.
-    pub(crate) fn call_all<T>(
+    /// Several calls at once, all to their end; each is told its number.
+    pub(crate) fn call_all<T, F>(
         &self,
-        calls: impl Fn(NodeClient<Channel>, usize) -> tokio::task::JoinHandle<T>,
         count: usize,
-    ) -> Vec<T> {
-        self.runtime.block_on(async {
-            let handles: Vec<_> = (0..count)
-                .map(|index| calls(NodeClient::new(self.channel.clone()), index))
-                .collect();
-            let mut results = Vec::new();
-            for handle in handles {
-                results.push(handle.await.expect("a call does not panic"));
-            }
-            results
-        })
+        mut call: impl FnMut(NodeClient<Channel>, usize) -> F,
+    ) -> Vec<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let calls: Vec<_> = (0..count)
+            .map(|number| self.begin(|client| call(client, number)))
+            .collect();
+        calls.into_iter().map(|call| self.finish(call)).collect()
+    }
+
+    /// Begins a call. It goes on whenever another one is waited for.
+    pub(crate) fn begin<T, F>(&self, call: impl FnOnce(NodeClient<Channel>) -> F) -> JoinHandle<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.runtime
+            .spawn(call(NodeClient::new(self.channel.clone())))
+    }
+
+    /// Waits for the answer of a call that was begun.
+    pub(crate) fn finish<T>(&self, call: JoinHandle<T>) -> T {
+        self.runtime.block_on(call).expect("a call does not panic")
     }
 
     pub(crate) fn stage(&self, volume: &Volume) -> Result<(), Status> {

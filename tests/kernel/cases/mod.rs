@@ -10,6 +10,8 @@ mod loss;
 mod mounts;
 mod namespaces;
 mod node;
+mod repeated;
+mod restarted;
 mod safety;
 mod signals;
 mod traced;
@@ -28,6 +30,8 @@ pub(crate) fn all() -> Vec<Case> {
         mounts::CASES,
         namespaces::CASES,
         node::CASES,
+        repeated::CASES,
+        restarted::CASES,
         traced::CASES,
         conformance::CASES,
         safety::CASES,

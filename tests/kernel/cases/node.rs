@@ -15,8 +15,6 @@ pub(super) const CASES: &[Case] = &[
     Case::new("an_ext4_volume_lives_and_dies", ext4_life),
     Case::new("an_xfs_volume_lives_and_dies", xfs_life),
     Case::new("a_block_volume_lives_and_dies", block_life),
-    Case::new("every_call_ten_times_is_the_same_as_once", ten_times),
-    Case::new("concurrent_calls_end_well_or_as_aborted", concurrent),
     Case::new("calls_out_of_order_do_no_harm", out_of_order),
     Case::new(
         "the_plugin_may_be_killed_between_any_two_calls",
@@ -126,56 +124,6 @@ fn block_life() {
         .and_then(|mut file| file.read_exact(&mut start))
         .expect("the backing file");
     assert_eq!(start, [7; 4096], "the data is on the target");
-}
-
-fn ten_times() {
-    let scene = Scene::new();
-    scene.volume();
-    let plugin = Plugin::start();
-    let volume = Volume::new(Use::Filesystem("ext4"));
-    for _ in 0..10 {
-        plugin.stage(&volume).expect("stage");
-    }
-    assert_eq!(mounts_at(&volume.staging()), 1);
-    for _ in 0..10 {
-        plugin.publish(&volume).expect("publish");
-    }
-    assert_eq!(mounts_at(&volume.target()), 1);
-    for _ in 0..10 {
-        plugin.unpublish(&volume).expect("unpublish");
-    }
-    for _ in 0..10 {
-        plugin.unstage(&volume).expect("unstage");
-    }
-    assert_eq!(controllers(), Vec::<String>::new());
-}
-
-fn concurrent() {
-    let scene = Scene::new();
-    scene.volume();
-    let plugin = Plugin::start();
-    let volume = Volume::new(Use::Filesystem("ext4"));
-    let request = volume.stage_request();
-    let answers = plugin.call_all(
-        |mut client, _| {
-            let request = request.clone();
-            tokio::spawn(async move { client.node_stage_volume(request).await.map(drop) })
-        },
-        10,
-    );
-    assert!(answers.iter().any(Result::is_ok), "{answers:?}");
-    for answer in answers {
-        assert!(
-            answer.is_ok()
-                || answer
-                    .as_ref()
-                    .is_err_and(|status| status.code() == Code::Aborted),
-            "{answer:?}"
-        );
-    }
-    assert_eq!(mounts_at(&volume.staging()), 1);
-    assert_eq!(controllers().len(), 1);
-    plugin.unstage(&volume).expect("unstage");
 }
 
 fn out_of_order() {
