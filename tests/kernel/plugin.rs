@@ -1,8 +1,8 @@
 //! The node plugin as kubelet sees it: a process and a socket.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -22,6 +22,12 @@ use crate::scene::{NQN, UUID, eventually};
 pub(crate) const KUBELET: &str = "/var/lib/kubelet";
 /// The socket below it that the plugin listens on.
 pub(crate) const SOCKET: &str = "/var/lib/kubelet/plugins/direct.nvmeof.csi/csi.sock";
+
+/// What the plugin remembers.
+pub(crate) const STATE: &str = "/var/lib/kubelet/plugins/direct.nvmeof.csi/state";
+
+/// One of the calls that bring a volume here and take it away.
+pub(crate) type Call = fn(&Plugin, &Volume) -> Result<(), Status>;
 
 /// A running plugin and a client of it. Dropping it kills the process.
 pub(crate) struct Plugin {
@@ -320,4 +326,29 @@ pub(crate) fn mounts_at(path: &Path) -> usize {
         .lines()
         .filter(|line| line.split(' ').nth(1) == path.to_str())
         .count()
+}
+
+/// A file that is on the disk when this returns.
+pub(crate) fn write_and_read(directory: &Path) {
+    let file = directory.join("file");
+    let mut written = File::create(&file).expect("a file");
+    written
+        .write_all(b"kept")
+        .and_then(|()| written.sync_all())
+        .expect("a write");
+    assert_eq!(fs::read(&file).expect("a read"), b"kept");
+}
+
+/// The volumes of which the plugin remembers something.
+pub(crate) fn remembered() -> Vec<String> {
+    let volumes = match fs::read_dir(Path::new(STATE).join("volumes")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        volumes => volumes.expect("the records"),
+    };
+    let mut names: Vec<String> = volumes
+        .map(|entry| entry.expect("an entry").file_name())
+        .map(|name| name.into_string().expect("a name"))
+        .collect();
+    names.sort();
+    names
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use tonic::Code;
 
 use crate::case::Case;
-use crate::plugin::{KUBELET, Plugin, Use, Volume, is_mounted, mounts_at};
+use crate::plugin::{Plugin, Use, Volume, is_mounted, mounts_at, write_and_read};
 use crate::scene::{NQN, OTHER_UUID, Scene, UUID, controllers, eventually, net, subsystem, target};
 
 pub(super) const CASES: &[Case] = &[
@@ -16,14 +16,6 @@ pub(super) const CASES: &[Case] = &[
     Case::new("an_xfs_volume_lives_and_dies", xfs_life),
     Case::new("a_block_volume_lives_and_dies", block_life),
     Case::new("calls_out_of_order_do_no_harm", out_of_order),
-    Case::new(
-        "the_plugin_may_be_killed_between_any_two_calls",
-        killed_between_calls,
-    ),
-    Case::new(
-        "a_deleted_state_directory_does_not_stop_unstage",
-        state_deleted,
-    ),
     Case::new(
         "two_volumes_of_one_subsystem_do_not_disturb_each_other",
         siblings,
@@ -46,18 +38,6 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new("ext4_and_xfs_grow_online_to_the_full_size", grow),
 ];
-
-type Call = fn(&Plugin, &Volume) -> Result<(), tonic::Status>;
-
-fn write_and_read(directory: &Path) {
-    let file = directory.join("file");
-    let mut written = File::create(&file).expect("a file");
-    written
-        .write_all(b"kept")
-        .and_then(|()| written.sync_all())
-        .expect("a write");
-    assert_eq!(fs::read(&file).expect("a read"), b"kept");
-}
 
 fn filesystem_life(fs_type: &'static str) {
     let scene = Scene::new();
@@ -136,50 +116,6 @@ fn out_of_order() {
     let refused = plugin.publish(&volume).expect_err("publish without stage");
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
     assert_eq!(controllers(), Vec::<String>::new());
-}
-
-fn killed_between_calls() {
-    let scene = Scene::new();
-    scene.volume();
-    let volume = Volume::new(Use::Filesystem("ext4"));
-    let calls: [Call; 4] = [
-        Plugin::stage,
-        Plugin::publish,
-        Plugin::unpublish,
-        Plugin::unstage,
-    ];
-    for call in calls {
-        let plugin = Plugin::start();
-        call(&plugin, &volume).expect("the call");
-        plugin.kill();
-        let plugin = Plugin::start();
-        call(&plugin, &volume).expect("the call again, after a restart");
-        plugin.kill();
-    }
-    assert!(!is_mounted(&volume.staging()));
-    assert_eq!(controllers(), Vec::<String>::new());
-}
-
-fn state_deleted() {
-    let scene = Scene::new();
-    scene.volume();
-    let volume = Volume::new(Use::Filesystem("ext4"));
-    let plugin = Plugin::start();
-    plugin.stage(&volume).expect("stage");
-    plugin.publish(&volume).expect("publish");
-    plugin.kill();
-    for entry in fs::read_dir(format!("{KUBELET}/plugins/direct.nvmeof.csi/state"))
-        .expect("the state directory")
-    {
-        let path = entry.expect("an entry").path();
-        if path.is_file() {
-            fs::remove_file(path).expect("a record goes");
-        }
-    }
-    let plugin = Plugin::start();
-    plugin.unpublish(&volume).expect("unpublish");
-    plugin.unstage(&volume).expect("unstage");
-    assert!(!is_mounted(&volume.staging()));
 }
 
 fn siblings() {
