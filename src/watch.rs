@@ -2,10 +2,12 @@
 //!
 //! [`Trees::watch`] scans sysfs after each uevent of a disk or controller, and every few seconds all
 //! the same: a path that goes down emits no uevent. Whoever waits for a change waits here instead of
-//! scanning on his own, so that sixty-four volumes that come up together cost one scan per change.
+//! scanning on his own. One scan runs at a time, and all who asked before it began share its tree:
+//! each costs hundreds of system calls per volume, and sixty-four volumes may come up together.
 //!
-//! Invariant: the scan of a snapshot that was waited for began after that of the one it was compared
-//! with; a scan that fails changes nothing and is logged.
+//! Invariants: scans are numbered in the order in which they begin, and end in it; whoever gets a
+//! snapshot gets one whose scan began after he asked, or after that of the one he has. A scan that
+//! fails changes nothing.
 
 mod events;
 
@@ -29,7 +31,7 @@ pub struct Trees {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     tree: Arc<Tree>,
-    /// How many scans of the watch had begun before this one.
+    /// Number of its scan.
     number: u64,
 }
 
@@ -38,7 +40,7 @@ struct Shared {
     sysfs: Sysfs,
     published: Mutex<Published>,
     changed: Condvar,
-    /// The same for asynchronous code.
+    /// Tells asynchronous code of what the watch has seen.
     numbers: watch::Sender<u64>,
 }
 
@@ -49,7 +51,15 @@ struct Published {
     number: u64,
     /// How many scans have begun.
     begun: u64,
+    is_scanning: bool,
     closed: bool,
+}
+
+/// A scan that runs; no other begins before this is dropped.
+#[derive(Debug)]
+struct Scanning<'a> {
+    trees: &'a Trees,
+    number: u64,
 }
 
 impl Deref for Snapshot {
@@ -74,15 +84,25 @@ impl Trees {
         }
     }
 
-    /// Scans now, in the caller's thread: what the caller has just done is in it.
+    /// The tree by a scan that begins now: what the caller has just done is in it.
     ///
     /// # Errors
     /// [`ScanError`].
     pub fn scan(&self) -> Result<Snapshot, ScanError> {
-        // Read first: a change after this moment is published under a higher number.
-        let number = self.lock().begun;
-        let tree = Arc::new(self.shared.sysfs.scan()?);
-        Ok(Snapshot { tree, number })
+        let mut published = self.lock();
+        let asked = published.begun;
+        loop {
+            if published.number > asked {
+                return Ok(published.snapshot());
+            }
+            if !published.is_scanning {
+                break;
+            }
+            published = self.wait(published);
+        }
+        let scanning = self.begin(published);
+        let tree = self.shared.sysfs.scan()?;
+        Ok(scanning.end(tree))
     }
 
     /// Waits for a tree that is newer than `seen`; `None` when the deadline has passed.
@@ -97,10 +117,7 @@ impl Trees {
             let waited = self.shared.changed.wait_timeout(published, left);
             (published, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        Some(Snapshot {
-            tree: Arc::clone(&published.tree),
-            number: published.number,
-        })
+        Some(published.snapshot())
     }
 
     /// Scans and publishes until [`Trees::close`], telling `seen` of each event. Needs a thread of
@@ -108,12 +125,18 @@ impl Trees {
     pub fn watch(&self, mut seen: impl FnMut(Seen)) {
         let mut events = Events::open();
         while !self.lock().closed {
-            self.publish();
+            match self.scan() {
+                Ok(snapshot) => drop(self.shared.numbers.send_replace(snapshot.number)),
+                Err(error) => {
+                    let error: &(dyn std::error::Error + 'static) = &error;
+                    tracing::warn!(error, "cannot read the NVMe devices");
+                }
+            }
             events.wait(&mut seen);
         }
     }
 
-    /// Is told of each tree that is published.
+    /// Is told when the watch has scanned: after each event, and every few seconds.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.shared.numbers.subscribe()
@@ -124,34 +147,50 @@ impl Trees {
         self.lock().closed = true;
     }
 
-    fn publish(&self) {
-        let number = self.begin();
-        match self.shared.sysfs.scan() {
-            Ok(tree) => {
-                let mut published = self.lock();
-                published.tree = Arc::new(tree);
-                published.number = number;
-                self.shared.changed.notify_all();
-                drop(published);
-                self.shared.numbers.send_replace(number);
-            }
-            Err(error) => {
-                let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(error, "cannot read the NVMe devices");
-            }
+    fn begin(&self, mut published: MutexGuard<'_, Published>) -> Scanning<'_> {
+        published.is_scanning = true;
+        published.begun += 1;
+        Scanning {
+            trees: self,
+            number: published.begun,
         }
     }
 
-    fn begin(&self) -> u64 {
-        let mut published = self.lock();
-        published.begun += 1;
-        published.begun
+    fn wait<'a>(&self, published: MutexGuard<'a, Published>) -> MutexGuard<'a, Published> {
+        let published = self.shared.changed.wait(published);
+        published.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Published> {
         // No code that can panic runs under the lock.
         let published = self.shared.published.lock();
         published.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Published {
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            tree: Arc::clone(&self.tree),
+            number: self.number,
+        }
+    }
+}
+
+impl Scanning<'_> {
+    fn end(self, tree: Tree) -> Snapshot {
+        let mut published = self.trees.lock();
+        published.tree = Arc::new(tree);
+        published.number = self.number;
+        published.snapshot()
+    }
+}
+
+impl Drop for Scanning<'_> {
+    /// After a failure too: the next of those who wait scans for himself.
+    fn drop(&mut self) {
+        self.trees.lock().is_scanning = false;
+        self.trees.shared.changed.notify_all();
     }
 }
 
@@ -196,20 +235,38 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(60);
         thread::scope(|scope| {
             let waiting = scope.spawn(|| trees.wait_newer(&seen, deadline));
-            trees.publish();
+            trees.scan().expect("a tree");
             let newer = waiting.join().expect("no panic").expect("in time");
             assert_eq!(newer.subsystems.len(), 1);
         });
     }
 
     #[test]
-    fn a_scan_that_began_before_a_snapshot_is_not_newer() {
+    fn who_asks_during_a_scan_gets_the_tree_of_a_later_one() {
         let root = empty_machine();
         let trees = Trees::of(Sysfs::at(root.path()));
-        let number = trees.begin();
+        let scanning = trees.begin(trees.lock());
+        let before = scanning.trees.shared.sysfs.scan().expect("a tree");
+        add_subsystem(root.path());
+        thread::scope(|scope| {
+            let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| trees.scan())).collect();
+            assert!(scanning.end(before).subsystems.is_empty());
+            for asked in asked {
+                let tree = asked.join().expect("no panic").expect("a tree");
+                assert_eq!((tree.subsystems.len(), tree.number > 1), (1, true));
+            }
+        });
+    }
+
+    #[test]
+    fn a_tree_that_is_not_newer_is_not_waited_for_twice() {
+        let root = empty_machine();
+        let trees = Trees::of(Sysfs::at(root.path()));
         let seen = trees.scan().expect("a tree");
-        trees.lock().number = number;
-        assert!(trees.wait_newer(&seen, Instant::now()).is_none());
+        let newer = trees.scan().expect("a tree");
+        assert_eq!((seen.number, newer.number), (1, 2));
+        assert!(trees.wait_newer(&seen, Instant::now()).is_some());
+        assert!(trees.wait_newer(&newer, Instant::now()).is_none());
     }
 
     #[test]
@@ -226,11 +283,12 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_that_fails_publishes_nothing() {
+    fn a_scan_that_fails_publishes_nothing_and_does_not_stop_the_next() {
         let root = empty_machine();
         let trees = Trees::of(Sysfs::at(root.path().join("nowhere")));
-        trees.publish();
-        assert_eq!(trees.lock().number, 0);
-        assert!(trees.scan().is_err());
+        for _ in 0..2 {
+            assert!(trees.scan().is_err());
+            assert_eq!(trees.lock().number, 0);
+        }
     }
 }

@@ -7,6 +7,7 @@ mod filesystem;
 mod library;
 mod life;
 mod loss;
+mod many;
 mod mounts;
 mod namespaces;
 mod node;
@@ -27,6 +28,7 @@ pub(crate) fn all() -> Vec<Case> {
         filesystem::CASES,
         library::CASES,
         loss::CASES,
+        many::CASES,
         mounts::CASES,
         namespaces::CASES,
         node::CASES,
