@@ -8,6 +8,7 @@
 mod controllers;
 mod measured;
 mod plugin;
+mod process;
 mod signals;
 mod socket;
 
@@ -90,6 +91,7 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`].
 pub fn run(root: &Path, options: &NodeOptions, host: Arc<dyn Host>) -> Result<(), ServeError> {
+    process::settle(root);
     // One thread is enough: it only passes messages on, and each more costs memory on every node.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -32,6 +32,8 @@ mod invalid;
 mod life;
 #[path = "node/parameters.rs"]
 mod parameters;
+#[path = "node/privileges.rs"]
+mod privileges;
 #[path = "node/program.rs"]
 mod program;
 #[path = "node/registration.rs"]

@@ -1,8 +1,8 @@
 //! The external programs `mke2fs`, `mkfs.xfs` and `e2fsck`: the only place that starts one.
 //!
 //! A program gets an empty environment but for `PATH`, nothing to read, a process group of its own
-//! (a Ctrl-C at our terminal is ours to handle) and the parent-death signal. Both outputs go
-//! through one pipe, so that their order is kept.
+//! (a Ctrl-C at our terminal is ours to handle), the parent-death signal and an ordinary score for
+//! when memory runs out. Both outputs go through one pipe, so that their order is kept.
 //!
 //! Invariant: when a call returns, the program has ended. One that the kernel cannot end, because it
 //! waits for a dead device, keeps its caller: it may still write.
@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, PipeReader, Read};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,12 +23,16 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use thiserror::Error;
 
+use crate::causes::chain;
+use crate::host::oom_score::make_ordinary;
 use output::Output;
 use spawn::spawn;
 
 /// Where the programs are looked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
+    /// Where proc is found.
+    root: PathBuf,
     directories: Vec<PathBuf>,
 }
 
@@ -95,16 +99,19 @@ pub enum CommandError {
 
 impl Programs {
     /// Those of the image or machine this program runs in.
-    pub(crate) fn installed() -> Programs {
-        Programs::in_directories(["/usr/sbin", "/usr/bin", "/sbin", "/bin"])
+    pub(crate) fn installed(root: &Path) -> Programs {
+        Programs::in_directories(root, ["/usr/sbin", "/usr/bin", "/sbin", "/bin"])
     }
 
     /// Those in certain directories; the first one that has a program wins.
     pub(crate) fn in_directories<D: Into<PathBuf>>(
+        root: &Path,
         directories: impl IntoIterator<Item = D>,
     ) -> Programs {
-        let directories = directories.into_iter().map(Into::into).collect();
-        Programs { directories }
+        Programs {
+            root: root.to_owned(),
+            directories: directories.into_iter().map(Into::into).collect(),
+        }
     }
 
     /// Runs a program to its end, whatever its exit code.
@@ -181,7 +188,12 @@ impl Programs {
             .stdout(writer.try_clone()?)
             .stderr(writer)
             .process_group(0);
-        Ok((spawn(&mut command)?, reader))
+        let child = spawn(&mut command)?;
+        if let Err(error) = make_ordinary(&self.root, child.id()) {
+            let error = chain(&error);
+            tracing::debug!(error, "a program keeps our score for when memory runs out");
+        }
+        Ok((child, reader))
     }
 }
 
@@ -276,7 +288,7 @@ mod tests {
     fn programs() -> (TempDir, Programs) {
         let directory = tempfile::tempdir().expect("temporary directory");
         symlink("/bin/sh", directory.path().join("mke2fs")).expect("link");
-        let programs = Programs::in_directories([directory.path()]);
+        let programs = Programs::in_directories(Path::new("/"), [directory.path()]);
         (directory, programs)
     }
 
@@ -364,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_installed_is_named_with_the_places() {
-        let programs = Programs::in_directories(["/nowhere/sbin", "/nowhere/bin"]);
+        let programs = Programs::in_directories(Path::new("/"), ["/nowhere/sbin", "/nowhere/bin"]);
         let error = programs.run(&invocation("", LONG)).expect_err("not there");
         assert_eq!(
             error.to_string(),
@@ -376,7 +388,7 @@ mod tests {
     fn a_file_that_cannot_be_executed_is_an_error() {
         let directory = tempfile::tempdir().expect("temporary directory");
         fs::write(directory.path().join("mke2fs"), "").expect("file");
-        let programs = Programs::in_directories([directory.path()]);
+        let programs = Programs::in_directories(Path::new("/"), [directory.path()]);
         let error = programs
             .run(&invocation("", LONG))
             .expect_err("not executable");

@@ -60,8 +60,8 @@ impl LinuxHost {
         let root = root.into();
         LinuxHost {
             fabrics: Fabrics::at(&root),
+            programs: Programs::installed(&root),
             root,
-            programs: Programs::installed(),
             timeouts,
         }
     }

@@ -200,32 +200,31 @@ impl Volumes {
 
     /// Does something that waits for the target. Where the last path goes meanwhile and does not
     /// come back in time, the volume is cut off, so that it comes to an end.
-    fn unless_lost<T: Send>(&self, volume: &Volume<'_>, work: impl FnOnce() -> T + Send) -> T {
-        let (done, result) = mpsc::channel();
+    fn unless_lost<T>(&self, volume: &Volume<'_>, work: impl FnOnce() -> T) -> T {
+        let (done, ended) = mpsc::channel::<()>();
         thread::scope(|scope| {
-            scope.spawn(move || {
-                // Whoever waits for it waits until it is there.
-                let _received = done.send(work());
-            });
-            let mut lost_since: Option<Instant> = None;
-            loop {
-                match result.recv_timeout(LOOK) {
-                    Ok(value) => return value,
-                    Err(RecvTimeoutError::Disconnected) => unreachable!("the work always answers"),
-                    Err(RecvTimeoutError::Timeout) => {}
-                }
-                match self.look_at(volume) {
-                    Ok(Mounted::Waiting) => {
-                        let since = *lost_since.get_or_insert_with(Instant::now);
-                        if since.elapsed() >= self.config.timing.path {
-                            self.cut_off(volume).unwrap_or_else(|error| tell(&error));
-                        }
-                    }
-                    Ok(Mounted::Reached | Mounted::Dead) => lost_since = None,
-                    Err(error) => tell(&error),
-                }
-            }
+            scope.spawn(move || self.cut_off_when_lost(volume, &ended));
+            let value = work();
+            drop(done);
+            value
         })
+    }
+
+    /// Watches until the other side of `ended` is dropped.
+    fn cut_off_when_lost(&self, volume: &Volume<'_>, ended: &mpsc::Receiver<()>) {
+        let mut lost_since: Option<Instant> = None;
+        while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            match self.look_at(volume) {
+                Ok(Mounted::Waiting) => {
+                    let since = *lost_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= self.config.timing.path {
+                        self.cut_off(volume).unwrap_or_else(|error| tell(&error));
+                    }
+                }
+                Ok(Mounted::Reached | Mounted::Dead) => lost_since = None,
+                Err(error) => tell(&error),
+            }
+        }
     }
 
     /// Lets everything fail that waits for the target.

@@ -19,7 +19,8 @@ impl Times {
         Some(ours.as_secs_f64() / theirs.as_secs_f64())
     }
 
-    fn median(&self) -> Option<Duration> {
+    /// The one in the middle.
+    pub(crate) fn median(&self) -> Option<Duration> {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -72,6 +73,17 @@ impl Plugin {
         self.runtime
             .block_on(client.probe(csi::ProbeRequest {}))
             .map(drop)
+    }
+
+    /// Of the process that [`Plugin::spawn`] was told to start.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits for its end by SIGKILL.
+    pub(crate) fn wait_killed(mut self) {
+        let status = self.process.wait().expect("it ends");
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
     }
 
     /// kill -9.

@@ -19,7 +19,7 @@ use crate::plugin::{ask, channel, free_address, hostnqn, kubelet_dir};
 use crate::requests;
 
 /// A running program, ended with the test.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     log: BufReader<ChildStderr>,
     admin: SocketAddr,
@@ -34,7 +34,7 @@ impl Drop for Program {
 
 impl Program {
     /// Starts the program and returns when it listens.
-    fn start(machine: &Machine, verbosity: &str) -> Program {
+    pub(crate) fn start(machine: &Machine, verbosity: &str) -> Program {
         let identity = machine.root().join("etc/nvme");
         fs::create_dir_all(&identity).expect("a directory");
         fs::write(identity.join("hostnqn"), hostnqn()).expect("a file");
@@ -62,8 +62,12 @@ impl Program {
         }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id()).expect("a process id");
+        let id = i32::try_from(self.id()).expect("a process id");
         kill(Pid::from_raw(id), signal).expect("it runs");
     }
 
@@ -102,7 +106,7 @@ fn run(machine: &Machine, arguments: &[&str]) -> Output {
     command(machine, arguments).output().expect("it starts")
 }
 
-fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     Machine::new("trixie-one-path")
 }
 
@@ -135,7 +139,7 @@ fn stage_from(machine: &Machine, silent: &Silent) -> NodeStageVolumeRequest {
     stage
 }
 
-fn csi_socket(machine: &Machine) -> std::path::PathBuf {
+pub(crate) fn csi_socket(machine: &Machine) -> std::path::PathBuf {
     kubelet_dir(machine).join("plugins/test.csi/csi.sock")
 }
 

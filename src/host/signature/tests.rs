@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::*;
@@ -88,7 +89,7 @@ fn made_by(program: &'static str, arguments: &[&str], size: u64) -> File {
         arguments: arguments.chain([path.clone().into()]).collect(),
         deadline: Duration::from_secs(300),
     };
-    Programs::installed()
+    Programs::installed(Path::new("/"))
         .run_to_success(&invocation)
         .expect("the lab's set-up installs it");
     File::open(&path).expect("a file")

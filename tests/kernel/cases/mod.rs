@@ -4,6 +4,7 @@ mod conformance;
 mod errors;
 mod faults;
 mod filesystem;
+mod killed;
 mod library;
 mod life;
 mod loss;
@@ -11,6 +12,7 @@ mod many;
 mod mounts;
 mod namespaces;
 mod node;
+mod privileges;
 mod repeated;
 mod restarted;
 mod safety;
@@ -26,6 +28,7 @@ pub(crate) fn all() -> Vec<Case> {
         errors::CASES,
         faults::CASES,
         filesystem::CASES,
+        killed::CASES,
         library::CASES,
         loss::CASES,
         many::CASES,
@@ -34,6 +37,7 @@ pub(crate) fn all() -> Vec<Case> {
         node::CASES,
         repeated::CASES,
         restarted::CASES,
+        privileges::CASES,
         traced::CASES,
         conformance::CASES,
         safety::CASES,

@@ -7,10 +7,13 @@ use crate::case::Case;
 use crate::plugin::{self, Plugin, Use, Volume};
 use crate::scene::Scene;
 
-pub(super) const CASES: &[Case] = &[Case::new(
-    "a_volumes_life_runs_no_program_but_mkfs_and_fsck",
-    programs,
-)];
+pub(super) const CASES: &[Case] = &[
+    Case::new("a_volumes_life_runs_no_program_but_mkfs_and_fsck", programs),
+    Case::new(
+        "a_program_that_the_plugin_runs_is_ended_before_the_plugin",
+        scores,
+    ),
+];
 
 const TRACE: &str = "/tmp/trace";
 /// What the plugin may run.
@@ -47,4 +50,26 @@ fn programs() {
         drop(plugin);
         crate::guest::clean_up().expect("a clean machine");
     }
+}
+
+fn scores() {
+    let scene = Scene::new();
+    scene.volume();
+    let plugin = Plugin::spawn(&mut traced("trace=execve,openat"));
+    let volume = Volume::new(Use::Filesystem("ext4"));
+    plugin.stage(&volume).expect("stage");
+    let trace = fs::read_to_string(TRACE).expect("the trace");
+    let program = trace.lines().find(|line| line.contains(KNOWN[0]));
+    let program = program.unwrap_or_else(|| panic!("a blank disk was formatted:\n{trace}"));
+    let (process, _) = program.split_once(' ').expect("strace names the process");
+    let score = format!("/proc/{process}/oom_score_adj\", O_WRONLY");
+    let mut opened = trace.lines().filter(|line| line.contains(&score));
+    assert!(
+        opened.any(|line| !line.contains(" = -1 ")),
+        "{score}:\n{trace}"
+    );
+    plugin.unstage(&volume).expect("unstage");
+    drop(plugin);
+    // The end of strace is not the end of what it traced.
+    crate::guest::clean_up().expect("a clean machine");
 }

@@ -1,0 +1,220 @@
+//! kill -9 between any two side effects of a call. strace attaches to the one thread that works on
+//! calls: a clean run lists what the thread does to the machine, and each of it is replayed with a
+//! kill in its place. The product carries no hook for it.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use crate::case::Case;
+use crate::plugin::{Plugin, Use, Volume, is_mounted, remembered};
+use crate::scene::{Scene, controllers, eventually};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("a_stage_may_be_killed_at_any_step", || {
+        survives(Use::Filesystem("ext4"), STAGE);
+    }),
+    Case::new("a_publish_may_be_killed_at_any_step", || {
+        survives(Use::Filesystem("ext4"), PUBLISH);
+    }),
+    Case::new("an_unpublish_may_be_killed_at_any_step", || {
+        survives(Use::Filesystem("ext4"), UNPUBLISH);
+    }),
+    Case::new("an_unstage_may_be_killed_at_any_step", || {
+        survives(Use::Filesystem("ext4"), UNSTAGE);
+    }),
+    Case::new(
+        "a_stage_of_a_block_volume_may_be_killed_at_any_step",
+        || {
+            survives(Use::Block, STAGE);
+        },
+    ),
+    Case::new(
+        "publications_of_a_block_volume_may_be_killed_at_any_step",
+        || {
+            survives(Use::Block, PUBLISH);
+            crate::guest::clean_up().expect("a clean machine");
+            survives(Use::Block, UNPUBLISH);
+        },
+    ),
+    Case::new(
+        "an_unstage_of_a_block_volume_may_be_killed_at_any_step",
+        || {
+            survives(Use::Block, UNSTAGE);
+        },
+    ),
+];
+
+const TRACE: &str = "/tmp/trace";
+/// What may change the machine.
+const CALLS: &str = "mount,umount2,move_mount,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renameat2,write,ioctl,clone3,clone,vfork";
+/// Of the ioctls, those that only ask.
+const ASKS: [&str; 4] = ["DM_TABLE_STATUS", "BLKGETSIZE", "BLKSSZGET", "TCGETS"];
+
+type Call = fn(&Plugin, &Volume) -> Result<(), tonic::Status>;
+
+/// A call of the life of a volume, and those that lead to the state before it and away from that
+/// behind it.
+#[derive(Clone, Copy)]
+struct Step {
+    before: &'static [Call],
+    call: Call,
+    /// Back to the state before the call.
+    back: &'static [Call],
+    after: &'static [Call],
+}
+
+const STAGE: Step = Step {
+    before: &[],
+    call: Plugin::stage,
+    back: &[Plugin::publish, Plugin::unpublish, Plugin::unstage],
+    after: &[],
+};
+const PUBLISH: Step = Step {
+    before: &[Plugin::stage],
+    call: Plugin::publish,
+    back: &[Plugin::unpublish],
+    after: &[Plugin::unstage],
+};
+const UNPUBLISH: Step = Step {
+    before: &[Plugin::stage, Plugin::publish],
+    call: Plugin::unpublish,
+    back: &[Plugin::publish],
+    after: &[Plugin::unpublish, Plugin::unstage],
+};
+const UNSTAGE: Step = Step {
+    before: &[Plugin::stage],
+    call: Plugin::unstage,
+    back: &[Plugin::stage],
+    after: &[Plugin::unstage],
+};
+
+/// A side effect: the n-th of the calls of this name.
+#[derive(Debug)]
+struct Effect {
+    name: String,
+    number: usize,
+    line: String,
+}
+
+fn start() -> Plugin {
+    Plugin::start_with(&["--blocking-threads", "1"])
+}
+
+fn survives(usage: Use, step: Step) {
+    let scene = Scene::new();
+    scene.volume();
+    let volume = Volume::new(usage);
+    let mut plugin = start();
+    all(&plugin, &volume, step.before);
+    let effects = trace(&plugin, || (step.call)(&plugin, &volume));
+    assert!(effects.len() > 3, "{effects:?}");
+    all(&plugin, &volume, step.back);
+    for effect in &effects {
+        kill_at(&plugin, effect, || (step.call)(&plugin, &volume));
+        plugin.wait_killed();
+        plugin = start();
+        if let Err(error) = (step.call)(&plugin, &volume) {
+            panic!("killed at {}: {error}", effect.line);
+        }
+        all(&plugin, &volume, step.back);
+    }
+    all(&plugin, &volume, step.after);
+    assert!(!is_mounted(&volume.staging()));
+    assert_eq!(controllers(), Vec::<String>::new());
+    assert_eq!(remembered(), Vec::<String>::new());
+    eprintln!("killed at each of {} steps", effects.len());
+}
+
+fn all(plugin: &Plugin, volume: &Volume, calls: &[Call]) {
+    for call in calls {
+        call(plugin, volume).expect("a call that is not disturbed");
+    }
+}
+
+/// The thread that works on calls.
+fn worker(plugin: &Plugin) -> u32 {
+    let tasks = format!("/proc/{}/task", plugin.id());
+    let tasks = fs::read_dir(tasks).expect("it runs");
+    let mut ids = tasks.map(|task| task.expect("an entry").file_name());
+    let id = ids.find(|id| {
+        let comm = format!("/proc/{}/comm", id.to_string_lossy());
+        fs::read_to_string(comm).is_ok_and(|comm| comm == "blocking-0\n")
+    });
+    let id = id.expect("a thread for calls");
+    id.to_string_lossy().parse().expect("a number")
+}
+
+/// strace attached to one thread, and no other.
+fn attach(thread: u32, expressions: &[&str]) -> Child {
+    let mut command = Command::new("/usr/bin/strace");
+    command.args([
+        "-qq",
+        "-y",
+        "-s",
+        "0",
+        "-o",
+        TRACE,
+        "-p",
+        &thread.to_string(),
+    ]);
+    for expression in expressions {
+        command.args(["-e", expression]);
+    }
+    let strace = command.stdin(Stdio::null()).spawn().expect("strace starts");
+    eventually("strace to attach", || {
+        let status = fs::read_to_string(format!("/proc/{thread}/status")).expect("it runs");
+        let tracer = format!("TracerPid:\t{}\n", strace.id());
+        status.contains(&tracer).then_some(())
+    });
+    strace
+}
+
+/// What a call does to the machine.
+fn trace(plugin: &Plugin, call: impl FnOnce() -> Result<(), tonic::Status>) -> Vec<Effect> {
+    let mut strace = attach(worker(plugin), &[&format!("trace={CALLS}")]);
+    call().expect("the clean run");
+    // SIGINT lets strace detach and write everything.
+    let id = i32::try_from(strace.id()).expect("a process id");
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(id),
+        nix::sys::signal::Signal::SIGINT,
+    )
+    .expect("it runs");
+    strace.wait().expect("it ends");
+    let trace = fs::read_to_string(TRACE).expect("the trace");
+    let mut effects: Vec<Effect> = Vec::new();
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    for line in trace.lines() {
+        let Some((name, _)) = line.split_once('(') else {
+            continue;
+        };
+        let number = counts.entry(name.to_owned()).or_default();
+        *number += 1;
+        if is_effect(name, line) {
+            effects.push(Effect {
+                name: name.to_owned(),
+                number: *number,
+                line: line.to_owned(),
+            });
+        }
+    }
+    effects
+}
+
+/// Whether something of the machine is changed: no question, no wake-up of another thread, no log.
+fn is_effect(name: &str, line: &str) -> bool {
+    match name {
+        "ioctl" => !ASKS.iter().any(|ask| line.contains(ask)),
+        "write" => line.contains("</") && !line.contains("</dev/console"),
+        _ => true,
+    }
+}
+
+fn kill_at(plugin: &Plugin, effect: &Effect, call: impl FnOnce() -> Result<(), tonic::Status>) {
+    let inject = format!("inject={}:signal=KILL:when={}", effect.name, effect.number);
+    let trace = format!("trace={}", effect.name);
+    let mut strace = attach(worker(plugin), &[&trace, &inject]);
+    let answer = call();
+    assert!(answer.is_err(), "answered at {}", effect.line);
+    strace.wait().expect("it ends");
+}
