@@ -15,6 +15,7 @@ mod line;
 pub mod list_subsys;
 pub mod node;
 pub mod output;
+pub mod release;
 mod request;
 pub mod resolve;
 mod signals;
@@ -65,6 +66,7 @@ pub fn run(command_line: CommandLine) -> Exit {
         Verb::ListSubsys(arguments) => execute(&config, arguments),
         Verb::Resolve(arguments) => execute(&config, arguments),
         Verb::Doctor(arguments) => execute(&config, arguments),
+        Verb::Release(arguments) => execute(&config, arguments),
         Verb::Node(arguments) => execute(&config, arguments),
     }
 }

@@ -81,6 +81,8 @@ pub enum Verb {
     Resolve(cli::resolve::Arguments),
     /// Check this machine and say what to do about each finding
     Doctor(cli::doctor::Arguments),
+    /// Let go of I/O that waits for a lost target, for the shutdown of a node
+    Release(cli::release::Arguments),
     /// Serve the volumes of this node to kubelet (CSI node plugin)
     Node(cli::node::Arguments),
 }

@@ -7,6 +7,7 @@ mod controllers;
 mod identity;
 mod kernel;
 mod machine;
+mod maps;
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -75,6 +76,7 @@ fn examine(root: &Path) -> Vec<Check> {
             "mount sysfs, or name the directory that has it with --root",
         )),
     }
+    checks.extend(maps::check(root));
     checks.push(machine::check_autoconnect(root));
     checks.push(machine::check_exclusions(root));
     checks

@@ -97,17 +97,17 @@ impl Drop for Waiting {
 }
 
 impl Blocking {
-    /// Starts the threads. They end when the last clone of this is gone and no job is left.
+    /// Starts the threads, which are called `name` and a number. They end when the last clone of this is gone and no job is left.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn new(threads: NonZeroUsize) -> io::Result<Blocking> {
+    pub fn new(name: &str, threads: NonZeroUsize) -> io::Result<Blocking> {
         let (queue, jobs) = mpsc::channel();
         let jobs = Arc::new(Mutex::new(jobs));
         for number in 0..threads.get() {
             let jobs = Arc::clone(&jobs);
             thread::Builder::new()
-                .name(format!("blocking-{number}"))
+                .name(format!("{name}-{number}"))
                 .spawn(move || work(&jobs))?;
         }
         Ok(Blocking { queue })
@@ -187,7 +187,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     fn pool(threads: usize) -> Blocking {
-        Blocking::new(NonZeroUsize::new(threads).expect("not zero")).expect("threads")
+        Blocking::new("test", NonZeroUsize::new(threads).expect("not zero")).expect("threads")
     }
 
     #[tokio::test]

@@ -41,6 +41,17 @@ pub enum Finding {
     IdentityMismatch(String),
 }
 
+impl Finding {
+    /// Whether it is about what an operation on the volume makes or takes away.
+    #[must_use]
+    pub fn is_about_mounts(&self) -> bool {
+        matches!(
+            self,
+            Finding::Stale(_) | Finding::MapMissing | Finding::MapLetGo
+        )
+    }
+}
+
 /// Everything that is wrong with one volume.
 #[must_use]
 pub fn detect(record: &StageRecord, sight: &Sight, hostnqn: &Nqn) -> Vec<Finding> {

@@ -33,9 +33,9 @@ const PERIOD_IDLE: Duration = Duration::from_secs(5);
 /// How long an action is waited for: to its end.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How many targets may keep a connect waiting at the same time.
-const CONNECTING: usize = 8;
+const CONNECTING: usize = 4;
 /// How many volumes are looked after at the same time beside that.
-const OTHERS: usize = 8;
+const OTHERS: usize = 4;
 
 /// Keeps the volumes that are staged here.
 #[derive(Debug)]
@@ -67,8 +67,8 @@ impl Keeper {
             volumes,
             trees,
             metrics,
-            connecting: Blocking::new(threads(CONNECTING))?,
-            others: Blocking::new(threads(OTHERS))?,
+            connecting: Blocking::new("connect", threads(CONNECTING))?,
+            others: Blocking::new("keep", threads(OTHERS))?,
             ledger: Ledger::default(),
             running: JoinSet::new(),
         })
@@ -218,9 +218,13 @@ fn observe(volumes: &Volumes) -> Result<Observation, String> {
         Complete::Yes => find_unwanted(&records, sight.tree(), is_ours),
         Complete::No => Vec::new(),
     };
-    let seen = records.into_iter().map(|record| Seen {
-        findings: detect(&record, &sight, hostnqn),
-        record,
+    let seen = records.into_iter().map(|record| {
+        let mut findings = detect(&record, &sight, hostnqn);
+        if volumes.is_busy(&record.volume_id) {
+            // What is missing may be on its way, or on its way out.
+            findings.retain(|finding| !finding.is_about_mounts());
+        }
+        Seen { record, findings }
     });
     Ok(Observation {
         seen: seen.collect(),

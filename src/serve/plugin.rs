@@ -187,7 +187,7 @@ fn services(
     readiness: &Arc<Readiness>,
     calls: Calls,
 ) -> Result<NodeServices, ServeError> {
-    let blocking = Blocking::new(options.blocking_threads);
+    let blocking = Blocking::new("call", options.blocking_threads);
     let blocking = blocking.map_err(|source| start("the threads that may block", source))?;
     let driver_name = options.driver_name.clone();
     let identity = Identity::new(driver_name, Arc::clone(readiness), calls.clone());

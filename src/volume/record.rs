@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::{Nqn, Uuid};
 use serde::{Deserialize, Serialize};
 
+use super::boot::read_boot_id;
 use super::capability::{AccessType, Capability};
 use super::filesystem::mount_access;
 use super::hold::Hold;
@@ -24,6 +25,7 @@ use super::request::{PodRef, Readonly};
 use super::source::Source;
 use super::text;
 use super::volume_id::VolumeId;
+use super::volumes::OpenVolumesError;
 use crate::host::{FilesystemType, MapId, MountAccess, MountFlag};
 
 pub use store::{Complete, RecordError, Records};
@@ -105,6 +107,17 @@ pub struct Publication {
     pub disk: Disk,
     /// The pod, where kubelet named it.
     pub pod: Option<PodRef>,
+}
+
+/// What is staged here, for a program that does not serve the volumes.
+///
+/// # Errors
+/// [`OpenVolumesError`].
+pub fn read_staged(root: &Path, state_dir: &Path) -> Result<Vec<StageRecord>, OpenVolumesError> {
+    let records = Records::at(state_dir, read_boot_id(root)?);
+    let mut staged = records.read_all()?;
+    staged.retain(StageRecord::is_active);
+    Ok(staged)
 }
 
 impl StageRecord {

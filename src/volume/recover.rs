@@ -103,6 +103,12 @@ impl Volumes {
         Ok((records, complete))
     }
 
+    /// Whether an operation on the volume runs, which may have taken away what is not there.
+    #[must_use]
+    pub fn is_busy(&self, id: &VolumeId) -> bool {
+        self.locks.is_locked(id) || self.leaving.is_locked(id)
+    }
+
     /// Connects the endpoint with this place in the source of a volume, if the volume is still here.
     ///
     /// # Errors

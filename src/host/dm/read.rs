@@ -8,6 +8,7 @@
 //! an error. Nothing here opens a map or waits for its I/O.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use nvme_sysfs::{DevT, Diskseq};
@@ -155,7 +156,8 @@ fn parsed<T: std::str::FromStr>(path: PathBuf) -> Result<Option<T>, ReadMapsErro
 fn read(path: &Path) -> Result<Option<String>, ReadMapsError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text.trim_end().to_owned())),
-        Err(error) if is_gone(&error) => Ok(None),
+        // The attributes of a map that is being removed answer EINVAL (dm_attr_show in dm-sysfs.c).
+        Err(error) if is_gone(&error) || error.kind() == ErrorKind::InvalidInput => Ok(None),
         Err(source) => {
             let path = path.to_owned();
             Err(ReadMapsError::Read { path, source })

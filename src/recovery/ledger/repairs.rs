@@ -20,6 +20,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The repairs of one volume.
 #[derive(Debug, Default)]
 pub(super) struct Repairs {
+    seen_before: bool,
     /// What was told last.
     stale: Option<Stale>,
     /// What was found when the attempts began.
@@ -38,6 +39,10 @@ impl Repairs {
             *self = Repairs::default();
             return;
         };
+        // Seen once it may be what an operation that has just ended took away: the record was read first.
+        if !std::mem::replace(&mut self.seen_before, true) {
+            return;
+        }
         if self.stale != Some(stale) {
             self.stale = Some(stale);
             plan.stale.push(stale);

@@ -18,6 +18,7 @@ mod restarted;
 mod safety;
 mod signals;
 mod traced;
+mod vanished;
 
 use crate::case::Case;
 
@@ -39,6 +40,7 @@ pub(crate) fn all() -> Vec<Case> {
         restarted::CASES,
         privileges::CASES,
         traced::CASES,
+        vanished::CASES,
         conformance::CASES,
         safety::CASES,
         signals::CASES,

@@ -1,0 +1,103 @@
+//! The device-mapper maps of the volumes, and what could end their holds.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::{Check, Status, chain};
+use crate::host::dm::{Map, read_maps};
+
+/// A parameter of dm-multipath that lets every map go after so many seconds without a path.
+const TIMEOUT: &str = "sys/module/dm_multipath/parameters/queue_if_no_path_timeout_secs";
+
+/// Every map, and the parameter.
+pub(super) fn check(root: &Path) -> Vec<Check> {
+    let mut checks = match read_maps(root) {
+        Ok(maps) if maps.is_empty() => vec![Check::ok(NAME, "there are none")],
+        Ok(maps) => maps.iter().map(check_map).collect(),
+        Err(error) => vec![Check::bad(
+            NAME,
+            Status::Unknown,
+            format!("the maps cannot be read: {}", chain(&error)),
+            "run as root, in a container with the host's /dev",
+        )],
+    };
+    checks.extend(check_timeout(root));
+    checks
+}
+
+const NAME: &str = "maps";
+
+fn check_map(map: &Map) -> Check {
+    let name = format!("{} ({})", map.disk, map.id.name());
+    if map.was_let_go() {
+        return Check::bad(
+            NAME,
+            Status::Fail,
+            format!("{name} was let go: its I/O fails"),
+            "end what uses the volume; the plugin then mounts it anew",
+        );
+    }
+    if map.suspended {
+        return Check::bad(
+            NAME,
+            Status::Fail,
+            format!("{name} is suspended: its I/O waits"),
+            "start the node plugin, which resumes it, or `dmsetup resume` it",
+        );
+    }
+    if map.usable_paths().next().is_none() {
+        return Check::bad(
+            NAME,
+            Status::Warn,
+            format!("{name} has no path: its I/O waits"),
+            "check the target; `nvmeof-csi release` lets go of what waits, and it is lost then",
+        );
+    }
+    Check::ok(NAME, format!("{name} has a path"))
+}
+
+fn check_timeout(root: &Path) -> Option<Check> {
+    let path = root.join(TIMEOUT);
+    match fs::read_to_string(&path) {
+        Ok(text) if text.trim() == "0" => None,
+        Ok(text) => Some(Check::bad(
+            NAME,
+            Status::Fail,
+            format!(
+                "dm_multipath.queue_if_no_path_timeout_secs is {}: every hold ends after that time",
+                text.trim()
+            ),
+            format!(
+                "write 0 to {}, and remove the option of the module",
+                path.display()
+            ),
+        )),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => Some(Check::bad(
+            NAME,
+            Status::Unknown,
+            format!("{} cannot be read: {error}", path.display()),
+            "run as root",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_that_would_end_every_hold_is_told() {
+        let root = tempfile::tempdir().expect("a directory");
+        assert_eq!(check_timeout(root.path()), None);
+        let path = root.path().join(TIMEOUT);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(&path, "0\n").expect("a file");
+        assert_eq!(check_timeout(root.path()), None);
+        fs::write(&path, "60\n").expect("a file");
+        let check = check_timeout(root.path()).expect("a finding");
+        assert_eq!(check.status, Status::Fail);
+        assert!(check.finding.contains("is 60"), "{check:?}");
+    }
+}

@@ -1,0 +1,215 @@
+//! `release`: lets go of I/O that waits for a path, for whoever cannot wait: the shutdown of a node.
+//!
+//! Works without the plugin, by device-mapper and sysfs alone. Invariant: only maps of this program
+//! are told, and only controllers of this program that are not live are deleted.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nvme_fabrics::{DisconnectError, Registry, RegistryError};
+use nvme_sysfs::{Instance, Nqn, ScanError, Sysfs, Tree};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::Command;
+use super::exit::{Exit, Failure};
+use super::line::write_line;
+use super::output::{Format, Output, Report, write_json};
+use crate::config::Config;
+use crate::host::dm::{Map, ReadMapsError, read_maps};
+use crate::host::{Host, LinuxHost, MapError, Timeouts};
+use crate::volume::OpenVolumesError;
+use crate::volume::record::read_staged;
+
+/// How long a controller may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Arguments of `release`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Let go of the volumes of this subsystem
+    #[arg(long, value_name = "NQN", required_unless_present = "all")]
+    nqn: Option<Nqn>,
+
+    /// Let go of every volume of this node
+    #[arg(long, conflicts_with = "nqn")]
+    all: bool,
+
+    /// Where the node plugin keeps what is staged, to know the volumes of a subsystem
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/var/lib/kubelet/plugins/direct.nvmeof.csi/state"
+    )]
+    state_dir: PathBuf,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What is let go of.
+#[derive(Debug)]
+pub struct Options {
+    nqn: Option<Nqn>,
+    state_dir: PathBuf,
+}
+
+/// What was let go of.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub struct Released {
+    /// Names of the maps.
+    maps: Vec<String>,
+    /// The controllers that were deleted.
+    controllers: Vec<String>,
+}
+
+/// Why I/O may still wait.
+#[derive(Debug, Error)]
+pub enum ReleaseFailure {
+    /// The maps are not known.
+    #[error("cannot tell which maps there are")]
+    Maps(#[from] ReadMapsError),
+    /// The volumes of the subsystem are not known.
+    #[error("cannot tell which volumes belong to the subsystem")]
+    Records(#[from] OpenVolumesError),
+    /// The devices are not known.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
+    /// A map holds on.
+    #[error("the map {name} was not told to let go")]
+    Map {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: MapError,
+    },
+    /// It is not known whose a controller is.
+    #[error("cannot tell who connected {controller}")]
+    Owner {
+        /// Which.
+        controller: Instance,
+        /// Why.
+        source: RegistryError,
+    },
+    /// A controller stays.
+    #[error("cannot delete {controller}, in which I/O may wait")]
+    Disconnect {
+        /// Which.
+        controller: Instance,
+        /// Why.
+        source: DisconnectError,
+    },
+}
+
+impl Failure for ReleaseFailure {
+    fn exit(&self) -> Exit {
+        Exit::Failed
+    }
+}
+
+impl Command for Arguments {
+    type Options = Options;
+    type Report = Released;
+    type Failure = ReleaseFailure;
+
+    fn format(&self) -> Format {
+        self.output.format
+    }
+
+    fn options(self) -> Result<Options, ReleaseFailure> {
+        Ok(Options {
+            nqn: self.nqn,
+            state_dir: self.state_dir,
+        })
+    }
+
+    fn run(config: &Config, options: Options) -> Result<Released, ReleaseFailure> {
+        let timeouts = Timeouts {
+            disconnect: PATIENCE,
+            ..Timeouts::default()
+        };
+        let host = LinuxHost::new(&config.root, timeouts);
+        let mut released = Released::default();
+        let mut first_failure = None;
+        // One that does not let go must not keep the others.
+        for map in find_maps(config, &options)? {
+            let name = map.id.name();
+            match host.let_go_map(map.id) {
+                Ok(()) => released.maps.push(name),
+                Err(source) => {
+                    first_failure.get_or_insert(ReleaseFailure::Map { name, source });
+                }
+            }
+        }
+        let tree = Sysfs::at(&config.root).scan()?;
+        for (controller, nqn) in find_stuck(config, &tree, options.nqn.as_ref())? {
+            match host.disconnect(controller, &nqn) {
+                Ok(()) => released.controllers.push(controller.to_string()),
+                Err(source) => {
+                    first_failure.get_or_insert(ReleaseFailure::Disconnect { controller, source });
+                }
+            }
+        }
+        first_failure.map_or(Ok(released), Err)
+    }
+}
+
+/// The maps that are meant.
+fn find_maps(config: &Config, options: &Options) -> Result<Vec<Map>, ReleaseFailure> {
+    let mut maps = read_maps(&config.root)?;
+    if let Some(nqn) = &options.nqn {
+        let records = read_staged(&config.root, &options.state_dir)?;
+        maps.retain(|map| {
+            let mut of_map = records.iter().filter(|record| record.map() == Some(map.id));
+            of_map.any(|record| record.source.nqn == *nqn)
+        });
+    }
+    Ok(maps)
+}
+
+/// Controllers of ours in which I/O may wait below a map.
+fn find_stuck(
+    config: &Config,
+    tree: &Tree,
+    wanted: Option<&Nqn>,
+) -> Result<Vec<(Instance, Nqn)>, ReleaseFailure> {
+    let registry = Registry::at(&config.root);
+    let mut stuck = Vec::new();
+    for controller in tree
+        .controllers()
+        .filter(|controller| !controller.is_live())
+    {
+        let Some(nqn) = &controller.subsysnqn else {
+            continue;
+        };
+        let controller = controller.instance;
+        let is_wanted = wanted.is_none_or(|wanted| wanted == nqn);
+        let is_ours = registry
+            .is_ours(controller)
+            .map_err(|source| ReleaseFailure::Owner { controller, source })?;
+        if is_wanted && is_ours {
+            stuck.push((controller, nqn.clone()));
+        }
+    }
+    Ok(stuck)
+}
+
+impl Report for Released {
+    fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        if format == Format::Json {
+            return write_json(self, out);
+        }
+        for map in &self.maps {
+            write_line(out, format_args!("{map} lets I/O fail"))?;
+        }
+        for controller in &self.controllers {
+            write_line(out, format_args!("deleted {controller}"))?;
+        }
+        if self.maps.is_empty() && self.controllers.is_empty() {
+            write_line(out, format_args!("nothing was held"))?;
+        }
+        Ok(())
+    }
+}
