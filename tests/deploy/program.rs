@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
 
+use nvmeof_csi::host::privileges::NEEDED;
+
 use crate::daemonset::{argument, arguments};
 use crate::files::text;
 
@@ -44,6 +46,19 @@ fn the_arguments_that_the_manifests_repeat_are_the_defaults() {
     for option in ["--driver-name", "--kubelet-dir", "--admin-address"] {
         assert_eq!(argument(option), default(&help, option), "{option}");
     }
+}
+
+#[test]
+fn the_capabilities_that_the_program_keeps_are_those_of_the_table() {
+    let page = text("README.md");
+    let table = page
+        .split_once("| capability | what for |")
+        .expect("a table")
+        .1;
+    let table = table.split_once("\n\n").expect("its end").0;
+    let rows = table.lines().filter(|line| line.starts_with("| CAP_"));
+    let listed: Vec<&str> = rows.filter_map(|row| row.split(' ').nth(1)).collect();
+    assert_eq!(listed, NEEDED.map(|(name, _)| name));
 }
 
 /// The default that a help text shows for an option.
