@@ -28,6 +28,8 @@ pub(crate) enum Need {
     NvmeCli,
     /// csi-sanity, the conformance suite.
     CsiSanity,
+    /// The time of `cargo lab faults`, which sets `LAB_FAULTS`.
+    Faults,
 }
 
 /// One case.

@@ -97,6 +97,13 @@ fn plan_kernel(
                 ));
                 continue;
             }
+            Some(Need::Faults) if std::env::var_os("LAB_FAULTS").is_none() => {
+                trials.push(ignored(
+                    name,
+                    "a row of the table of faults: run `cargo lab faults`",
+                ));
+                continue;
+            }
             Some(Need::NvmeCli) if let Err(missing) = peers::find_nvme_cli() => {
                 trials.push(without_the_lab(name, &missing.to_string()));
                 continue;

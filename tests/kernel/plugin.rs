@@ -182,6 +182,18 @@ impl Plugin {
             .map(|answer| answer.capacity_bytes)
     }
 
+    /// The reasons of what is wrong with a volume.
+    pub(crate) fn health(&self, volume: &Volume) -> Result<Vec<String>, Status> {
+        let request = csi::NodeGetVolumeHealthRequest {
+            volume_id: volume.id.clone(),
+            ..csi::NodeGetVolumeHealthRequest::default()
+        };
+        let answer =
+            self.call(|mut client| async move { client.node_get_volume_health(request).await })?;
+        let statuses = answer.volume_health.unwrap_or_default().health_statuses;
+        Ok(statuses.into_iter().map(|entry| entry.reason).collect())
+    }
+
     pub(crate) fn stats(&self, volume: &Volume) -> Result<csi::NodeGetVolumeStatsResponse, Status> {
         let request = csi::NodeGetVolumeStatsRequest {
             volume_id: volume.id.clone(),

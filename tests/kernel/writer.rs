@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,20 @@ use crate::host::REPORT;
 
 /// Bytes of one write.
 const BLOCK: usize = 4096;
+/// Longer than any outage of a case, and what it takes to recover on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A writer at work.
 pub(crate) struct Writer {
     path: PathBuf,
     shared: Arc<Shared>,
     thread: JoinHandle<io::Result<()>>,
+}
+
+/// How a write failed.
+pub(crate) struct Failure {
+    pub(crate) error: String,
+    pub(crate) at: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -31,20 +39,38 @@ struct Progress {
     written: u64,
     longest: Duration,
     stop: bool,
-    failed: Option<String>,
+    failed: Option<(String, Instant)>,
 }
 
+/// Aligned as direct I/O wants it.
+#[repr(align(4096))]
+struct Block([u8; BLOCK]);
+
 impl Writer {
-    /// Writes to a file below `directory` until [`Writer::end`].
+    /// Writes to a file below `directory`, each write with fsync, until [`Writer::end`].
     pub(crate) fn start(directory: &Path) -> Writer {
         let path = directory.join("written");
+        let file = File::create(&path).expect("a file");
+        Writer::write_to(file, path)
+    }
+
+    /// Writes to a raw block device, past the page cache.
+    pub(crate) fn start_raw(device: &Path) -> Writer {
+        let file = File::options()
+            .write(true)
+            .custom_flags(libc::O_DIRECT)
+            .open(device)
+            .expect("the device opens");
+        Writer::write_to(file, device.to_owned())
+    }
+
+    fn write_to(file: File, path: PathBuf) -> Writer {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let file = File::create(&path).expect("a file");
         let thread = thread::spawn(move || {
             let result = write_all(file, &theirs);
             if let Err(error) = &result {
-                theirs.lock().failed = Some(error.to_string());
+                theirs.lock().failed = Some((error.to_string(), Instant::now()));
                 theirs.changed.notify_all();
             }
             result
@@ -56,45 +82,81 @@ impl Writer {
         }
     }
 
-    /// Waits until so many more writes were done.
-    pub(crate) fn wait_for(&self, more: u64) {
-        let progress = self.shared.lock();
-        let goal = progress.written + more;
-        let (progress, waited) = self
-            .shared
-            .changed
-            .wait_timeout_while(progress, Duration::from_secs(150), |progress| {
-                progress.written < goal && progress.failed.is_none()
-            })
-            .expect("no panic holds the lock");
-        assert_eq!(progress.failed, None, "after {} writes", progress.written);
-        assert!(!waited.timed_out(), "{} writes of {goal}", progress.written);
+    /// How many writes were done.
+    pub(crate) fn written(&self) -> u64 {
+        self.shared.lock().written
     }
 
-    /// Ends the writer; every write must have succeeded, and be in the file.
-    pub(crate) fn end(self, what: &str) {
+    /// Waits until so many more writes were done.
+    pub(crate) fn wait_for(&self, more: u64) {
+        let goal = self.written() + more;
+        let progress = self.wait_until(|progress| progress.written >= goal);
+        assert_eq!(progress.failed, None, "after {} writes", progress.written);
+        assert!(
+            progress.written >= goal,
+            "{} writes of {goal}",
+            progress.written
+        );
+    }
+
+    /// Waits until a write fails.
+    pub(crate) fn wait_for_failure(&self) -> Failure {
+        let progress = self.wait_until(|_| false);
+        let (error, at) = progress.failed.clone().expect("no write has failed");
+        Failure { error, at }
+    }
+
+    fn wait_until(&self, done: impl Fn(&Progress) -> bool) -> MutexGuard<'_, Progress> {
+        let waits = |progress: &mut Progress| !done(progress) && progress.failed.is_none();
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(self.shared.lock(), PATIENCE, waits);
+        waited.expect("no panic holds the lock").0
+    }
+
+    /// Asserts that no write was done or failed since `written` was asked.
+    pub(crate) fn still_waits(&self, written: u64) {
+        let progress = self.shared.lock();
+        assert_eq!((progress.written, &progress.failed), (written, &None));
+    }
+
+    /// Ends the writer; every write must have succeeded, and be on the disk. Returns how many there
+    /// were.
+    pub(crate) fn end(self, what: &str) -> u64 {
         self.shared.lock().stop = true;
         let result = self.thread.join().expect("no panic");
         let progress = self.shared.lock();
         result.unwrap_or_else(|error| panic!("after {} writes: {error}", progress.written));
-        let file = File::open(&self.path).expect("the file");
-        let mut block = vec![0; BLOCK];
-        for number in 0..progress.written {
-            file.read_exact_at(&mut block, number * BLOCK as u64)
-                .expect("a block");
-            assert_eq!(block, pattern(number), "block {number}");
-        }
+        verify(&self.path, progress.written);
         eprintln!(
             "{REPORT}{what}: {} writes, 0 failed, longest {:.1} s",
             progress.written,
             progress.longest.as_secs_f64()
         );
+        progress.written
     }
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
+    fn lock(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().expect("no panic holds the lock")
+    }
+}
+
+/// Asserts that so many writes are in a file or on a device, past the page cache where it has one.
+pub(crate) fn verify(path: &Path, written: u64) {
+    let direct = File::options()
+        .read(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(path);
+    // A backing file lies in memory, and has no direct I/O.
+    let file = direct.or_else(|_| File::open(path)).expect("it opens");
+    let mut block = Box::new(Block([0; BLOCK]));
+    for number in 0..written {
+        file.read_exact_at(&mut block.0, number * BLOCK as u64)
+            .expect("a block");
+        assert!(block.0 == pattern(number).0, "block {number} is another");
     }
 }
 
@@ -102,7 +164,7 @@ fn write_all(file: File, shared: &Shared) -> io::Result<()> {
     let mut number = 0;
     while !shared.lock().stop {
         let began = Instant::now();
-        file.write_all_at(&pattern(number), number * BLOCK as u64)?;
+        file.write_all_at(&pattern(number).0, number * BLOCK as u64)?;
         file.sync_data()?;
         number += 1;
         let mut progress = shared.lock();
@@ -115,7 +177,13 @@ fn write_all(file: File, shared: &Shared) -> io::Result<()> {
 }
 
 /// What block `number` holds.
-fn pattern(number: u64) -> Vec<u8> {
-    let word = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
-    word.iter().copied().cycle().take(BLOCK).collect()
+fn pattern(number: u64) -> Box<Block> {
+    let word = (number + 1)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .to_le_bytes();
+    let mut block = Box::new(Block([0; BLOCK]));
+    for (byte, value) in block.0.iter_mut().zip(word.iter().copied().cycle()) {
+        *byte = value;
+    }
+    block
 }

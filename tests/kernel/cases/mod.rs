@@ -27,7 +27,7 @@ pub(crate) fn all() -> Vec<Case> {
     [
         life::CASES,
         errors::CASES,
-        faults::CASES,
+        &faults::all(),
         filesystem::CASES,
         killed::CASES,
         library::CASES,

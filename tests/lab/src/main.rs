@@ -23,6 +23,7 @@ enum Verb {
     Run(verb::run::Arguments),
     Capture(verb::capture::Arguments),
     Test(verb::test::Arguments),
+    Faults(verb::faults::Arguments),
     Demo(verb::demo::Arguments),
 }
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Verb::Run(arguments) => verb::run::run(&arguments),
         Verb::Capture(arguments) => verb::capture::run(&arguments),
         Verb::Test(arguments) => verb::test::run(&arguments),
+        Verb::Faults(arguments) => verb::faults::run(&arguments),
         Verb::Demo(arguments) => verb::demo::run(&arguments),
     };
     result.unwrap_or_else(|error| {

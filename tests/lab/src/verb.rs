@@ -2,6 +2,7 @@
 
 pub(crate) mod capture;
 pub(crate) mod demo;
+pub(crate) mod faults;
 pub(crate) mod kernels;
 pub(crate) mod run;
 pub(crate) mod setup;

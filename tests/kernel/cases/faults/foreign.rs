@@ -1,0 +1,190 @@
+//! Another namespace behind the same name: it is never written.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use kernel_lab::guest::nvmet;
+
+use super::Running;
+use crate::case::{Case, Profile};
+use crate::plugin::Use;
+use crate::scene::{OTHER_UUID, UUID, eventually, net, wait_state};
+use crate::scene::{attribute, controllers};
+use crate::writer::{Writer, verify};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "row_10_another_uuid_is_never_written_by_one_that_waits",
+        || {
+            idle(Foreign::uuid(), Loss::Cable);
+        },
+    ),
+    Case::new(
+        "row_10_another_uuid_is_never_written_by_a_busy_volume",
+        || {
+            busy(Foreign::uuid(), Loss::Cable);
+        },
+    ),
+    Case::new("row_10_a_smaller_namespace_is_never_written", || {
+        idle(Foreign::smaller(), Loss::Cable);
+        crate::guest::clean_up().expect("a clean machine");
+        busy(Foreign::smaller(), Loss::Cable);
+    }),
+    Case::new("row_10_a_namespace_without_ids_is_never_written", || {
+        idle(Foreign::nameless(), Loss::Cable);
+        crate::guest::clean_up().expect("a clean machine");
+        busy(Foreign::nameless(), Loss::Cable);
+    }),
+    Case::new(
+        "row_10_after_a_lost_controller_another_uuid_is_never_written",
+        || {
+            idle(Foreign::uuid(), Loss::Controller);
+            crate::guest::clean_up().expect("a clean machine");
+            busy(Foreign::uuid(), Loss::Controller);
+        },
+    ),
+    Case::new(
+        "row_25_without_multipath_another_uuid_is_never_written",
+        || {
+            idle(Foreign::uuid(), Loss::Cable);
+            crate::guest::clean_up().expect("a clean machine");
+            busy(Foreign::uuid(), Loss::Cable);
+        },
+    )
+    .on(Profile::MultipathOff),
+];
+
+/// How the volume is lost.
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    /// For longer than its controller lives.
+    Cable,
+    /// The target takes it away.
+    Controller,
+}
+
+/// What stands where the volume was.
+#[derive(Debug, Clone, Copy)]
+struct Foreign {
+    what: &'static str,
+    uuid: &'static str,
+    bytes: u64,
+}
+
+impl Foreign {
+    const fn uuid() -> Foreign {
+        Foreign {
+            what: "another UUID",
+            uuid: OTHER_UUID,
+            bytes: 64 << 20,
+        }
+    }
+
+    const fn smaller() -> Foreign {
+        Foreign {
+            what: "the same UUID, smaller",
+            uuid: UUID,
+            bytes: 32 << 20,
+        }
+    }
+
+    const fn nameless() -> Foreign {
+        Foreign {
+            what: "no ids",
+            uuid: "00000000-0000-0000-0000-000000000000",
+            bytes: 64 << 20,
+        }
+    }
+}
+
+fn own_file() -> PathBuf {
+    Path::new("/tmp").join(format!("{UUID}.img"))
+}
+
+fn lose(running: &Running, loss: Loss) {
+    match loss {
+        Loss::Cable => running.cut(),
+        Loss::Controller => running.withdraw(),
+    }
+}
+
+fn idle(foreign: Foreign, loss: Loss) {
+    let running = Running::start(Use::Block, &[("pathLossHold", "dm")]);
+    lose(&running, loss);
+    let writer = Writer::start_raw(&running.volume.target());
+    stand_in(&running, foreign, loss, &writer);
+    writer.wait_for(20);
+    let written = writer.end(&format!("row 10, {}, {loss:?}, idle", foreign.what));
+    running.end();
+    verify(&own_file(), written);
+}
+
+fn busy(foreign: Foreign, loss: Loss) {
+    let running = Running::start(Use::Filesystem("ext4"), &[("pathLossHold", "dm")]);
+    let writer = running.writer();
+    lose(&running, loss);
+    stand_in(&running, foreign, loss, &writer);
+    writer.wait_for(20);
+    let written = writer.end(&format!("row 10, {}, {loss:?}, busy", foreign.what));
+    running.end_and_verify(written);
+}
+
+/// The volume is lost; another namespace takes its place for a while. What waits goes on waiting, and
+/// not a byte of the other one changes.
+fn stand_in(running: &Running, foreign: Foreign, loss: Loss, writer: &Writer) {
+    let exported = &running.exported;
+    let file = Path::new("/tmp/foreign.img");
+    nvmet::backing_file(file, foreign.bytes).expect("a backing file");
+    let waiting = writer.written();
+    exported.remove_namespace(1).expect("the volume goes");
+    let added = exported.add_namespace(1, file, foreign.uuid);
+    added.expect("the other namespace comes");
+    match loss {
+        Loss::Cable => net::set_up("v0").expect("the cable is back"),
+        Loss::Controller => running.export(),
+    }
+    mismatch(running);
+    let controller = eventually("a controller", || controllers().pop());
+    wait_state(&controller, "live");
+    // Whatever may still be on its way is brought here by one more look of the kernel at everything.
+    let rescan = format!("/sys/class/nvme/{controller}/rescan_controller");
+    std::fs::write(rescan, "1").expect("told to look");
+    assert_eq!(attribute(&controller, "state").as_deref(), Some("live"));
+    mismatch(running);
+    writer.still_waits(waiting);
+    assert_untouched(file);
+    exported.remove_namespace(1).expect("the other one goes");
+    let added = exported.add_namespace(1, &own_file(), UUID);
+    added.expect("the volume comes back");
+    writer.wait_for(1);
+    assert_untouched(file);
+}
+
+/// A new backing file is all zeros, and nothing that a writer or a filesystem writes is.
+fn assert_untouched(path: &Path) {
+    const CHUNK: usize = 1 << 20;
+    let zeros = vec![0; CHUNK];
+    let mut chunk = vec![1; CHUNK];
+    let mut file = File::open(path).expect("the file");
+    let length = file.metadata().expect("its length").len();
+    for number in 0..length / CHUNK as u64 {
+        file.read_exact(&mut chunk).expect("a read");
+        assert!(
+            chunk == zeros,
+            "MiB {number} of the other namespace was written"
+        );
+    }
+}
+
+/// Waits until the plugin has seen that another namespace is there.
+fn mismatch(running: &Running) {
+    eventually("the mismatch to be seen", || {
+        let health = running.plugin.health(&running.volume);
+        let health = health.expect("an answer");
+        health
+            .iter()
+            .any(|reason| reason == "IdentityMismatch")
+            .then_some(())
+    });
+}

@@ -1,0 +1,138 @@
+//! Targets that restart, and are not ready at once.
+
+use super::{Running, gone};
+use crate::case::{Case, Profile};
+use crate::plugin::Use;
+use crate::scene::{HOSTNQN, controllers, eventually, kernel_log, subsystem};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("row_2_a_target_that_exports_late_costs_no_write", || {
+        exports_late(Use::Filesystem("ext4"));
+    }),
+    Case::new(
+        "row_2_a_target_that_exports_late_costs_a_raw_block_volume_no_write",
+        || exports_late(Use::Block),
+    ),
+    Case::new(
+        "row_25_without_multipath_a_target_that_exports_late_costs_no_write",
+        || exports_late(Use::Filesystem("ext4")),
+    )
+    .on(Profile::MultipathOff),
+    Case::new(
+        "row_3_a_target_that_admits_the_host_late_costs_no_write",
+        admits_late,
+    ),
+    Case::new(
+        "row_3_a_target_that_shows_the_namespace_late_costs_no_write",
+        shows_late,
+    ),
+    Case::new(
+        "row_13_a_loss_that_ends_while_the_plugin_is_down_costs_no_write",
+        plugin_down,
+    ),
+    Case::new(
+        "row_18_a_namespace_that_goes_and_comes_costs_no_write",
+        disabled,
+    ),
+];
+const OTHER_HOST: &str = "nqn.2014-08.org.nvmexpress:uuid:bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
+
+/// How many connects the target has refused since the machine started.
+fn refusals() -> usize {
+    let log = kernel_log().expect("the kernel's log");
+    let refused = |line: &&String| line.contains("Connect ") || line.contains("connect request");
+    log.iter().filter(refused).count()
+}
+
+/// Waits until the target has refused one more connect.
+fn refused_again() {
+    let before = refusals();
+    eventually("a refused connect", || (refusals() > before).then_some(()));
+}
+
+fn exports_late(usage: Use) {
+    let running = Running::start(usage, &[]);
+    let writer = running.writer();
+    // Another subsystem keeps the port listening while ours is not exported.
+    let other = subsystem("nqn.2026-01.org.example:other", &[]);
+    running.scene.export(&running.port, &other);
+    running.withdraw();
+    refused_again();
+    running.export();
+    writer.wait_for(20);
+    let written = writer.end(&format!("row 2, exports late, {usage:?}"));
+    running.end_and_verify(written);
+}
+
+fn admits_late() {
+    let running = Running::start(Use::Filesystem("ext4"), &[]);
+    let writer = running.writer();
+    let other = subsystem("nqn.2026-01.org.example:other", &[]);
+    running.scene.export(&running.port, &other);
+    let withdrawn = running.port.withdraw(&running.exported);
+    withdrawn.expect("the subsystem goes");
+    let closed = running.exported.allow_only(OTHER_HOST);
+    closed.expect("only another host is admitted");
+    gone();
+    running.export();
+    refused_again();
+    running.exported.allow(HOSTNQN).expect("admitted");
+    writer.wait_for(20);
+    let written = writer.end("row 3, admits late");
+    running.end_and_verify(written);
+}
+
+fn shows_late() {
+    let running = Running::start(Use::Filesystem("ext4"), &[]);
+    let writer = running.writer();
+    running.withdraw();
+    running.exported.disable(1).expect("hidden");
+    running.export();
+    let controller = eventually("a controller", || controllers().pop());
+    crate::scene::wait_state(&controller, "live");
+    running.exported.enable(1).expect("shown");
+    writer.wait_for(20);
+    let written = writer.end("row 3, shows the namespace late");
+    running.end_and_verify(written);
+}
+
+fn disabled() {
+    let running = Running::start(Use::Filesystem("ext4"), &[]);
+    let writer = running.writer();
+    running.exported.disable(1).expect("hidden");
+    eventually("the loss to be seen", || {
+        let health = running.plugin.health(&running.volume);
+        (!health.expect("an answer").is_empty()).then_some(())
+    });
+    running.exported.enable(1).expect("shown");
+    writer.wait_for(20);
+    let written = writer.end("row 18, namespace disabled");
+    running.end_and_verify(written);
+}
+
+fn plugin_down() {
+    let mut running = Running::start(Use::Filesystem("ext4"), &[]);
+    let writer = running.writer();
+    running.withdraw();
+    let Running {
+        plugin,
+        volume,
+        scene,
+        exported,
+        port,
+    } = running;
+    plugin.kill();
+    scene.export(&port, &exported);
+    let waiting = writer.written();
+    running = Running {
+        plugin: crate::plugin::Plugin::start(),
+        volume,
+        scene,
+        exported,
+        port,
+    };
+    assert!(writer.written() >= waiting);
+    writer.wait_for(20);
+    let written = writer.end("row 13, plugin down");
+    running.end_and_verify(written);
+}

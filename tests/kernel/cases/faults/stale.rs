@@ -1,0 +1,86 @@
+//! Losses that reach the mounts, because nothing holds the I/O: what is stale is mounted anew.
+
+use std::fs::{self, File};
+use std::time::Instant;
+
+use super::Running;
+use crate::case::Case;
+use crate::host::REPORT;
+use crate::plugin::{Use, write_and_read};
+use crate::scene::eventually;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("row_7_an_idle_volume_is_mounted_anew", idle),
+    Case::new(
+        "row_8_a_volume_in_use_is_mounted_anew_after_its_use",
+        in_use,
+    ),
+    Case::new("row_9_the_next_publish_gets_the_right_device", published),
+];
+
+fn start() -> Running {
+    let hold = [("pathLossHold", "none"), ("ctrlLossTmo", "2")];
+    let running = Running::start(Use::Filesystem("ext4"), &hold);
+    write_and_read(&running.volume.target());
+    running
+}
+
+/// Waits until nothing is wrong with the volume, and what was written is there.
+fn whole(running: &Running, what: &str) {
+    let since = Instant::now();
+    eventually("the volume to be whole", || {
+        let health = running.plugin.health(&running.volume);
+        health.expect("an answer").is_empty().then_some(())
+    });
+    let took = since.elapsed().as_secs_f64();
+    let kept = fs::read(running.volume.target().join("file")).expect("a read");
+    assert_eq!(kept, b"kept");
+    write_and_read(&running.volume.target());
+    eprintln!("{REPORT}{what}: mounted anew after {took:.1} s");
+}
+
+fn idle() {
+    let running = start();
+    running.withdraw();
+    running.export();
+    whole(&running, "row 7, idle");
+    running.end();
+}
+
+fn in_use() {
+    let running = start();
+    let held = File::open(running.volume.target().join("file")).expect("a file");
+    running.withdraw();
+    running.export();
+    eventually("the stale mount to be told", || {
+        let health = running.plugin.health(&running.volume);
+        let health = health.expect("an answer");
+        health
+            .iter()
+            .any(|reason| reason == "StaleMount")
+            .then_some(())
+    });
+    drop(held);
+    whole(&running, "row 8, after the close");
+    running.end();
+}
+
+fn published() {
+    let running = start();
+    running
+        .plugin
+        .unpublish(&running.volume)
+        .expect("unpublish");
+    running.withdraw();
+    running.export();
+    let since = Instant::now();
+    eventually("the volume to be published", || {
+        running.plugin.publish(&running.volume).ok()
+    });
+    let took = since.elapsed().as_secs_f64();
+    let kept = fs::read(running.volume.target().join("file")).expect("a read");
+    assert_eq!(kept, b"kept");
+    write_and_read(&running.volume.target());
+    eprintln!("{REPORT}row 9, published: after {took:.1} s");
+    running.end();
+}
