@@ -8,7 +8,6 @@ mod killed;
 mod library;
 mod life;
 mod loss;
-mod many;
 mod mounts;
 mod namespaces;
 mod node;
@@ -32,7 +31,6 @@ pub(crate) fn all() -> Vec<Case> {
         killed::CASES,
         library::CASES,
         loss::CASES,
-        many::CASES,
         mounts::CASES,
         namespaces::CASES,
         node::CASES,
