@@ -17,7 +17,6 @@ mod restarted;
 mod safety;
 mod signals;
 mod traced;
-mod vanished;
 
 use crate::case::Case;
 
@@ -38,7 +37,6 @@ pub(crate) fn all() -> Vec<Case> {
         restarted::CASES,
         privileges::CASES,
         traced::CASES,
-        vanished::CASES,
         conformance::CASES,
         safety::CASES,
         signals::CASES,
