@@ -7,6 +7,8 @@
 mod endpoints;
 mod paths;
 mod repairs;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

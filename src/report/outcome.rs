@@ -3,8 +3,6 @@
 /// What has happened, in the words that users look for in events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// A call of kubelet failed.
-    MountFailure,
     /// What is stale could not be mounted anew.
     RecoveryFailed,
     /// A mount leads nowhere, or elsewhere.
@@ -23,6 +21,4 @@ pub enum Reason {
     OrphanCleaned,
     /// Another namespace stands where the volume was.
     IdentityMismatch,
-    /// What was written did not get to the target.
-    DataLost,
 }

@@ -1,0 +1,227 @@
+//! What is planned, by findings and by the time that has passed.
+
+use super::*;
+use crate::volume::view::Stale;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A volume that is staged with a map, by its record's own form.
+fn record(id: &str) -> StageRecord {
+    let map = crate::host::MapId::of_volume(id);
+    let json = format!(
+        r#"{{
+            "version": 1,
+            "volume_id": "{id}",
+            "boot_id": "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb",
+            "phase": {{ "staged": {{
+                "identity": {{
+                    "nsid": "1", "uuid": "11111111-1111-4111-8111-111111111111", "nguid": null,
+                    "eui64": null, "logical_block_size": 4096, "metadata_bytes": 0,
+                    "read_only": false, "size_bytes": 67108864
+                }},
+                "disk": {{ "name": "dm-0", "dev": "253:0", "diskseq": 9 }}
+            }} }},
+            "staging_target_path": "/stage/{id}",
+            "capability": {{ "access": "block", "mode": "single_node_writer" }},
+            "source": {{
+                "nqn": "nqn.2026-01.org.example:{id}", "transport": "tcp",
+                "addresses": [{{ "traddr": "10.0.0.2", "trsvcid": 4420 }}],
+                "which": "only",
+                "tuning": {{
+                    "ctrl_loss_tmo": null, "reconnect_delay": null, "keep_alive_tmo": null,
+                    "fast_io_fail_tmo": null, "nr_io_queues": null, "queue_size": null,
+                    "nr_poll_queues": null, "nr_write_queues": null, "tos": null,
+                    "host_iface": null, "host_traddr": null, "hdr_digest": false,
+                    "data_digest": false
+                }},
+                "hold": "dm", "path_loss_timeout": 60
+            }},
+            "hold": {{ "dm": "{map}" }},
+            "publications": []
+        }}"#
+    );
+    serde_json::from_str(&json).expect("the form of a record")
+}
+
+fn seen(id: &str, findings: &[Finding]) -> Seen {
+    Seen {
+        record: record(id),
+        findings: findings.to_vec(),
+    }
+}
+
+fn id(text: &str) -> VolumeId {
+    text.parse().expect("an id")
+}
+
+fn reach(volume: &str) -> Action {
+    Action::Reach {
+        volume: id(volume),
+        endpoint: 0,
+    }
+}
+
+fn reasons(plan: &Plan) -> Vec<Reason> {
+    plan.notices.iter().map(|notice| notice.reason).collect()
+}
+
+const LOST: [Finding; 2] = [Finding::NoPath, Finding::PathMissing(0)];
+
+#[test]
+fn a_healthy_volume_needs_nothing() {
+    let plan = Ledger::default().plan(Instant::now(), &[seen("a", &[])], &[]);
+    assert_eq!((plan.actions.len(), plan.notices.len()), (0, 0));
+}
+
+#[test]
+fn what_is_missing_is_connected_at_once_and_not_twice_at_a_time() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let volumes = [seen("a", &LOST)];
+    assert_eq!(ledger.plan(now, &volumes, &[]).actions, [reach("a")]);
+    assert_eq!(ledger.plan(now + SECOND, &volumes, &[]).actions, []);
+}
+
+#[test]
+fn one_volume_dials_a_silent_port_for_all_and_all_try_when_it_answers() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let volumes = [seen("a", &LOST), seen("b", &LOST)];
+    assert_eq!(ledger.plan(now, &volumes, &[]).actions.len(), 2);
+    let silent = Came::Unanswered("no answer".to_owned());
+    for volume in ["a", "b"] {
+        ledger.ended(now, &reach(volume), &silent, &mut Plan::default());
+    }
+    assert_eq!(
+        ledger.plan(now, &volumes, &[]).actions,
+        [],
+        "not before a second"
+    );
+    let later = now + SECOND;
+    assert_eq!(
+        ledger.plan(later, &volumes, &[]).actions,
+        [reach("a")],
+        "the scout"
+    );
+    let refused = Came::Refused("not exported".to_owned());
+    ledger.ended(later, &reach("a"), &refused, &mut Plan::default());
+    let plan = ledger.plan(later, &volumes, &[]);
+    assert!(plan.actions.contains(&reach("b")), "{:?}", plan.actions);
+}
+
+#[test]
+fn a_refusal_is_followed_by_longer_and_longer_waits_and_never_by_giving_up() {
+    let mut ledger = Ledger::default();
+    let mut now = Instant::now();
+    let volumes = [seen("a", &LOST)];
+    let refused = Came::Refused("not exported".to_owned());
+    for least in [1, 2, 4, 4, 4] {
+        assert_eq!(ledger.plan(now, &volumes, &[]).actions, [reach("a")]);
+        ledger.ended(now, &reach("a"), &refused, &mut Plan::default());
+        let early = now + SECOND * least - Duration::from_millis(1);
+        assert!(
+            !ledger
+                .plan(early, &volumes, &[])
+                .actions
+                .contains(&reach("a"))
+        );
+        now += SECOND * least + SECOND;
+    }
+}
+
+#[test]
+fn a_loss_is_told_after_half_a_minute_and_its_end_too() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let lost = [seen("a", &[Finding::NoPath])];
+    assert_eq!(reasons(&ledger.plan(now, &lost, &[])), []);
+    assert_eq!(reasons(&ledger.plan(now + SECOND * 29, &lost, &[])), []);
+    let told = ledger.plan(now + SECOND * 30, &lost, &[]);
+    assert_eq!(reasons(&told), [Reason::PathLost]);
+    assert_eq!(reasons(&ledger.plan(now + SECOND * 31, &lost, &[])), []);
+    let back = ledger.plan(now + SECOND * 40, &[seen("a", &[])], &[]);
+    assert_eq!(reasons(&back), [Reason::PathRestored]);
+    assert_eq!(back.outages, [SECOND * 40]);
+}
+
+#[test]
+fn io_is_let_go_at_its_limit_and_not_before() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let lost = [seen("a", &[Finding::NoPath])];
+    ledger.plan(now, &lost, &[]);
+    assert_eq!(ledger.plan(now + SECOND * 59, &lost, &[]).actions, []);
+    let plan = ledger.plan(now + SECOND * 60, &lost, &[]);
+    assert_eq!(plan.actions, [Action::GiveUp(id("a"))]);
+}
+
+#[test]
+fn another_namespace_is_told_once() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let other = [seen(
+        "a",
+        &[Finding::IdentityMismatch("another uuid".to_owned())],
+    )];
+    let first = ledger.plan(now, &other, &[]);
+    assert_eq!(reasons(&first), [Reason::IdentityMismatch]);
+    assert_eq!(first.actions, [], "it is never touched");
+    assert_eq!(reasons(&ledger.plan(now, &other, &[])), []);
+}
+
+#[test]
+fn a_stale_mount_is_believed_when_it_is_seen_twice_and_tried_three_times() {
+    let mut ledger = Ledger::default();
+    let mut now = Instant::now();
+    let stale = [seen("a", &[Finding::Stale(Stale::DeviceGone)])];
+    let repair = Action::Repair(id("a"));
+    assert_eq!(ledger.plan(now, &stale, &[]).actions, []);
+    let mut attempts = 0;
+    for _ in 0..20 {
+        let plan = ledger.plan(now, &stale, &[]);
+        if plan.actions.contains(&repair) {
+            attempts += 1;
+            let failed = Came::Failed("no".to_owned());
+            ledger.ended(now, &repair, &failed, &mut Plan::default());
+        }
+        now += SECOND * 5;
+    }
+    assert_eq!(attempts, 3, "until something else changes");
+    let changed = [seen(
+        "a",
+        &[Finding::NoPath, Finding::Stale(Stale::DeviceGone)],
+    )];
+    assert!(ledger.plan(now, &changed, &[]).actions.contains(&repair));
+}
+
+#[test]
+fn a_use_is_waited_out() {
+    let mut ledger = Ledger::default();
+    let mut now = Instant::now();
+    let stale = [seen("a", &[Finding::Stale(Stale::DeviceGone)])];
+    let repair = Action::Repair(id("a"));
+    ledger.plan(now, &stale, &[]);
+    for _ in 0..10 {
+        assert_eq!(
+            ledger.plan(now, &stale, &[]).actions,
+            std::slice::from_ref(&repair)
+        );
+        let in_use = Came::InUse("app".to_owned());
+        ledger.ended(now, &repair, &in_use, &mut Plan::default());
+        now += SECOND;
+    }
+}
+
+#[test]
+fn a_controller_that_nobody_wants_goes_after_its_grace() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let nqn: Nqn = "nqn.2026-01.org.example:x".parse().expect("a name");
+    let unwanted = [(Instance(3), nqn)];
+    assert_eq!(ledger.plan(now, &[], &unwanted).actions, []);
+    assert_eq!(
+        ledger.plan(now + GRACE - SECOND, &[], &unwanted).actions,
+        []
+    );
+    assert_eq!(ledger.plan(now + GRACE, &[], &unwanted).actions.len(), 1);
+}
