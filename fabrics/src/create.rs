@@ -12,6 +12,7 @@ use crate::error::ConnectError;
 use crate::existing::{Candidates, find_existing};
 use crate::fabrics::{ConnectHow, Connected, Fabrics};
 use crate::held::HeldController;
+use crate::intent::Intent;
 use crate::kmsg::{KernelLog, explained};
 use crate::options::ConnectOptions;
 use crate::token::TokenSet;
@@ -67,12 +68,36 @@ impl Fabrics {
         let held = HeldController::open(self.root(), controller).map_err(ConnectError::State)?;
         if let Some(held) = held {
             close_secrets(controller, &held, options);
+            self.claim_left_behind(controller, &held, options);
         }
         Ok(Connected {
             controller,
             how: ConnectHow::Adopted,
             state: existing.state.clone(),
         })
+    }
+
+    /// Records that a controller is ours which a process of this program had the kernel make, and was
+    /// killed before it could say so.
+    fn claim_left_behind(
+        &self,
+        controller: Instance,
+        held: &HeldController,
+        options: &ConnectOptions,
+    ) {
+        let claimed = || -> Result<(), Box<dyn Error>> {
+            let Some(_intent) = Intent::take_over(self.root(), options)? else {
+                return Ok(());
+            };
+            if self.registry().owner(controller)?.is_none() {
+                self.registry().claim(controller, held)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = claimed() {
+            let error: &(dyn Error + 'static) = &*error;
+            tracing::warn!(%controller, error, "cannot tell whether a controller is ours");
+        }
     }
 
     /// Asks the kernel, and on a bare failure its log. The controller gets this crate's name in
@@ -84,6 +109,11 @@ impl Fabrics {
         }
         let mut device = open_device(self.root())?;
         let log = KernelLog::open(self.root());
+        // Kept until the registry says whose the controller is.
+        let intent = Intent::declare(self.root(), options);
+        if let Err(error) = &intent {
+            tracing::warn!(%error, "a controller may be left behind by a kill in this moment");
+        }
         let reply =
             connect(&mut device, options).map_err(|error| explained(error, log, options))?;
         let controller = reply.instance;

@@ -60,6 +60,7 @@ mod firmware;
 mod fixture;
 mod held;
 mod identity;
+mod intent;
 mod key_serial;
 mod kmsg;
 mod message;
