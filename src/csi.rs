@@ -8,6 +8,7 @@
 mod answer;
 pub mod call;
 mod capability;
+pub mod codec;
 mod deadline;
 pub mod driver_name;
 pub mod identity;

@@ -16,7 +16,6 @@ pub mod dm;
 pub mod filesystem;
 pub mod filesystem_type;
 pub mod head;
-pub mod heap;
 pub mod last_path;
 pub mod linux;
 pub mod memory_lock;

@@ -49,6 +49,7 @@ mod number;
 pub mod recovery;
 pub mod report;
 pub mod serve;
+mod shared;
 pub mod volume;
 pub mod watch;
 

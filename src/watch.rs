@@ -2,17 +2,12 @@
 //!
 //! [`Trees::watch`] scans sysfs after each uevent of a disk or controller, and every few seconds all
 //! the same: a path that goes down emits no uevent. Whoever waits for a change waits here instead of
-//! scanning on his own. One scan runs at a time, and all who asked before it began share its tree:
-//! each costs hundreds of system calls per volume, and sixty-four volumes may come up together.
-//!
-//! Invariants: scans are numbered in the order in which they begin, and end in it; whoever gets a
-//! snapshot gets one whose scan began after he asked, or after that of the one he has. A scan that
-//! fails changes nothing.
+//! scanning on his own, and whoever scans shares the tree with all who asked before he began.
 
 mod events;
 
-use std::ops::Deref;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use nvme_sysfs::{ScanError, Sysfs, Tree};
@@ -21,53 +16,24 @@ use tokio::sync::watch;
 use events::Events;
 pub use events::Seen;
 
+use crate::shared::{Reading, Shared};
+
 /// Hands out snapshots of the tree. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Trees {
-    shared: Arc<Shared>,
+    kept: Arc<Kept>,
 }
 
 /// The tree at one moment.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    tree: Arc<Tree>,
-    /// Number of its scan.
-    number: u64,
-}
+pub type Snapshot = Reading<Tree>;
 
 #[derive(Debug)]
-struct Shared {
+struct Kept {
     sysfs: Sysfs,
-    published: Mutex<Published>,
-    changed: Condvar,
+    tree: Shared<Tree>,
+    closed: AtomicBool,
     /// Tells asynchronous code of what the watch has seen.
     numbers: watch::Sender<u64>,
-}
-
-#[derive(Debug, Default)]
-struct Published {
-    tree: Arc<Tree>,
-    /// Number of the scan that gave the tree, counted from 1.
-    number: u64,
-    /// How many scans have begun.
-    begun: u64,
-    is_scanning: bool,
-    closed: bool,
-}
-
-/// A scan that runs; no other begins before this is dropped.
-#[derive(Debug)]
-struct Scanning<'a> {
-    trees: &'a Trees,
-    number: u64,
-}
-
-impl Deref for Snapshot {
-    type Target = Tree;
-
-    fn deref(&self) -> &Tree {
-        &self.tree
-    }
 }
 
 impl Trees {
@@ -75,10 +41,10 @@ impl Trees {
     #[must_use]
     pub fn of(sysfs: Sysfs) -> Trees {
         Trees {
-            shared: Arc::new(Shared {
+            kept: Arc::new(Kept {
                 sysfs,
-                published: Mutex::default(),
-                changed: Condvar::new(),
+                tree: Shared::default(),
+                closed: AtomicBool::new(false),
                 numbers: watch::Sender::new(0),
             }),
         }
@@ -89,44 +55,22 @@ impl Trees {
     /// # Errors
     /// [`ScanError`].
     pub fn scan(&self) -> Result<Snapshot, ScanError> {
-        let mut published = self.lock();
-        let asked = published.begun;
-        loop {
-            if published.number > asked {
-                return Ok(published.snapshot());
-            }
-            if !published.is_scanning {
-                break;
-            }
-            published = self.wait(published);
-        }
-        let scanning = self.begin(published);
-        let tree = self.shared.sysfs.scan()?;
-        Ok(scanning.end(tree))
+        self.kept.tree.read(|| self.kept.sysfs.scan())
     }
 
     /// Waits for a tree that is newer than `seen`; `None` when the deadline has passed.
     #[must_use]
     pub fn wait_newer(&self, seen: &Snapshot, deadline: Instant) -> Option<Snapshot> {
-        let mut published = self.lock();
-        while published.number <= seen.number {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            let waited = self.shared.changed.wait_timeout(published, left);
-            (published, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-        Some(published.snapshot())
+        self.kept.tree.wait_newer(seen, deadline)
     }
 
     /// Scans and publishes until [`Trees::close`], telling `seen` of each event. Needs a thread of
     /// its own.
     pub fn watch(&self, mut seen: impl FnMut(Seen)) {
         let mut events = Events::open();
-        while !self.lock().closed {
+        while !self.kept.closed.load(Ordering::Relaxed) {
             match self.scan() {
-                Ok(snapshot) => drop(self.shared.numbers.send_replace(snapshot.number)),
+                Ok(snapshot) => drop(self.kept.numbers.send_replace(snapshot.number())),
                 Err(error) => {
                     let error: &(dyn std::error::Error + 'static) = &error;
                     tracing::warn!(error, "cannot read the NVMe devices");
@@ -139,58 +83,12 @@ impl Trees {
     /// Is told when the watch has scanned: after each event, and every few seconds.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.shared.numbers.subscribe()
+        self.kept.numbers.subscribe()
     }
 
     /// Ends the watch, at the latest when the next scan is due.
     pub fn close(&self) {
-        self.lock().closed = true;
-    }
-
-    fn begin(&self, mut published: MutexGuard<'_, Published>) -> Scanning<'_> {
-        published.is_scanning = true;
-        published.begun += 1;
-        Scanning {
-            trees: self,
-            number: published.begun,
-        }
-    }
-
-    fn wait<'a>(&self, published: MutexGuard<'a, Published>) -> MutexGuard<'a, Published> {
-        let published = self.shared.changed.wait(published);
-        published.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Published> {
-        // No code that can panic runs under the lock.
-        let published = self.shared.published.lock();
-        published.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Published {
-    fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            tree: Arc::clone(&self.tree),
-            number: self.number,
-        }
-    }
-}
-
-impl Scanning<'_> {
-    fn end(self, tree: Tree) -> Snapshot {
-        let mut published = self.trees.lock();
-        published.tree = Arc::new(tree);
-        published.number = self.number;
-        published.snapshot()
-    }
-}
-
-impl Drop for Scanning<'_> {
-    /// After a failure too: the next of those who wait scans for himself.
-    fn drop(&mut self) {
-        self.trees.lock().is_scanning = false;
-        self.trees.shared.changed.notify_all();
+        self.kept.closed.store(true, Ordering::Relaxed);
     }
 }
 
@@ -242,29 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_during_a_scan_gets_the_tree_of_a_later_one() {
-        let root = empty_machine();
-        let trees = Trees::of(Sysfs::at(root.path()));
-        let scanning = trees.begin(trees.lock());
-        let before = scanning.trees.shared.sysfs.scan().expect("a tree");
-        add_subsystem(root.path());
-        thread::scope(|scope| {
-            let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| trees.scan())).collect();
-            assert!(scanning.end(before).subsystems.is_empty());
-            for asked in asked {
-                let tree = asked.join().expect("no panic").expect("a tree");
-                assert_eq!((tree.subsystems.len(), tree.number > 1), (1, true));
-            }
-        });
-    }
-
-    #[test]
     fn a_tree_that_is_not_newer_is_not_waited_for_twice() {
         let root = empty_machine();
         let trees = Trees::of(Sysfs::at(root.path()));
         let seen = trees.scan().expect("a tree");
         let newer = trees.scan().expect("a tree");
-        assert_eq!((seen.number, newer.number), (1, 2));
+        assert_eq!((seen.number(), newer.number()), (1, 2));
         assert!(trees.wait_newer(&seen, Instant::now()).is_some());
         assert!(trees.wait_newer(&newer, Instant::now()).is_none());
     }
@@ -288,7 +169,6 @@ mod tests {
         let trees = Trees::of(Sysfs::at(root.path().join("nowhere")));
         for _ in 0..2 {
             assert!(trees.scan().is_err());
-            assert_eq!(trees.lock().number, 0);
         }
     }
 }

@@ -5,9 +5,10 @@
 //! serialised for the whole host and its errors are bare numbers.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use nvme_sysfs::{ControllerState, Instance, Nqn, Sysfs, Tree};
+use nvme_sysfs::{Controller, ControllerState, Instance, Nqn, Sysfs};
 
 use crate::device::open_device;
 use crate::error::ConnectError;
@@ -16,6 +17,10 @@ use crate::existing::{Candidates, check_host_identity, find_existing};
 use crate::options::ConnectOptions;
 use crate::registry::Registry;
 use crate::supported::{SupportedError, SupportedOptions};
+
+/// Held while a connect looks at the controllers that exist: dozens of them at once would need
+/// memory for as many trees.
+static LOOKING: Mutex<()> = Mutex::new(());
 
 /// The NVMe over Fabrics host below one root.
 #[derive(Debug, Clone)]
@@ -93,11 +98,11 @@ impl Fabrics {
         options: &ConnectOptions,
         dial_timeout: Duration,
     ) -> Result<Connected, ConnectError> {
-        let tree = self.check_host(options)?;
+        let existing = self.check_host(options)?;
         // Without an identity it cannot be told whose controller it is; the kernel can.
         let may_adopt = options.hostnqn().is_some() && !options.allows_duplicate();
-        if may_adopt && let Some(existing) = find_existing(&tree, options, Candidates::Identified) {
-            return self.adopt(existing, options);
+        if let Some(existing) = existing.filter(|_| may_adopt) {
+            return self.adopt(&existing, options);
         }
         if let Some(portal) = options.portal() {
             portal.dial(dial_timeout)?;
@@ -105,12 +110,16 @@ impl Fabrics {
         self.create_or_adopt(options, || self.create(options))
     }
 
-    /// What can be checked without network and kernel. Returns the controllers that exist.
-    pub(crate) fn check_host(&self, options: &ConnectOptions) -> Result<Tree, ConnectError> {
+    /// What can be checked without network and kernel. Returns the controller that is connected already.
+    pub(crate) fn check_host(
+        &self,
+        options: &ConnectOptions,
+    ) -> Result<Option<Controller>, ConnectError> {
         self.check_excluded(options)?;
+        let _looking = LOOKING.lock().unwrap_or_else(PoisonError::into_inner);
         let tree = Sysfs::at(&self.root).scan()?;
         check_host_identity(&tree, options)?;
-        Ok(tree)
+        Ok(find_existing(&tree, options, Candidates::Identified).cloned())
     }
 
     fn check_excluded(&self, options: &ConnectOptions) -> Result<(), ConnectError> {

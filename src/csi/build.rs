@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(false)
         // An optional call that a server does not have answers UNIMPLEMENTED, as the protocol wants.
         .generate_default_stubs(true)
+        .codec_path("crate::csi::codec::SmallCodec")
         .compile_fds(descriptors)?;
     Ok(())
 }

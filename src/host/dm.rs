@@ -22,7 +22,7 @@ pub(crate) use change::{clear_table, create, fail_if_no_path, load, reinstate, r
 pub use control::is_available;
 pub use error::{DmCall, MapError, ReadMapsError};
 pub use id::MapId;
-pub use read::read_maps;
+pub use read::{read_map, read_maps};
 pub use status::{MapPath, OnPathLoss, ParseStatusError, PathState};
 pub use table::MapTable;
 

@@ -6,11 +6,10 @@
 use std::path::Path;
 
 use crate::causes::chain;
-use crate::host::{heap, memory_lock, oom_score, privileges};
+use crate::host::{memory_lock, oom_score, privileges};
 
 /// Gives up privileges, and sees to it that the plugin runs when memory is short.
 pub(super) fn settle(root: &Path) {
-    heap::share_one_heap();
     if let Err(error) = privileges::drop_unneeded() {
         let error = chain(&error);
         tracing::warn!(error, "privileges that are not needed stay");

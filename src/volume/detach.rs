@@ -128,9 +128,9 @@ impl Volumes {
     fn find_other_user(&self, leaving: Leaving<'_>) -> Result<Option<VolumeId>, RecordError> {
         let records = self.records.read_all()?;
         let other = records
-            .into_iter()
+            .iter()
             .find(|record| record.volume_id != *leaving.volume_id && record.wants(leaving.nqn));
-        Ok(other.map(|record| record.volume_id))
+        Ok(other.map(|record| record.volume_id.clone()))
     }
 
     fn find_leaving(

@@ -30,7 +30,8 @@ impl Volumes {
         let Some(record) = self.records.read(volume_id)? else {
             return Ok(Vec::new());
         };
-        Ok(judge(&record, &self.look()?))
+        let sight = self.look()?;
+        Ok(judge(&record, &sight))
     }
 
     /// What is wrong with the subsystems of the volumes that are staged here.
@@ -41,7 +42,7 @@ impl Volumes {
         let records = self.records.read_all()?;
         let sight = self.look()?;
         let mut worst: BTreeMap<&Nqn, StorageHealthEntry> = BTreeMap::new();
-        for record in &records {
+        for record in records.iter() {
             let Some(entry) = judge_storage(record, &sight) else {
                 continue;
             };

@@ -115,9 +115,8 @@ pub struct Publication {
 /// [`OpenVolumesError`].
 pub fn read_staged(root: &Path, state_dir: &Path) -> Result<Vec<StageRecord>, OpenVolumesError> {
     let records = Records::at(state_dir, read_boot_id(root)?);
-    let mut staged = records.read_all()?;
-    staged.retain(StageRecord::is_active);
-    Ok(staged)
+    let all = records.read_all()?;
+    Ok(all.iter().filter(|r| r.is_active()).cloned().collect())
 }
 
 impl StageRecord {

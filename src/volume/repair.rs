@@ -231,7 +231,7 @@ impl Volumes {
         let Some(map) = record.map() else {
             return Disk::of(namespace).ok_or(RepairError::Map(SwapError::NoDisk));
         };
-        let known = self.look()?.find_map(map).cloned();
+        let known = self.read_map(map)?;
         if known.is_some_and(|known| known.was_let_go()) {
             let _map = self.maps.lock(&map);
             self.host().remove_map(map).map_err(RepairError::OldMap)?;

@@ -10,8 +10,9 @@ use super::mounts::{ReadMountsError, read_mounts};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::MapId;
-use crate::host::dm::{Map, ReadMapsError, read_maps};
+use crate::host::dm::{Map, ReadMapsError, read_map, read_maps};
 use crate::host::mountinfo::MountTable;
+use crate::shared::Reading;
 use crate::watch::Snapshot;
 
 /// This node at one moment.
@@ -59,15 +60,17 @@ pub(super) fn find_map(maps: &[Map], id: MapId) -> Option<&Map> {
 }
 
 impl Volumes {
-    /// Looks at everything.
+    /// Looks at everything, together with all who ask at the same time.
     ///
     /// # Errors
     /// [`LookError`].
-    pub fn look(&self) -> Result<Sight, LookError> {
-        Ok(Sight {
-            tree: self.config.trees.scan()?,
-            maps: self.read_maps()?,
-            mounts: self.read_mounts()?,
+    pub fn look(&self) -> Result<Reading<Sight>, LookError> {
+        self.sights.read(|| {
+            Ok(Sight {
+                tree: self.config.trees.scan()?,
+                maps: read_maps(&self.config.root)?,
+                mounts: self.read_mounts()?,
+            })
         })
     }
 
@@ -76,15 +79,14 @@ impl Volumes {
         Ok(read_mounts(&self.config.root)?)
     }
 
-    /// The maps of this program.
-    pub(super) fn read_maps(&self) -> Result<Vec<Map>, LookError> {
-        Ok(read_maps(&self.config.root)?)
-    }
-
     /// The disk of the map that a volume with this ID has, or had.
     pub(super) fn find_map_disk(&self, id: &VolumeId) -> Result<Option<Disk>, LookError> {
-        let maps = self.read_maps()?;
-        Ok(find_map(&maps, map_of(id)).map(Disk::of_map))
+        Ok(self.read_map(map_of(id))?.as_ref().map(Disk::of_map))
+    }
+
+    /// One map.
+    pub(super) fn read_map(&self, map: MapId) -> Result<Option<Map>, LookError> {
+        Ok(read_map(&self.config.root, map)?)
     }
 }
 

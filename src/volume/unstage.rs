@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nvme_sysfs::Nqn;
+use nvme_sysfs::{Nqn, Tree};
 use thiserror::Error;
 
 use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
@@ -20,7 +20,7 @@ use super::identity::VolumeIdentity;
 use super::mounts::{find_shown, is_shut_down, shows_map, shows_nvme};
 use super::record::{RecordError, StageRecord};
 use super::request::UnstageRequest;
-use super::sight::{LookError, Sight, map_of};
+use super::sight::{LookError, map_of};
 use super::unmount::{Own, UnmountVolumeError};
 use super::volumes::Volumes;
 use crate::host::MapError;
@@ -279,7 +279,7 @@ impl Volumes {
             return Ok(Mounted::Dead);
         };
         if let Some(map) = map.filter(|map| shows_map(mount, Some(map))) {
-            return Ok(look_at_map(map, &sight));
+            return Ok(look_at_map(map, sight.tree()));
         }
         let Some(disk) = Some(mount)
             .filter(|mount| shows_nvme(mount))
@@ -297,10 +297,10 @@ impl Volumes {
     /// Removes the map, or lets the head go with its paths.
     fn end_hold(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
         let map = map_of(&volume.request.volume_id);
-        let sight = self.look()?;
-        if let Some(found) = sight.find_map(map) {
+        if let Some(found) = self.read_map(map)? {
+            let tree = self.config.trees.scan().map_err(LookError::Scan)?;
             // What a process that was killed has left in it would keep the map from going.
-            if look_at_map(found, &sight) == Mounted::Waiting {
+            if look_at_map(&found, &tree) == Mounted::Waiting {
                 self.let_go(volume.record.as_ref(), map)?;
             }
             let _map = self.maps.lock(&map);
@@ -351,10 +351,10 @@ fn tell(error: &(dyn Error + 'static)) {
 }
 
 /// Whether I/O of a map gets to a live disk, whosever it is: it was compared when it was loaded.
-fn look_at_map(map: &Map, sight: &Sight) -> Mounted {
+fn look_at_map(map: &Map, tree: &Tree) -> Mounted {
     let is_reached = |dev| {
-        let disk = sight.tree().find_namespace_by_dev(dev);
-        let mut subsystems = sight.tree().subsystems.iter();
+        let disk = tree.find_namespace_by_dev(dev);
+        let mut subsystems = tree.subsystems.iter();
         disk.is_some_and(|disk| subsystems.any(|s| s.is_reachable(disk)))
     };
     let reached = map.usable_paths().any(|path| is_reached(path.dev));

@@ -15,9 +15,11 @@ use thiserror::Error;
 use super::boot::{BootIdError, read_boot_id};
 use super::locks::{Guard, Locks};
 use super::record::{RecordError, Records};
+use super::sight::Sight;
 use super::stats::Usage;
 use super::volume_id::VolumeId;
 use crate::host::{Host, MapId};
+use crate::shared::Shared;
 use crate::watch::Trees;
 
 /// What [`Volumes`] works on and with.
@@ -69,6 +71,8 @@ pub struct Volumes {
     pub(super) config: VolumesConfig,
     pub(super) records: Records,
     pub(super) locks: Locks<VolumeId>,
+    /// What is seen of this node.
+    pub(super) sights: Shared<Sight>,
     /// Held around connect and disconnect, so that nobody counts on a controller that goes.
     pub(super) subsystems: Locks<Nqn>,
     /// Held around what changes a map, and around nothing that waits for I/O.
@@ -103,6 +107,7 @@ impl Volumes {
             config,
             records,
             locks: Locks::default(),
+            sights: Shared::default(),
             subsystems: Locks::default(),
             maps: Locks::default(),
             leaving: Locks::default(),

@@ -3,6 +3,7 @@
 //! Invariant: what does not exist, or not any more, is `None`; every other failure is an error with its path.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,9 @@ use crate::error::ScanError;
 /// Longest attribute: sysfs hands each one out through one page (Documentation/filesystems/sysfs.rst).
 const LIMIT: usize = 4096;
 
-/// Room for the entries that one system call returns: about two thousand controllers.
-const LIST_BUFFER: usize = 64 * 1024;
+/// Room for the entries that one system call returns, about two hundred and fifty. On the stack: a larger block of
+/// the heap, taken and given back for each of a thousand directories by many threads at once, makes the heap fall apart.
+const LIST_BUFFER: usize = 8 * 1024;
 
 /// An open directory. Its files stay those of this very device even if another one takes over the name.
 #[derive(Debug)]
@@ -41,8 +43,8 @@ impl Directory {
 
     /// What `select` makes of the names in this directory, in the kernel's order. A directory that is gone has none.
     pub(crate) fn entries<T>(&self, select: fn(&str) -> Option<T>) -> Result<Vec<T>, ScanError> {
-        let mut buffer: Vec<u8> = Vec::with_capacity(LIST_BUFFER);
-        let mut listing = RawDir::new(&self.fd, buffer.spare_capacity_mut());
+        let mut buffer = [MaybeUninit::uninit(); LIST_BUFFER];
+        let mut listing = RawDir::new(&self.fd, &mut buffer);
         let mut found = Vec::new();
         while let Some(entry) = listing.next() {
             match entry {

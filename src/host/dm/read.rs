@@ -54,6 +54,34 @@ pub fn read_maps(root: &Path) -> Result<Vec<Map>, ReadMapsError> {
     Ok(maps)
 }
 
+/// One map, without a look at the others; `None` if there is no such map, or none with a table yet.
+///
+/// # Errors
+/// [`ReadMapsError`].
+pub fn read_map(root: &Path, id: MapId) -> Result<Option<Map>, ReadMapsError> {
+    if !is_available(root) {
+        return Ok(read_maps(root)?.into_iter().find(|map| map.id == id));
+    }
+    let control = Control::open(root)?;
+    let dev = match control.call::<TABLE_STATUS>(id, None, flag::NOFLUSH, &[]) {
+        Ok(answer) => answer.dev(),
+        Err(Errno::NXIO) => return Ok(None),
+        Err(errno) => return Err(failed(id, errno)),
+    };
+    // A link to the directory of the disk, which is called as the disk is.
+    let path = root.join("sys/dev/block").join(dev.to_string());
+    let directory = match fs::read_link(&path) {
+        Ok(directory) => directory,
+        Err(error) if is_gone(&error) => return Ok(None),
+        Err(source) => return Err(ReadMapsError::Read { path, source }),
+    };
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let Some(mut map) = read_disk(&path, &name)? else {
+        return Ok(None);
+    };
+    Ok((map.id == id && ask(&control, &mut map)?).then_some(map))
+}
+
 /// Whether there is a map with this UUID.
 pub(super) fn is_there(control: &Control, map: MapId) -> Result<bool, Errno> {
     match control.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]) {

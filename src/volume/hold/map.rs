@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::super::current::find_usable;
 use super::super::identity::{Disk, VolumeIdentity};
-use super::super::sight::{LookError, find_map};
+use super::super::sight::LookError;
 use super::super::volumes::Volumes;
 use crate::host::dm::{Map, OnPathLoss, PathState};
 use crate::host::{MapError, MapId, MapTable};
@@ -64,8 +64,8 @@ impl Volumes {
     /// Makes the map if it is not there, and gives it its disk. Returns the map's own disk.
     pub(in crate::volume) fn make_map(&self, below: Below<'_>) -> Result<Option<Disk>, SwapError> {
         let _map = self.maps.lock(&below.map);
-        let maps = self.read_maps()?;
-        if find_map(&maps, below.map).is_some_and(|map| !map.paths.is_empty()) {
+        let known = self.read_map(below.map)?;
+        if known.is_some_and(|map| !map.paths.is_empty()) {
             self.swap_locked(below)?;
         } else {
             self.host().create_map(below.map)?;
@@ -73,8 +73,7 @@ impl Volumes {
                 return Ok(None);
             }
         }
-        let maps = self.read_maps()?;
-        Ok(find_map(&maps, below.map).map(Disk::of_map))
+        Ok(self.read_map(below.map)?.as_ref().map(Disk::of_map))
     }
 
     /// Gives a map the disks that carry the volume now, and lets its I/O flow.
@@ -85,8 +84,8 @@ impl Volumes {
 
     fn swap_locked(&self, below: Below<'_>) -> Result<Swapped, SwapError> {
         let map = below.map;
-        let sight = self.look()?;
-        let known = sight.find_map(map);
+        let known = self.read_map(map)?;
+        let known = known.as_ref();
         if known.is_some_and(Map::was_let_go) {
             return Err(SwapError::LetGo { map });
         }
@@ -94,7 +93,8 @@ impl Volumes {
             // Of a call that was cut off: nobody knows any more what it had proved.
             self.host().clear_map(map)?;
         }
-        let disks = proved(&sight.tree, below);
+        let tree = self.config.trees.scan().map_err(LookError::Scan)?;
+        let disks = proved(&tree, below);
         if disks.is_empty() {
             // Somebody suspended it: what waits then waits for him and not for a path.
             if known.is_some_and(|known| known.suspended) {
@@ -106,13 +106,13 @@ impl Volumes {
             return self.let_flow(known);
         }
         self.host().load_map(map, &table(&disks, below))?;
-        let again = self.look();
+        let again = self.config.trees.scan();
         let same = again
             .as_ref()
-            .is_ok_and(|sight| proved(&sight.tree, below) == disks);
+            .is_ok_and(|tree| proved(tree, below) == disks);
         if !same {
             self.host().clear_map(map)?;
-            again?;
+            again.map_err(LookError::Scan)?;
             return Ok(Swapped::NoDisk);
         }
         self.host().resume_map(map)?;

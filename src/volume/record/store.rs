@@ -14,6 +14,7 @@ use nvme_sysfs::Uuid;
 use serde::Deserialize;
 
 use super::{Phase, StageRecord, secrets};
+use crate::shared::{Reading, Shared};
 use crate::volume::request::Secrets;
 use crate::volume::volume_id::VolumeId;
 
@@ -25,6 +26,7 @@ const SECRETS: &str = "secrets";
 pub struct Records {
     directory: PathBuf,
     boot_id: Uuid,
+    all: Shared<Vec<StageRecord>>,
 }
 
 /// Whether every record could be read.
@@ -89,6 +91,7 @@ impl Records {
         Records {
             directory: state_dir.join("volumes"),
             boot_id,
+            all: Shared::default(),
         }
     }
 
@@ -113,12 +116,14 @@ impl Records {
     ///
     /// # Errors
     /// [`RecordError`].
-    pub(in crate::volume) fn read_all(&self) -> Result<Vec<StageRecord>, RecordError> {
-        let mut records = Vec::new();
-        for id in self.ids()? {
-            records.extend(self.read(&id)?);
-        }
-        Ok(records)
+    pub(in crate::volume) fn read_all(&self) -> Result<Reading<Vec<StageRecord>>, RecordError> {
+        self.all.read(|| {
+            let mut records = Vec::new();
+            for id in self.ids()? {
+                records.extend(self.read(&id)?);
+            }
+            Ok(records)
+        })
     }
 
     /// What is known about every volume whose record can be read, and whether that is all of them. A

@@ -44,6 +44,9 @@ fn read(directory: &Directory, entry: Entry) -> Result<Option<Subsystem>, ScanEr
             namespaces.extend(disks);
         }
     }
+    // Trees are kept by whoever waits: the usual vector of one is as large as one of four.
+    controllers.shrink_to_fit();
+    namespaces.shrink_to_fit();
     let mut subsystem = Subsystem {
         name: entry.to_string(),
         nqn: None,
@@ -108,6 +111,7 @@ fn read_member(
             )?),
         }
     }
+    paths.shrink_to_fit();
     let controller = controller::read(directory, instance, paths)?;
     Ok(controller.map(|controller| (controller, disks)))
 }
