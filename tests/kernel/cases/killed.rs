@@ -1,4 +1,4 @@
-//! kill -9 between any two side effects of a publish or unpublish. strace attaches to the one thread that works on
+//! kill -9 between any two side effects of a call. strace attaches to the one thread that works on
 //! calls: a clean run lists what the thread does to the machine, and each of it is replayed with a
 //! kill in its place. The product carries no hook for it.
 
@@ -10,10 +10,38 @@ use crate::plugin::{Plugin, Use, Volume, is_mounted, remembered};
 use crate::scene::{Scene, controllers, eventually};
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("a_publish_may_be_killed_at_any_step", || survives(PUBLISH)),
-    Case::new("an_unpublish_may_be_killed_at_any_step", || {
-        survives(UNPUBLISH);
+    Case::new("a_stage_may_be_killed_at_any_step", || {
+        survives(Use::Filesystem("ext4"), STAGE);
     }),
+    Case::new("a_publish_may_be_killed_at_any_step", || {
+        survives(Use::Filesystem("ext4"), PUBLISH);
+    }),
+    Case::new("an_unpublish_may_be_killed_at_any_step", || {
+        survives(Use::Filesystem("ext4"), UNPUBLISH);
+    }),
+    Case::new("an_unstage_may_be_killed_at_any_step", || {
+        survives(Use::Filesystem("ext4"), UNSTAGE);
+    }),
+    Case::new(
+        "a_stage_of_a_block_volume_may_be_killed_at_any_step",
+        || {
+            survives(Use::Block, STAGE);
+        },
+    ),
+    Case::new(
+        "publications_of_a_block_volume_may_be_killed_at_any_step",
+        || {
+            survives(Use::Block, PUBLISH);
+            crate::guest::clean_up().expect("a clean machine");
+            survives(Use::Block, UNPUBLISH);
+        },
+    ),
+    Case::new(
+        "an_unstage_of_a_block_volume_may_be_killed_at_any_step",
+        || {
+            survives(Use::Block, UNSTAGE);
+        },
+    ),
 ];
 
 const TRACE: &str = "/tmp/trace";
@@ -35,6 +63,12 @@ struct Step {
     after: &'static [Call],
 }
 
+const STAGE: Step = Step {
+    before: &[],
+    call: Plugin::stage,
+    back: &[Plugin::unstage],
+    after: &[],
+};
 const PUBLISH: Step = Step {
     before: &[Plugin::stage],
     call: Plugin::publish,
@@ -47,6 +81,13 @@ const UNPUBLISH: Step = Step {
     back: &[Plugin::publish],
     after: &[Plugin::unpublish, Plugin::unstage],
 };
+const UNSTAGE: Step = Step {
+    before: &[Plugin::stage],
+    call: Plugin::unstage,
+    back: &[Plugin::stage],
+    after: &[Plugin::unstage],
+};
+
 /// A side effect: the n-th of the calls of this name.
 #[derive(Debug)]
 struct Effect {
@@ -59,17 +100,17 @@ fn start() -> Plugin {
     Plugin::start_with(&["--blocking-threads", "1"])
 }
 
-fn survives(step: Step) {
+fn survives(usage: Use, step: Step) {
     let scene = Scene::new();
     scene.volume();
-    let volume = Volume::new(Use::Filesystem("ext4"));
+    let volume = Volume::new(usage);
     let mut plugin = start();
     all(&plugin, &volume, step.before);
     // Directories that are made once and stay are no part of what is repeated.
     (step.call)(&plugin, &volume).expect("the first run");
     all(&plugin, &volume, step.back);
     let effects = trace(&plugin, || (step.call)(&plugin, &volume));
-    assert!(effects.len() > 3, "{effects:?}");
+    assert!(effects.len() >= 3, "{effects:?}");
     all(&plugin, &volume, step.back);
     for effect in &effects {
         kill_at(&plugin, effect, || (step.call)(&plugin, &volume));

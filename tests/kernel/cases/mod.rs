@@ -4,10 +4,12 @@ mod conformance;
 mod errors;
 mod faults;
 mod filesystem;
+mod interrupted;
 mod killed;
 mod library;
 mod life;
 mod loss;
+mod many;
 mod mounts;
 mod namespaces;
 mod node;
@@ -27,9 +29,11 @@ pub(crate) fn all() -> Vec<Case> {
         errors::CASES,
         &faults::all(),
         filesystem::CASES,
+        interrupted::CASES,
         killed::CASES,
         library::CASES,
         loss::CASES,
+        many::CASES,
         mounts::CASES,
         namespaces::CASES,
         node::CASES,

@@ -1,12 +1,17 @@
 //! What the plugin may still do, and that it is enough.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Child, Command};
+
+use nvmeof_csi::host::privileges::NEEDED;
+use tonic::Code;
 
 use crate::case::Case;
 use crate::plugin::{Plugin, Use, Volume};
-use crate::scene::{HOSTNQN, Scene};
-use nvmeof_csi::host::privileges::NEEDED;
+use crate::scene::{HOSTNQN, Scene, cli, controllers, eventually};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -22,10 +27,17 @@ pub(super) const CASES: &[Case] = &[
         interface,
     ),
     Case::new(
+        "a_disk_that_another_users_program_has_open_is_not_cut_off",
+        opened_by_another_user,
+    ),
+    Case::new(
         "kubelet_is_told_what_the_kernel_said_about_a_failed_connect",
         kernel_message,
     ),
 ];
+
+/// Nobody's number.
+const NOBODY: u32 = 65534;
 
 /// A field of `/proc/…/status`.
 fn field(directory: &Path, name: &str) -> String {
@@ -79,6 +91,42 @@ fn interface() {
     volume.context.extend([interface]);
     plugin.stage(&volume).expect("stage");
     plugin.unstage(&volume).expect("unstage");
+}
+
+fn opened_by_another_user() {
+    let scene = Scene::new();
+    scene.volume();
+    let plugin = Plugin::start();
+    let volume = Volume::new(Use::Block);
+    plugin.stage(&volume).expect("stage");
+    let nqn = &volume.context["nqn"];
+    let device = cli(&["resolve", "--nqn", nqn]).expect(0).out;
+    let device = File::open(device.trim()).expect("the disk opens");
+    let mut program = start_as_nobody(device);
+    let refused = plugin.unstage(&volume).expect_err("in use");
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    let opener = program.id().to_string();
+    assert!(refused.message().contains(&opener), "{refused}");
+    assert_eq!(controllers().len(), 1);
+    program.kill().expect("it runs");
+    program.wait().expect("it ends");
+    // The keeper may be at the volume, which it brings back when a call has failed.
+    eventually("the volume to leave", || plugin.unstage(&volume).ok());
+    assert_eq!(controllers(), Vec::<String>::new());
+}
+
+/// A plugin of another kubelet, which needs no privileges to wait for calls.
+fn start_as_nobody(device: File) -> Child {
+    const DIRECTORY: &str = "/tmp/nobodys";
+    fs::create_dir_all(DIRECTORY).expect("a directory");
+    chown(DIRECTORY, Some(NOBODY), None).expect("root gives it away");
+    Command::new("/bin/nvmeof-csi")
+        .args(["node", "--node-id", "node-2", "--kubelet-dir", DIRECTORY])
+        .args(["--admin-address", ""])
+        .uid(NOBODY)
+        .stdin(device)
+        .spawn()
+        .expect("it starts")
 }
 
 fn kernel_message() {
