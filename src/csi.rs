@@ -20,6 +20,7 @@ pub mod registration;
 mod request;
 pub mod services;
 mod status;
+mod user;
 
 /// The messages and services of the protocol, made from `csi.proto`.
 #[expect(clippy::too_many_lines, reason = "written by tonic-prost-build")]

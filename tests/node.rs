@@ -38,3 +38,5 @@ mod privileges;
 mod program;
 #[path = "node/registration.rs"]
 mod registration;
+#[path = "node/told.rs"]
+mod told;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use nvme_fabrics::HostIdentity;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::answer;
 use super::call::{Call, Calls, Operation};
@@ -27,7 +27,9 @@ use super::proto::{
 };
 use super::request;
 use super::status::{Coded, Failure};
+use super::user::User;
 use crate::host::blocking::Blocking;
+use crate::report::reporter::Reporter;
 use crate::volume::Volumes;
 
 /// The node plugin of one node.
@@ -38,6 +40,7 @@ pub struct Node {
     volumes: Arc<Volumes>,
     blocking: Blocking,
     calls: Calls,
+    reporter: Reporter,
 }
 
 impl Node {
@@ -49,6 +52,7 @@ impl Node {
         volumes: Arc<Volumes>,
         blocking: Blocking,
         calls: Calls,
+        reporter: Reporter,
     ) -> Node {
         Node {
             name,
@@ -56,6 +60,7 @@ impl Node {
             volumes,
             blocking,
             calls,
+            reporter,
         }
     }
 
@@ -72,7 +77,48 @@ impl Node {
         T: Send + 'static,
         E: Coded + Send + 'static,
     {
-        let wanted = wanted.map_err(Failure::<E>::Invalid)?;
+        let done = self.carry_out(call, metadata, wanted, work).await;
+        done.map_err(Status::from)
+    }
+
+    /// The same for a call that gives a volume to a user, who hears of it when it fails.
+    async fn mount<R, E>(
+        &self,
+        (call, user): (&Call, User),
+        metadata: &MetadataMap,
+        wanted: Result<R, InvalidRequest>,
+        work: fn(&Volumes, &R) -> Result<(), E>,
+    ) -> Result<(), Status>
+    where
+        R: Send + 'static,
+        E: Coded + Send + 'static,
+    {
+        let done = self.carry_out(call, metadata, wanted, work).await;
+        done.map_err(|failure| {
+            let reason = failure.reason();
+            let status = Status::from(failure);
+            // kubelet's own retry of a call that still runs.
+            if status.code() != Code::Aborted {
+                self.reporter
+                    .hand_on(user.outcome(reason, status.message()));
+            }
+            status
+        })
+    }
+
+    async fn carry_out<R, T, E>(
+        &self,
+        call: &Call,
+        metadata: &MetadataMap,
+        wanted: Result<R, InvalidRequest>,
+        work: fn(&Volumes, &R) -> Result<T, E>,
+    ) -> Result<T, Failure<E>>
+    where
+        R: Send + 'static,
+        T: Send + 'static,
+        E: Coded + Send + 'static,
+    {
+        let wanted = wanted.map_err(Failure::Invalid)?;
         let volumes = Arc::clone(&self.volumes);
         let limit = time_limit(metadata);
         let job = move || work(&volumes, &wanted);
@@ -80,8 +126,7 @@ impl Node {
             .blocking
             .run(limit, call.operation().as_str(), job)
             .await;
-        let done = ended.map_err(Failure::<E>::Blocked)?;
-        Ok(done.map_err(Failure::Volume)?)
+        ended.map_err(Failure::Blocked)?.map_err(Failure::Volume)
     }
 }
 
@@ -95,8 +140,11 @@ impl proto::node_server::Node for Node {
         let call = self
             .calls
             .begin(Operation::NodeStageVolume, &message.volume_id);
+        let user = User::of(&message.volume_id, &message.volume_context);
         let wanted = request::stage(message, &self.host);
-        let done = self.run(&call, &metadata, wanted, Volumes::stage).await;
+        let done = self
+            .mount((&call, user), &metadata, wanted, Volumes::stage)
+            .await;
         call.end(done.map(|()| NodeStageVolumeResponse {}))
     }
 
@@ -121,8 +169,11 @@ impl proto::node_server::Node for Node {
         let call = self
             .calls
             .begin(Operation::NodePublishVolume, &message.volume_id);
+        let user = User::of(&message.volume_id, &message.volume_context);
         let wanted = request::publish(message);
-        let done = self.run(&call, &metadata, wanted, Volumes::publish).await;
+        let done = self
+            .mount((&call, user), &metadata, wanted, Volumes::publish)
+            .await;
         call.end(done.map(|()| NodePublishVolumeResponse {}))
     }
 

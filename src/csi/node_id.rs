@@ -3,6 +3,8 @@
 //! The controller admits exactly that host to a volume. It splits at the first slash, so the name
 //! of the node has none.
 
+use std::fmt;
+
 use nvme_sysfs::Nqn;
 use thiserror::Error;
 
@@ -41,6 +43,12 @@ impl std::str::FromStr for NodeName {
             return Err(ParseNodeNameError { text });
         }
         Ok(NodeName(text.to_owned()))
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

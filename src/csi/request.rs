@@ -16,7 +16,7 @@ use super::proto::{
     NodeStageVolumeRequest, NodeUnpublishVolumeRequest, NodeUnstageVolumeRequest,
 };
 use crate::volume::request::{
-    ExpandRequest, PodRef, PublishRequest, Readonly, StageRequest, UnpublishRequest,
+    ClaimRef, ExpandRequest, PodRef, PublishRequest, Readonly, StageRequest, UnpublishRequest,
     UnstageRequest, VolumeId,
 };
 
@@ -26,6 +26,10 @@ const MAX_PATH: usize = 4095;
 /// Keys that kubelet adds where CSIDriver has `podInfoOnMount`.
 const POD_NAME: &str = "csi.storage.k8s.io/pod.name";
 const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
+
+/// Keys of the claim: a provisioner that runs with `--extra-create-metadata` hands them on.
+const CLAIM_NAME: &str = "csi.storage.k8s.io/pvc/name";
+const CLAIM_NAMESPACE: &str = "csi.storage.k8s.io/pvc/namespace";
 
 /// NodeStageVolume on the host that is `host` to a target.
 pub(super) fn stage(
@@ -46,6 +50,7 @@ pub(super) fn stage(
         secrets,
         // The interface does not say at this point how large the volume is to be.
         required_bytes: None,
+        claim: claim(&message.volume_context),
     })
 }
 
@@ -209,7 +214,16 @@ fn no_publish_context(context: &Map) -> Result<(), InvalidRequest> {
     }
 }
 
-fn pod(context: &Map) -> Option<PodRef> {
+/// The claim that is bound to the volume, where its context says so.
+pub(super) fn claim(context: &Map) -> Option<ClaimRef> {
+    Some(ClaimRef {
+        namespace: context.get(CLAIM_NAMESPACE)?.clone(),
+        name: context.get(CLAIM_NAME)?.clone(),
+    })
+}
+
+/// The pod, where kubelet names it.
+pub(super) fn pod(context: &Map) -> Option<PodRef> {
     Some(PodRef {
         namespace: context.get(POD_NAMESPACE)?.clone(),
         name: context.get(POD_NAME)?.clone(),

@@ -16,6 +16,7 @@ use super::invalid::InvalidRequest;
 use super::node_id::LongNodeId;
 use crate::causes::chain;
 use crate::host::blocking::Blocked;
+use crate::report::outcome::Reason;
 
 /// Why a call has no result.
 #[derive(Debug)]
@@ -36,6 +37,21 @@ pub(super) trait Coded: std::error::Error {
     /// What to do about it, where the error itself does not say.
     fn remedy(&self) -> Option<&'static str> {
         None
+    }
+
+    /// As what a user hears of it when a volume could not be mounted.
+    fn reason(&self) -> Reason {
+        Reason::MountFailure
+    }
+}
+
+impl<E: Coded> Failure<E> {
+    /// As what a user hears of it when a volume could not be mounted.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Failure::Invalid(_) | Failure::Blocked(_) => Reason::MountFailure,
+            Failure::Volume(error) => error.reason(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! that waits for its disk. Invariant: an action that was begun is waited for to its end; what it
 //! found is taken into account before the next one of its kind.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -22,8 +23,10 @@ use super::ledger::{Ledger, Notice, Plan, Seen};
 use crate::causes::chain;
 use crate::host::blocking::Blocking;
 use crate::report::metrics::Metrics;
-use crate::volume::Volumes;
+use crate::report::outcome::{ClaimRef, Outcome, PodRef};
+use crate::report::reporter::Reporter;
 use crate::volume::record::Complete;
+use crate::volume::{VolumeId, Volumes};
 use crate::watch::Trees;
 
 /// Longest time between two looks while volumes are staged: a path that goes down emits no uevent.
@@ -46,6 +49,9 @@ pub struct Keeper {
     connecting: Blocking,
     others: Blocking,
     ledger: Ledger,
+    reporter: Reporter,
+    /// Claim and pods of what was seen last.
+    users: BTreeMap<VolumeId, (Option<ClaimRef>, Vec<PodRef>)>,
     running: JoinSet<(Action, Came)>,
 }
 
@@ -61,7 +67,12 @@ impl Keeper {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn new(volumes: Arc<Volumes>, trees: Trees, metrics: Arc<Metrics>) -> io::Result<Keeper> {
+    pub fn new(
+        volumes: Arc<Volumes>,
+        trees: Trees,
+        metrics: Arc<Metrics>,
+        reporter: Reporter,
+    ) -> io::Result<Keeper> {
         let threads = |number| NonZeroUsize::new(number).expect("not zero");
         Ok(Keeper {
             volumes,
@@ -70,6 +81,8 @@ impl Keeper {
             connecting: Blocking::new("connect", threads(CONNECTING))?,
             others: Blocking::new("keep", threads(OTHERS))?,
             ledger: Ledger::default(),
+            reporter,
+            users: BTreeMap::new(),
             running: JoinSet::new(),
         })
     }
@@ -119,6 +132,9 @@ impl Keeper {
         };
         let now = Instant::now().into_std();
         let Observation { seen, unwanted } = observation;
+        let records = seen.iter().map(|seen| &seen.record);
+        let users = records.map(|r| (r.volume_id.clone(), (r.claim.clone(), r.pods())));
+        self.users = users.collect();
         let plan = self.ledger.plan(now, &seen, &unwanted);
         self.metrics
             .recovery()
@@ -197,7 +213,14 @@ impl Keeper {
             reason,
             message,
         } = notice;
-        tracing::warn!(volume_id = %volume, ?reason, message, "volume");
+        let (claim, pods) = self.users.get(&volume).cloned().unwrap_or_default();
+        self.reporter.tell(Outcome {
+            volume_id: volume.to_string(),
+            claim,
+            pods,
+            reason,
+            message,
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: every label takes its values from a fixed set, so the number of series is bounded.
 
+mod events;
 mod recovery;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use events::EventMetrics;
 pub use recovery::RecoveryMetrics;
 
 const PREFIX: &str = "nvmeof_csi";
@@ -40,6 +42,7 @@ pub struct Metrics {
     uevents: Family<UeventKind, Counter>,
     uevent_overruns: Counter,
     recovery: RecoveryMetrics,
+    events: EventMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -102,6 +105,7 @@ impl Metrics {
         );
         let (uevents, uevent_overruns) = register_uevents(&mut registry);
         let recovery = RecoveryMetrics::register(&mut registry);
+        let events = EventMetrics::register(&mut registry);
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program that answers", version);
         for collector in collectors {
@@ -117,12 +121,18 @@ impl Metrics {
             uevents,
             uevent_overruns,
             recovery,
+            events,
         })
     }
 
     /// What is done for volumes without a call.
     pub fn recovery(&self) -> &RecoveryMetrics {
         &self.recovery
+    }
+
+    /// What was shown to users.
+    pub fn events(&self) -> &EventMetrics {
+        &self.events
     }
 
     /// A call has come.

@@ -1,8 +1,12 @@
 //! What users should hear of a volume.
 
+use serde::{Deserialize, Serialize};
+
 /// What has happened, in the words that users look for in events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
+    /// A volume could not be given to a pod.
+    MountFailure,
     /// What is stale could not be mounted anew.
     RecoveryFailed,
     /// A mount leads nowhere, or elsewhere.
@@ -21,4 +25,99 @@ pub enum Reason {
     OrphanCleaned,
     /// Another namespace stands where the volume was.
     IdentityMismatch,
+    /// What was not written before a volume was cut off.
+    DataLost,
+}
+
+/// Whether somebody has to act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// It informs.
+    Normal,
+    /// It needs action.
+    Warning,
+}
+
+/// Something that happened to a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The volume, by the name that kubelet gave.
+    pub volume_id: String,
+    /// Its claim, where that is known.
+    pub claim: Option<ClaimRef>,
+    /// The pods that have it.
+    pub pods: Vec<PodRef>,
+    /// What happened.
+    pub reason: Reason,
+    /// What was seen, for people. It holds no secret.
+    pub message: String,
+}
+
+/// A PersistentVolumeClaim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// The pod that kubelet names in the volume context (`podInfoOnMount`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PodRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Reason {
+    /// The word in events, logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::MountFailure => "MountFailure",
+            Reason::RecoveryFailed => "RecoveryFailed",
+            Reason::StaleMountDetected => "StaleMountDetected",
+            Reason::StaleMountRecovered => "StaleMountRecovered",
+            Reason::PathLost => "PathLost",
+            Reason::PathRestored => "PathRestored",
+            Reason::ConnectionFailure => "ConnectionFailure",
+            Reason::OrphanDetected => "OrphanDetected",
+            Reason::OrphanCleaned => "OrphanCleaned",
+            Reason::IdentityMismatch => "IdentityMismatch",
+            Reason::DataLost => "DataLost",
+        }
+    }
+
+    /// Whether it needs action.
+    #[must_use]
+    pub fn severity(self) -> Severity {
+        match self {
+            Reason::MountFailure
+            | Reason::RecoveryFailed
+            | Reason::PathLost
+            | Reason::ConnectionFailure
+            | Reason::IdentityMismatch
+            | Reason::DataLost => Severity::Warning,
+            Reason::StaleMountDetected
+            | Reason::StaleMountRecovered
+            | Reason::PathRestored
+            | Reason::OrphanDetected
+            | Reason::OrphanCleaned => Severity::Normal,
+        }
+    }
+}
+
+impl Severity {
+    /// The type of an event.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Normal => "Normal",
+            Severity::Warning => "Warning",
+        }
+    }
 }

@@ -37,7 +37,9 @@ use crate::host::requirements::{Check, Status};
 use crate::recovery::Keeper;
 use crate::report::admin::Admin;
 use crate::report::metrics::Metrics;
+use crate::report::poster::Poster;
 use crate::report::readiness::Readiness;
+use crate::report::reporter::{Outcomes, Reporter};
 use crate::volume::{Timing, Volumes, VolumesConfig};
 use crate::watch::{Seen, Trees};
 
@@ -54,10 +56,19 @@ pub struct Plugin {
     calls: Calls,
     trees: Trees,
     keeper: Keeper,
+    poster: Poster,
 }
 
 /// A service with the file of its socket, which stays until the last call is answered.
 type OnSocket<S> = (Bound<S>, Socket);
+
+/// What the node service works with.
+struct NodeParts {
+    host: HostIdentity,
+    volumes: Arc<Volumes>,
+    calls: Calls,
+    reporter: Reporter,
+}
 
 /// A service and where its calls come in.
 #[derive(Debug)]
@@ -81,6 +92,8 @@ impl Plugin {
         let readiness = Arc::new(Readiness::of(root.to_owned()));
         tell_findings(&readiness);
         watch_devices(trees.clone(), Arc::clone(&metrics))?;
+        let (reporter, outcomes) = Reporter::new();
+        let poster = poster(options, outcomes, Arc::clone(&metrics));
         let identity = HostIdentity::load_or_generate(root)?.identity;
         let volumes = Arc::new(Volumes::new(VolumesConfig {
             root: root.to_owned(),
@@ -89,11 +102,19 @@ impl Plugin {
             trees: trees.clone(),
             identity: identity.clone(),
             timing: Timing::default(),
+            reporter: reporter.clone(),
         })?);
-        let keeper = Keeper::new(Arc::clone(&volumes), trees.clone(), Arc::clone(&metrics));
+        let (kept, counted) = (Arc::clone(&volumes), Arc::clone(&metrics));
+        let keeper = Keeper::new(kept, trees.clone(), counted, reporter.clone());
         let keeper = keeper.map_err(|source| start("the threads that keep volumes", source))?;
         let calls = Calls::new(Arc::clone(&metrics));
-        let services = services(options, identity, volumes, &readiness, calls.clone())?;
+        let node = NodeParts {
+            host: identity,
+            volumes,
+            calls: calls.clone(),
+            reporter,
+        };
+        let services = services(options, node, &readiness)?;
         let csi = match &options.endpoint {
             Some(path) => Some(listen_for(path, services)?),
             None => None,
@@ -110,6 +131,7 @@ impl Plugin {
             calls,
             trees,
             keeper,
+            poster,
         })
     }
 
@@ -125,6 +147,8 @@ impl Plugin {
             .map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
         let (stopping, stopped) = watch::channel(());
         let keeper = tokio::spawn(self.keeper.run(stopped.clone()));
+        // It goes on to the end: the calls that are under way may have something to tell.
+        let poster = tokio::spawn(self.poster.run());
         let stop = async {
             stop.await;
             drop(stopping);
@@ -143,6 +167,7 @@ impl Plugin {
         };
         self.trees.close();
         keeper.abort();
+        poster.abort();
         if let Some(admin) = admin {
             admin.abort();
         }
@@ -180,19 +205,29 @@ where
     Ok(())
 }
 
+fn poster(options: &NodeOptions, outcomes: Outcomes, metrics: Arc<Metrics>) -> Poster {
+    let driver = options.driver_name.to_string();
+    let node = options.node_name.to_string();
+    Poster::new(&driver, &node, outcomes, metrics)
+}
+
 fn services(
     options: &NodeOptions,
-    host: HostIdentity,
-    volumes: Arc<Volumes>,
+    parts: NodeParts,
     readiness: &Arc<Readiness>,
-    calls: Calls,
 ) -> Result<NodeServices, ServeError> {
     let blocking = Blocking::new("call", options.blocking_threads);
     let blocking = blocking.map_err(|source| start("the threads that may block", source))?;
+    let NodeParts {
+        host,
+        volumes,
+        calls,
+        reporter,
+    } = parts;
     let driver_name = options.driver_name.clone();
     let identity = Identity::new(driver_name, Arc::clone(readiness), calls.clone());
     let node_name = options.node_name.clone();
-    let node = Node::new(node_name, host, volumes, blocking, calls);
+    let node = Node::new(node_name, host, volumes, blocking, calls, reporter);
     Ok(NodeServices::new(identity, node))
 }
 

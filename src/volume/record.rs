@@ -21,7 +21,7 @@ use super::capability::{AccessType, Capability};
 use super::filesystem::mount_access;
 use super::hold::Hold;
 use super::identity::{Disk, VolumeIdentity};
-use super::request::{PodRef, Readonly};
+use super::request::{ClaimRef, PodRef, Readonly};
 use super::source::Source;
 use super::text;
 use super::volume_id::VolumeId;
@@ -51,6 +51,8 @@ pub struct StageRecord {
     pub source: Source,
     /// How its I/O is kept waiting; absent until that is decided, before anything is connected.
     pub hold: Option<Hold>,
+    /// The claim that is bound to it, where that was said.
+    pub claim: Option<ClaimRef>,
     /// The pods that have it.
     pub publications: Vec<Publication>,
 }
@@ -140,8 +142,21 @@ impl StageRecord {
             capability,
             source,
             hold: None,
+            claim: None,
             publications: Vec::new(),
         }
+    }
+
+    /// The pods that have it, each once.
+    #[must_use]
+    pub fn pods(&self) -> Vec<PodRef> {
+        let mut pods: Vec<PodRef> = Vec::new();
+        for pod in self.publications.iter().filter_map(|p| p.pod.as_ref()) {
+            if !pods.contains(pod) {
+                pods.push(pod.clone());
+            }
+        }
+        pods
     }
 
     /// The namespace, as far as it is known.

@@ -12,6 +12,7 @@ pub use super::capability::{AccessMode, AccessType, Capability};
 pub use super::source::{ConnectTuning, PathLossHold, Portal, Source};
 pub use super::volume_id::{ParseVolumeIdError, VolumeId};
 pub use crate::host::{FilesystemType, MountFlag, ParseMountFlagError};
+pub use crate::report::outcome::{ClaimRef, PodRef};
 
 /// Makes a volume available on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct StageRequest {
     pub secrets: Secrets,
     /// Size in bytes that it must have at least.
     pub required_bytes: Option<u64>,
+    /// The claim that is bound to it, where the volume context names it.
+    pub claim: Option<ClaimRef>,
 }
 
 /// DH-HMAC-CHAP keys of one source.
@@ -73,16 +76,6 @@ pub enum Readonly {
     Yes,
     /// The pod may write if the access mode allows it.
     No,
-}
-
-/// The pod that kubelet names in the volume context (`podInfoOnMount`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PodRef {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
 }
 
 /// Takes a volume from a pod.

@@ -101,6 +101,7 @@ impl Volumes {
     fn renew(&self, known: &StageRecord, request: &StageRequest) -> Result<(), StageError> {
         let record = StageRecord {
             source: request.source.clone(),
+            claim: request.claim.clone().or_else(|| known.claim.clone()),
             ..known.clone()
         };
         if record != *known {
@@ -137,6 +138,7 @@ fn check_compatible(known: &StageRecord, request: &StageRequest) -> Result<(), S
 
 impl<'a> Staging<'a> {
     fn new(volumes: &'a Volumes, request: &'a StageRequest, known: Option<StageRecord>) -> Self {
+        let claim = request.claim.clone();
         let fresh = StageRecord::new(
             request.volume_id.clone(),
             volumes.records.boot_id(),
@@ -144,6 +146,7 @@ impl<'a> Staging<'a> {
             request.capability.clone(),
             request.source.clone(),
         );
+        let fresh = StageRecord { claim, ..fresh };
         let (record, existed) = match known {
             Some(known) if known.is_active() => {
                 let source = request.source.clone();

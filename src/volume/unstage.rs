@@ -23,8 +23,10 @@ use super::request::UnstageRequest;
 use super::sight::{LookError, map_of};
 use super::unmount::{Own, UnmountVolumeError};
 use super::volumes::Volumes;
+use crate::causes::chain;
 use crate::host::MapError;
 use crate::host::dm::Map;
+use crate::report::outcome::{Outcome, Reason};
 
 /// Why a volume is still on this node.
 #[derive(Debug, Error)]
@@ -181,8 +183,8 @@ impl Volumes {
                     Ok::<(), std::io::Error>(rustix::fs::syncfs(&directory)?)
                 });
                 if let Err(error) = written {
-                    let error: &(dyn Error + 'static) = &error;
-                    tracing::error!(path = %path.display(), error, "data of a volume was lost");
+                    let error = chain(&error);
+                    self.tell_lost(volume, format!("data could not be written back: {error}"));
                 }
                 Ok(())
             }
@@ -244,11 +246,22 @@ impl Volumes {
         match self.look_at(volume)? {
             Mounted::Waiting => Err(UnstageError::Held),
             Mounted::Reached | Mounted::Dead => {
-                let path = volume.request.staging_target_path.display();
-                tracing::error!(%path, "cut off from its target: what was not written is lost");
+                let message = "cut off from its target: what was not written is lost";
+                self.tell_lost(volume, message.to_owned());
                 Ok(())
             }
         }
+    }
+
+    fn tell_lost(&self, volume: &Volume<'_>, message: String) {
+        let record = volume.record.as_ref();
+        self.config.reporter.tell(Outcome {
+            volume_id: volume.request.volume_id.to_string(),
+            claim: record.and_then(|record| record.claim.clone()),
+            pods: record.map(StageRecord::pods).unwrap_or_default(),
+            reason: Reason::DataLost,
+            message,
+        });
     }
 
     /// Waits for a path to the disk of what is mounted.

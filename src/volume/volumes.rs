@@ -19,6 +19,7 @@ use super::sight::Sight;
 use super::stats::Usage;
 use super::volume_id::VolumeId;
 use crate::host::{Host, MapId};
+use crate::report::reporter::Reporter;
 use crate::shared::Shared;
 use crate::watch::Trees;
 
@@ -37,6 +38,8 @@ pub struct VolumesConfig {
     pub identity: HostIdentity,
     /// How long things may take.
     pub timing: Timing,
+    /// Who hears of what is lost.
+    pub reporter: Reporter,
 }
 
 /// How long an operation waits for the kernel and the target.

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use yaml_rust2::Yaml;
+
 use crate::files::{document, list, path, string, text};
 
 #[test]
@@ -55,21 +57,48 @@ fn the_namespace_lets_a_privileged_pod_in() {
 }
 
 #[test]
-fn nobody_gets_a_token_or_a_role() {
+fn only_the_plugins_own_pods_get_a_token() {
     let account = document("serviceaccount.yaml");
     let pod = &document("daemonset.yaml")["spec"]["template"]["spec"];
     assert_eq!(pod["serviceAccountName"], account["metadata"]["name"]);
-    for holder in [&account, pod] {
-        assert_eq!(
-            holder["automountServiceAccountToken"].as_bool(),
-            Some(false)
-        );
+    let mounts = |holder: &Yaml| holder["automountServiceAccountToken"].as_bool();
+    assert_eq!(mounts(&account), Some(false));
+    assert_eq!(mounts(pod), Some(true));
+}
+
+#[test]
+fn the_role_is_bound_to_the_account_and_allows_events_and_look_ups_only() {
+    let role = document("clusterrole.yaml");
+    let granted: BTreeSet<String> = list(&role["rules"]).iter().flat_map(grants).collect();
+    let wanted = [
+        "create events",
+        "get persistentvolumeclaims",
+        "get pods",
+        "list persistentvolumes",
+        "patch events",
+    ];
+    assert!(granted.iter().eq(wanted.iter()), "{granted:?}");
+    let binding = document("clusterrolebinding.yaml");
+    let account = document("serviceaccount.yaml");
+    assert_eq!(binding["roleRef"]["kind"], role["kind"]);
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+    let [subject] = list(&binding["subjects"]) else {
+        panic!("one subject");
+    };
+    assert_eq!(subject["kind"], account["kind"]);
+    for key in ["name", "namespace"] {
+        assert_eq!(subject[key], account["metadata"][key], "{key}");
     }
-    let kustomization = document("kustomization.yaml");
-    for manifest in list(&kustomization["resources"]) {
-        let kind = document(string(manifest))["kind"].clone();
-        assert!(!string(&kind).contains("Role"), "{manifest:?}: {kind:?}");
-    }
+}
+
+/// Each verb and resource of a rule, which is about the core group and about no names.
+fn grants(rule: &Yaml) -> Vec<String> {
+    let words = |key: &str| list(&rule[key]).iter().map(string);
+    assert_eq!(words("apiGroups").collect::<Vec<_>>(), [""]);
+    let resources = words("resources").collect::<Vec<_>>();
+    words("verbs")
+        .flat_map(|verb| resources.iter().map(move |name| format!("{verb} {name}")))
+        .collect()
 }
 
 #[test]

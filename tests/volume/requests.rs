@@ -64,6 +64,7 @@ pub(crate) fn stage(machine: &Machine, capability: Capability) -> StageRequest {
         source: source(&[4420]),
         secrets: Secrets::default(),
         required_bytes: None,
+        claim: None,
     }
 }
 

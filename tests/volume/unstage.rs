@@ -3,7 +3,10 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use nvmeof_csi::volume::{UnstageError, Volumes};
+use nvmeof_csi::report::outcome::Reason;
+use nvmeof_csi::report::reporter::Reporter;
+use nvmeof_csi::volume::request::ClaimRef;
+use nvmeof_csi::volume::{UnstageError, Volumes, VolumesConfig};
 
 use crate::machine::Machine;
 use crate::machine::fake_host::Death;
@@ -134,6 +137,38 @@ fn a_target_that_does_not_answer_is_cut_off_before_the_unmount() {
         ["disconnect nvme0", "unmount stage"]
     );
     assert!(machine.state_files().is_empty());
+}
+
+#[test]
+fn what_is_lost_is_told_to_claim_and_pods() {
+    let machine = Machine::new("trixie-one-path");
+    let (reporter, mut outcomes) = Reporter::new();
+    let volumes = Volumes::new(VolumesConfig {
+        reporter,
+        ..machine.config()
+    });
+    let volumes = volumes.expect("readable records");
+    let mut staged = stage(&machine, ext4());
+    let claim = ClaimRef {
+        namespace: "shop".to_owned(),
+        name: "data".to_owned(),
+    };
+    staged.claim = Some(claim.clone());
+    volumes.stage(&staged).expect("staged");
+    // A repeat that does not name the claim takes it from nobody.
+    staged.claim = None;
+    volumes.stage(&staged).expect("staged");
+    machine
+        .host
+        .devices(|devices| devices.set("state", "connecting\n"));
+    volumes.unstage(&unstage(&staged)).expect("unstaged");
+    drop(volumes);
+    let next = outcomes.next();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let told = runtime.expect("a runtime").block_on(next);
+    let told = told.expect("an outcome");
+    assert_eq!(told.reason, Reason::DataLost);
+    assert_eq!(told.claim, Some(claim));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use nvme_fabrics::{Cause, ConnectError, Explanation, OpenDeviceError, RetryClass
 use tonic::Code;
 
 use super::Coded;
+use crate::report::outcome::Reason;
 use crate::volume::{
     AttachError, ChooseHoldError, DetachError, ExpandError, HealthError, LetGoError, PublishError,
     StageError, StatsError, SwapError, UnpublishError, UnstageError,
@@ -46,6 +47,13 @@ impl Coded for StageError {
         match self {
             StageError::Attach(error) => error.remedy(),
             _ => None,
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        match self {
+            StageError::Attach(AttachError::NoController { .. }) => Reason::ConnectionFailure,
+            _ => Reason::MountFailure,
         }
     }
 }

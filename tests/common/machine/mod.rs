@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use nvme_fabrics::HostIdentity;
 use nvme_sysfs::Sysfs;
+use nvmeof_csi::report::reporter::Reporter;
 use nvmeof_csi::volume::{Timing, Volumes, VolumesConfig};
 use nvmeof_csi::watch::Trees;
 use tempfile::TempDir;
@@ -110,6 +111,7 @@ impl Machine {
                 path: Duration::from_millis(50),
                 rescan: Duration::from_millis(5),
             },
+            reporter: Reporter::silent(),
         }
     }
 
