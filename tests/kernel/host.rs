@@ -16,7 +16,7 @@ use crate::case::{Case, Need, Profile};
 use crate::{cases, guest, scene};
 
 /// A machine may take this long per case, on the slowest host, before it counts as hung.
-const PER_CASE: Duration = Duration::from_secs(310);
+const PER_CASE: Duration = Duration::from_secs(910);
 const TO_BOOT: Duration = Duration::from_secs(300);
 /// How a line begins that is to be shown although the case passed.
 pub(crate) const REPORT: &str = "report: ";

@@ -5,7 +5,7 @@
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
-use crate::case::Case;
+use crate::case::{Case, Need};
 use crate::plugin::{Plugin, Use, Volume, is_mounted, remembered};
 use crate::scene::{Scene, controllers, eventually};
 
@@ -19,15 +19,18 @@ pub(super) const CASES: &[Case] = &[
     Case::new("an_unpublish_may_be_killed_at_any_step", || {
         survives(Use::Filesystem("ext4"), UNPUBLISH);
     }),
+    // These take long, and on 7.2 a repeated run is not always as long as the clean one.
     Case::new("an_unstage_may_be_killed_at_any_step", || {
         survives(Use::Filesystem("ext4"), UNSTAGE);
-    }),
+    })
+    .needs(Need::Faults),
     Case::new(
         "a_stage_of_a_block_volume_may_be_killed_at_any_step",
         || {
             survives(Use::Block, STAGE);
         },
-    ),
+    )
+    .needs(Need::Faults),
     Case::new(
         "publications_of_a_block_volume_may_be_killed_at_any_step",
         || {
@@ -41,7 +44,8 @@ pub(super) const CASES: &[Case] = &[
         || {
             survives(Use::Block, UNSTAGE);
         },
-    ),
+    )
+    .needs(Need::Faults),
 ];
 
 const TRACE: &str = "/tmp/trace";

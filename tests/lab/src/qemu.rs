@@ -117,6 +117,9 @@ pub enum BootError {
     },
 }
 
+/// How often a machine is booted that ends by a fault of the emulator: a busy host shows two in a row.
+const BOOTS: u32 = 4;
+
 impl Boot {
     /// A boot with 1 GiB of memory and two minutes.
     #[must_use]
@@ -135,23 +138,25 @@ impl Boot {
 
     /// Boots, hands each line of the guest to `line` as it comes, and returns the guest's exit status.
     ///
-    /// A boot that ends by the emulator's known fault (`Oops: int3`) is repeated once; `line` is told by
+    /// A boot that ends by the emulator's known fault (`Oops: int3`) is repeated; `line` is told by
     /// [`protocol::AGAIN`].
     ///
     /// # Errors
     /// [`BootError`]; those of a guest that did run carry the end of its console.
     pub fn run(&self, line: &mut dyn FnMut(&str)) -> Result<GuestExit, BootError> {
-        let (exit, ending) = self.run_once(line)?;
-        if !matches!(ending, Ending::EmulatorFault(_)) {
-            return self.result(exit, ending);
+        let mut boots = 1;
+        loop {
+            let (exit, ending) = self.run_once(line)?;
+            if !matches!(ending, Ending::EmulatorFault(_)) || boots == BOOTS {
+                return self.result(exit, ending);
+            }
+            eprintln!(
+                "lab: `Oops: int3`, a fault of the emulator (see {}): booting again",
+                exit.log.display()
+            );
+            line(protocol::AGAIN);
+            boots += 1;
         }
-        eprintln!(
-            "lab: `Oops: int3`, a fault of the emulator (see {}): booting again",
-            exit.log.display()
-        );
-        line(protocol::AGAIN);
-        let (exit, ending) = self.run_once(line)?;
-        self.result(exit, ending)
     }
 
     fn run_once(&self, line: &mut dyn FnMut(&str)) -> Result<(Ended, Ending), BootError> {
