@@ -7,11 +7,10 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{
-    ObjectReference, PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec, Pod,
-};
-use kube::api::ListParams;
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::api::{ApiResource, DynamicObject, ListParams, NotUsed};
 use kube::{Api, Client};
+use serde::Deserialize;
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
@@ -46,6 +45,23 @@ pub(super) enum ApiError {
     /// It refused, or cannot be reached.
     #[error("the API server cannot be asked")]
     Call(#[source] Box<kube::Error>),
+}
+
+/// A PersistentVolume, of which only this is read: the whole of it is a hundred types.
+type Volume = kube::core::Object<VolumeSpec, NotUsed>;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VolumeSpec {
+    csi: Option<CsiSource>,
+    claim_ref: Option<ObjectReference>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CsiSource {
+    driver: String,
+    volume_handle: String,
 }
 
 /// The claims of the volumes of one driver.
@@ -115,14 +131,14 @@ impl Object {
     }
 
     async fn uid(&self, client: &Client) -> Result<Option<String>, ApiError> {
-        let (client, namespace) = (client.clone(), self.namespace.as_str());
-        Ok(if self.kind == "Pod" {
-            let pods: Api<Pod> = Api::namespaced(client, namespace);
-            ask(pods.get(&self.name)).await?.metadata.uid
+        let resource = if self.kind == "Pod" {
+            ApiResource::erase::<Pod>(&())
         } else {
-            let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, namespace);
-            ask(claims.get(&self.name)).await?.metadata.uid
-        })
+            ApiResource::erase::<PersistentVolumeClaim>(&())
+        };
+        let objects: Api<DynamicObject> =
+            Api::namespaced_with(client.clone(), &self.namespace, &resource);
+        Ok(ask(objects.get_metadata(&self.name)).await?.metadata.uid)
     }
 }
 
@@ -160,14 +176,14 @@ impl Claims {
         client: &Client,
         volume_id: &str,
     ) -> Result<Option<ClaimRef>, ApiError> {
-        let volumes: Api<PersistentVolume> = Api::all(client.clone());
+        let resource = ApiResource::erase::<PersistentVolume>(&());
+        let volumes: Api<Volume> = Api::all_with(client.clone(), &resource);
         let mut page = ListParams::default().limit(PAGE);
         loop {
             let list = ask(volumes.list(&page)).await?;
-            let specs = list.items.into_iter().filter_map(|volume| volume.spec);
-            for spec in specs {
+            for Volume { spec, .. } in list.items {
                 if self.is_of(&spec, volume_id) {
-                    return Ok(claim_of(spec));
+                    return Ok(spec.claim_ref.and_then(claim_of));
                 }
             }
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -177,16 +193,15 @@ impl Claims {
         }
     }
 
-    fn is_of(&self, spec: &PersistentVolumeSpec, volume_id: &str) -> bool {
+    fn is_of(&self, spec: &VolumeSpec, volume_id: &str) -> bool {
         let source = spec.csi.as_ref();
         source.is_some_and(|csi| csi.driver == self.driver && csi.volume_handle == volume_id)
     }
 }
 
-fn claim_of(spec: PersistentVolumeSpec) -> Option<ClaimRef> {
-    let claim = spec.claim_ref?;
+fn claim_of(object: ObjectReference) -> Option<ClaimRef> {
     Some(ClaimRef {
-        namespace: claim.namespace?,
-        name: claim.name?,
+        namespace: object.namespace?,
+        name: object.name?,
     })
 }

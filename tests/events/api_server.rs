@@ -155,12 +155,16 @@ async fn answer(
     }
 }
 
-/// What the cluster holds: everything that is asked for by name, and two volumes.
+/// What the cluster holds: everything that is asked for by name, and three volumes.
 fn stored(method: &Method, path: &str) -> Value {
     if path.ends_with("/persistentvolumes") {
         return json!({
             "apiVersion": "v1", "kind": "PersistentVolumeList", "metadata": {},
-            "items": [volume("other.csi", "stolen"), volume("test.csi", "found")],
+            "items": [
+                json!({ "metadata": { "name": "files" }, "spec": { "nfs": { "server": "a" } } }),
+                volume("other.csi", "stolen"),
+                volume("test.csi", "found"),
+            ],
         });
     }
     let name = match *method {
@@ -180,7 +184,10 @@ fn volume(driver: &str, claim: &str) -> Value {
         "metadata": { "name": claim },
         "spec": {
             "csi": { "driver": driver, "volumeHandle": "volume-1" },
-            "claimRef": { "namespace": "shop", "name": claim },
+            "claimRef": {
+                "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "shop",
+                "name": claim, "uid": "4711", "resourceVersion": "12",
+            },
         },
     })
 }

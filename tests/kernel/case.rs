@@ -28,7 +28,7 @@ pub(crate) enum Need {
     NvmeCli,
     /// csi-sanity, the conformance suite.
     CsiSanity,
-    /// The time of `cargo lab faults`, which sets `LAB_FAULTS`.
+    /// The time of `cargo lab faults`: the kernel is among those that `LAB_FAULTS` names.
     Faults,
 }
 

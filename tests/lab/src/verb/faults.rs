@@ -26,9 +26,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let status = cargo()
         .args(["test", "--package", "nvmeof-csi", "--test", "kernel", "--"])
         .arg(&arguments.rows)
-        .env("LAB_KERNELS", names)
+        .env("LAB_KERNELS", &names)
         .env("LAB_REQUIRED", "1")
-        .env("LAB_FAULTS", "1")
+        .env("LAB_FAULTS", names)
         .status()?;
     Ok(if status.success() {
         ExitCode::SUCCESS
