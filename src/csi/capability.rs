@@ -8,6 +8,7 @@ use super::invalid::InvalidRequest;
 use super::proto::VolumeCapability;
 use super::proto::volume_capability::access_mode::Mode;
 use super::proto::volume_capability::{AccessType as Wire, MountVolume};
+use crate::host::ParseMountFlagError;
 use crate::volume::request::{AccessMode, AccessType, Capability, FilesystemType, MountFlag};
 
 const FIELD: &str = "volume_capability";
@@ -74,13 +75,19 @@ fn parse_mount(mount: MountVolume, fstype: Option<&str>) -> Result<AccessType, I
     }
     let fs = parse_fs_type(&mount.fs_type, fstype)?;
     let flags = mount.mount_flags.into_iter().map(parse_flag);
-    let flags = flags.collect::<Result<_, _>>()?;
+    let flags = flags.collect::<Result<Vec<MountFlag>, _>>()?;
+    for flag in &flags {
+        flag.check_filesystem(fs).map_err(invalid_flag)?;
+    }
     Ok(AccessType::Filesystem { fs, flags })
 }
 
 fn parse_flag(flag: String) -> Result<MountFlag, InvalidRequest> {
-    flag.parse()
-        .map_err(|error| InvalidRequest::field("volume_capability.mount.mount_flags", error))
+    flag.parse().map_err(invalid_flag)
+}
+
+fn invalid_flag(error: ParseMountFlagError) -> InvalidRequest {
+    InvalidRequest::field("volume_capability.mount.mount_flags", error)
 }
 
 fn parse_fs_type(fs_type: &str, fstype: Option<&str>) -> Result<FilesystemType, InvalidRequest> {

@@ -93,6 +93,9 @@ pub(crate) fn mount(root: &Path, request: &MountRequest) -> Result<(), MountErro
 /// The kernel copies one page of data and cuts the rest off (`copy_mount_options`).
 const MAX_DATA: usize = 4096;
 
+/// What ext4 does once it has seen that it is damaged.
+const AFTER_ERRORS: &str = "errors=remount-ro";
+
 /// The flags and data arguments of `mount(2)`.
 fn arguments(request: &MountRequest) -> (MountFlags, Vec<&str>) {
     let mut flags = MountFlags::empty();
@@ -103,6 +106,11 @@ fn arguments(request: &MountRequest) -> (MountFlags, Vec<&str>) {
             Effect::Data(word) => data.push(word),
             Effect::Nothing => {}
         }
+    }
+    // Who made the filesystem may have left the default, which is to go on writing.
+    let is_told = data.iter().any(|word| word.starts_with("errors="));
+    if request.fs == FilesystemType::Ext4 && !is_told {
+        data.push(AFTER_ERRORS);
     }
     match request.access {
         MountAccess::ReadWrite => {}
@@ -198,19 +206,33 @@ mod tests {
         let request = request(FilesystemType::Ext4, MountAccess::ReadWrite, &flags);
         let (bits, data) = arguments(&request);
         assert_eq!(bits, MountFlags::NOATIME);
-        assert_eq!(data, ["discard", "context=\"a:b:c:s0:c1,c2\""]);
+        assert_eq!(
+            data,
+            ["discard", "context=\"a:b:c:s0:c1,c2\"", AFTER_ERRORS]
+        );
+    }
+
+    #[test]
+    fn what_happens_after_an_error_is_said_once() {
+        let request = request(
+            FilesystemType::Ext4,
+            MountAccess::ReadWrite,
+            &[AFTER_ERRORS],
+        );
+        assert_eq!(arguments(&request).1, [AFTER_ERRORS]);
     }
 
     #[test]
     fn readers_of_one_node_replay_the_journal_and_readers_of_many_do_not() {
-        for (fs, word) in [
-            (FilesystemType::Ext4, "noload"),
-            (FilesystemType::Xfs, "norecovery"),
+        for (fs, always, word) in [
+            (FilesystemType::Ext4, &[AFTER_ERRORS][..], "noload"),
+            (FilesystemType::Xfs, &[][..], "norecovery"),
         ] {
             let one = request(fs, MountAccess::ReadOnly, &[]);
-            assert_eq!(arguments(&one), (MountFlags::RDONLY, vec![]));
+            assert_eq!(arguments(&one), (MountFlags::RDONLY, always.to_vec()));
             let many = request(fs, MountAccess::ReadOnlyShared, &[]);
-            assert_eq!(arguments(&many), (MountFlags::RDONLY, vec![word]));
+            let words = [always, &[word]].concat();
+            assert_eq!(arguments(&many), (MountFlags::RDONLY, words));
         }
     }
 

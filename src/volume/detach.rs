@@ -9,7 +9,7 @@ use nvme_sysfs::{Instance, Namespace, Nqn, ScanError, Subsystem, Tree};
 use thiserror::Error;
 
 use super::identity::VolumeIdentity;
-use super::record::RecordError;
+use super::record::{Complete, RecordError};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::last_path::find_disks_losing_last_path;
@@ -124,13 +124,17 @@ impl Volumes {
         }
     }
 
-    /// Another volume whose record wants the subsystem.
-    fn find_other_user(&self, leaving: Leaving<'_>) -> Result<Option<VolumeId>, RecordError> {
-        let records = self.records.read_all()?;
+    /// Another volume that wants the subsystem, or may want it: a record that cannot be read.
+    fn find_other_user(&self, leaving: Leaving<'_>) -> Result<Option<String>, RecordError> {
+        let (records, complete) = self.records.read_readable()?;
         let other = records
             .iter()
             .find(|record| record.volume_id != *leaving.volume_id && record.wants(leaving.nqn));
-        Ok(other.map(|record| record.volume_id.clone()))
+        Ok(match (other, complete) {
+            (Some(other), _) => Some(other.volume_id.to_string()),
+            (None, Complete::No) => Some("one whose record cannot be read".to_owned()),
+            (None, Complete::Yes) => None,
+        })
     }
 
     fn find_leaving(

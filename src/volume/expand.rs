@@ -14,7 +14,7 @@ use super::current::{Current, find_current, is_reached};
 use super::filesystem::mount_access;
 use super::hold::{Below, SwapError, Swapped};
 use super::identity::{Disk, IdentityMismatch, VolumeIdentity};
-use super::mounts::{is_shut_down, shows};
+use super::mounts::{is_dead, shows};
 use super::record::{Phase, RecordError, StageRecord, Staged};
 use super::request::ExpandRequest;
 use super::sight::LookError;
@@ -155,7 +155,9 @@ impl Volumes {
         let path = &record.staging_target_path;
         let mounts = self.read_mounts()?;
         let mount = mounts.find_mount_at(path);
-        if !mount.is_some_and(|mount| shows(mount, disk) && !is_shut_down(mount)) {
+        if !mount.is_some_and(|mount| {
+            shows(mount, disk) && !is_dead(mount, mount_access(record.capability.mode))
+        }) {
             return Err(ExpandError::StaleStaging {
                 path: path.clone(),
                 disk: disk.clone(),

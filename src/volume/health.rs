@@ -12,12 +12,14 @@ use super::condition::{
     HealthEntry, HealthError, HealthReason, HealthStatus, StorageHealthEntry, StorageStatus,
 };
 use super::current::{Carrier, Current, find_carrier};
+use super::filesystem::mount_access;
 use super::identity::Disk;
-use super::mounts::{is_shut_down, shows};
+use super::mounts::{is_dead, shows};
 use super::record::{Publication, StageRecord, Staged};
 use super::sight::Sight;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
+use crate::host::MountAccess;
 use crate::host::dm::Map;
 use crate::host::mountinfo::{Mount, MountTable};
 
@@ -130,17 +132,18 @@ fn judge_mounts(
     current: Option<&Disk>,
     mounts: &MountTable,
 ) -> Option<HealthEntry> {
+    let access = mount_access(record.capability.mode);
     let staging = match record.capability.access {
         AccessType::Filesystem { .. } => {
             let mount = mounts.find_mount_at(&record.staging_target_path);
             let path = record.staging_target_path.display();
-            let wrong = describe_wrong(mount, &staged.disk, current);
+            let wrong = describe_wrong(mount, access, &staged.disk, current);
             wrong.map(|wrong| format!("{path} {wrong}"))
         }
         AccessType::Block => None,
     };
     let published = || {
-        let wrong = |publication| judge_publication(publication, current, mounts);
+        let wrong = |publication| judge_publication(publication, access, current, mounts);
         record.publications.iter().find_map(wrong)
     };
     let message = staging.or_else(published)?;
@@ -153,25 +156,31 @@ fn judge_mounts(
 
 fn judge_publication(
     publication: &Publication,
+    access: MountAccess,
     current: Option<&Disk>,
     mounts: &MountTable,
 ) -> Option<String> {
     let path = publication.target_path.display();
     let mount = mounts.find_mount_at(&publication.target_path);
-    let wrong = describe_wrong(mount, &publication.disk, current)?;
+    let wrong = describe_wrong(mount, access, &publication.disk, current)?;
     Some(format!("{path} {wrong}"))
 }
 
 /// What is wrong with a mount that should lead to `mounted`, the disk as which the volume appeared
 /// when it was mounted, while the volume is `current`.
-fn describe_wrong(mount: Option<&Mount>, mounted: &Disk, current: Option<&Disk>) -> Option<String> {
+fn describe_wrong(
+    mount: Option<&Mount>,
+    access: MountAccess,
+    mounted: &Disk,
+    current: Option<&Disk>,
+) -> Option<String> {
     let Some(mount) = mount else {
         return Some("is not mounted".to_owned());
     };
     if !shows(mount, mounted) {
         return Some(format!("is a mount of {}, not of {mounted}", mount.dev));
     }
-    if is_shut_down(mount) {
+    if is_dead(mount, access) {
         return Some("is a filesystem that was shut down".to_owned());
     }
     // Without a disk there is no path either, and the mount may live on when it returns.

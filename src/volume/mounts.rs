@@ -11,6 +11,7 @@ use nvme_sysfs::{Namespace, Tree};
 use thiserror::Error;
 
 use super::identity::Disk;
+use crate::host::MountAccess;
 use crate::host::dm::Map;
 use crate::host::mountinfo::{Mount, MountTable, ParseMountinfoError};
 
@@ -54,12 +55,20 @@ pub(super) fn shows(mount: &Mount, disk: &Disk) -> bool {
     }
 }
 
-/// Whether a mount shows some NVMe disk, alive or dead: a filesystem by the device that it was
+/// Whether a mount shows some whole NVMe disk, alive or dead: a filesystem by the device that it was
 /// mounted from, a node by its name.
 pub(super) fn shows_nvme(mount: &Mount) -> bool {
     let source = || mount.source.file_name().and_then(|name| name.to_str());
     let name = node_name(mount).or_else(source);
-    name.is_some_and(|name| name.starts_with("nvme"))
+    name.is_some_and(is_whole_disk)
+}
+
+/// `nvme0n1`, also where the node is gone; no partition, and nothing else that begins so.
+fn is_whole_disk(name: &str) -> bool {
+    let name = name.strip_suffix("//deleted").unwrap_or(name);
+    let numbers = name.strip_prefix("nvme").and_then(|it| it.split_once('n'));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    numbers.is_some_and(|(subsystem, head)| is_number(subsystem) && is_number(head))
 }
 
 /// Whether a mount shows the disk of this map, or the node of a map that is gone.
@@ -85,6 +94,13 @@ pub(super) fn is_shut_down(mount: &Mount) -> bool {
     mount.has_option("shutdown") || mount.has_option("emergency_ro")
 }
 
+/// Whether what is mounted serves nobody any more: shut down, or, where it is for writing, made
+/// read-only by the kernel. Up to 6.12 an aborted ext4 shows nothing but that.
+pub(super) fn is_dead(mount: &Mount, access: MountAccess) -> bool {
+    let is_read_only = mount.super_options.split(',').any(|option| option == "ro");
+    is_shut_down(mount) || access == MountAccess::ReadWrite && is_read_only
+}
+
 /// The name of the device node that is mounted, if it is one: `/nvme0n1` of devtmpfs. A node whose
 /// device is gone keeps its place with `//deleted` behind its name, and then it is no disk's.
 fn node_name(mount: &Mount) -> Option<&str> {
@@ -95,6 +111,32 @@ fn node_name(mount: &Mount) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partition_or_another_name_is_no_whole_disk() {
+        for name in ["nvme0n1", "nvme12n34", "nvme0n1//deleted"] {
+            assert!(is_whole_disk(name), "{name}");
+        }
+        for name in [
+            "nvme0n1p2",
+            "nvmefoo",
+            "nvme0",
+            "nvme0c0n1",
+            "nvmen1",
+            "nvme0n",
+        ] {
+            assert!(!is_whole_disk(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_filesystem_that_the_kernel_made_read_only_is_dead_for_writers_alone() {
+        let aborted = mount("40 1 259:1 / /m rw - ext4 /dev/nvme0n1 ro");
+        assert!(is_dead(&aborted, MountAccess::ReadWrite));
+        assert!(!is_dead(&aborted, MountAccess::ReadOnly));
+        let alive = mount("40 1 259:1 / /m ro - ext4 /dev/nvme0n1 rw");
+        assert!(!is_dead(&alive, MountAccess::ReadWrite));
+    }
 
     fn mount(line: &str) -> Mount {
         let table = MountTable::parse(line.as_bytes()).expect("a table");

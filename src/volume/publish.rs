@@ -11,7 +11,7 @@ use super::capability::{AccessMode, AccessType};
 use super::current::{Current, find_carrier};
 use super::filesystem::mount_access;
 use super::identity::Disk;
-use super::mounts::{is_shut_down, shows};
+use super::mounts::{is_dead, shows};
 use super::record::{Publication, StageRecord, Staged};
 use super::request::{PublishRequest, Readonly};
 use super::sight::Sight;
@@ -173,8 +173,9 @@ impl Volumes {
 
 fn prove_mount(record: &StageRecord, staged: &Staged, sight: &Sight) -> Result<(), PublishError> {
     let path = &record.staging_target_path;
+    let access = mount_access(record.capability.mode);
     match sight.mounts.find_mount_at(path) {
-        Some(mount) if shows(mount, &staged.disk) && !is_shut_down(mount) => Ok(()),
+        Some(mount) if shows(mount, &staged.disk) && !is_dead(mount, access) => Ok(()),
         found => Err(PublishError::StaleStaging {
             path: path.clone(),
             found: found.map(|mount| mount.dev),

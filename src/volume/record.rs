@@ -211,12 +211,16 @@ impl StageRecord {
         self.is_active() && self.source.nqn == *nqn
     }
 
-    /// Whether nobody may write through its map: the namespace refuses writes, or other nodes read it.
+    /// Whether nobody may write through its map: the namespace refuses writes, other nodes read it, or
+    /// it is a raw disk for readers, whose node no mount protects.
     #[must_use]
     pub fn is_map_read_only(&self, namespace: Option<bool>) -> bool {
-        let shared = mount_access(self.capability.mode) == MountAccess::ReadOnlyShared;
-        let is_file = self.capability.access != AccessType::Block;
-        namespace == Some(true) || shared && is_file
+        let mode = self.capability.mode;
+        let is_for_readers = match self.capability.access {
+            AccessType::Block => mode.is_reader_only(),
+            AccessType::Filesystem { .. } => mount_access(mode) == MountAccess::ReadOnlyShared,
+        };
+        namespace == Some(true) || is_for_readers
     }
 
     /// The publication at this place.

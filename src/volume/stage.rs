@@ -8,22 +8,25 @@
 mod error;
 
 use std::error::Error;
+use std::time::Duration;
 
 use nvme_sysfs::{Instance, Namespace};
 
 use super::attach::Attached;
-use super::capability::AccessType;
+use super::capability::{AccessType, Capability};
 use super::current::{Current, find_carrier};
 use super::detach::{Leaving, OwnUse, Reach};
 use super::filesystem::{Memory, Step, mount_access, next_step};
 use super::hold::{Below, ChooseHoldError, Hold, native_time, refine};
 use super::identity::{Disk, VolumeIdentity};
-use super::mounts::{is_shut_down, shows};
+use super::mounts::{is_dead, shows};
 use super::record::{Phase, StageRecord, Staged, Unfinished};
 use super::request::StageRequest;
 use super::sight::LookError;
 use super::volumes::Volumes;
-use crate::host::{FilesystemType, FormatOver, FormatRequest, MapId, MountFlag, MountRequest};
+use crate::host::{
+    FilesystemType, FormatOver, FormatRequest, MapId, MountAccess, MountFlag, MountRequest,
+};
 
 pub use error::StageError;
 
@@ -48,6 +51,8 @@ struct Done {
     record: bool,
     created: Vec<Instance>,
     map: Option<MapId>,
+    /// The disk that outlives its paths now, and the time that it had before.
+    head: Option<(String, Duration)>,
     mounted: bool,
 }
 
@@ -93,7 +98,8 @@ impl Volumes {
             return Ok(stands);
         }
         let mount = sight.mounts.find_mount_at(&record.staging_target_path);
-        Ok(mount.is_some_and(|mount| shows(mount, &staged.disk) && !is_shut_down(mount)))
+        let access = mount_access(record.capability.mode);
+        Ok(mount.is_some_and(|mount| shows(mount, &staged.disk) && !is_dead(mount, access)))
     }
 
     /// A repeated call: new secrets are kept, and addresses that could not be connected before are
@@ -127,6 +133,10 @@ fn check_compatible(known: &StageRecord, request: &StageRequest) -> Result<(), S
         "another staging_target_path"
     } else if known.source.nqn != request.source.nqn {
         "another subsystem"
+    } else if known.staged().is_some() && known.source.which != request.source.which {
+        "another namespace"
+    } else if known.staged().is_some() && known.source.transport != request.source.transport {
+        "another transport"
     } else {
         return Ok(());
     };
@@ -134,6 +144,14 @@ fn check_compatible(known: &StageRecord, request: &StageRequest) -> Result<(), S
         volume_id: request.volume_id.clone(),
         what,
     })
+}
+
+/// Whether two volumes may be on one namespace: raw disks are their users' care, and readers that
+/// replay no journal change nothing.
+fn may_share(one: &Capability, other: &Capability) -> bool {
+    let all = |holds: fn(&Capability) -> bool| holds(one) && holds(other);
+    all(|it| it.access == AccessType::Block)
+        || all(|it| mount_access(it.mode) == MountAccess::ReadOnlyShared)
 }
 
 impl<'a> Staging<'a> {
@@ -188,6 +206,7 @@ impl<'a> Staging<'a> {
             .write_secrets(&request.volume_id, &request.secrets)?;
         let mut attached = self.attach()?;
         self.prove(&attached.namespace)?;
+        self.claim(&attached.namespace)?;
         self.hold(&mut attached)?;
         if let AccessType::Filesystem { fs, flags } = &self.request.capability.access {
             self.mount(&attached, *fs, flags)?;
@@ -222,19 +241,18 @@ impl<'a> Staging<'a> {
             let tree = self.volumes.config.trees.scan().map_err(LookError::Scan)?;
             self.volumes.tune_all(&self.request.source, &hold, &tree);
         }
-        if self.record.staged().is_none() && !self.is_unfinished(&attached.namespace) {
-            self.write_phase(Phase::Attached(identity.clone()))?;
-        } else if hold != chosen {
+        if hold != chosen {
             self.volumes.records.write(&self.record)?;
         }
         match hold {
             Hold::None => {}
             Hold::Native => {
                 let time = native_time(self.request.source.path_loss_timeout);
-                let kept = self
-                    .volumes
-                    .host()
-                    .keep_head(&attached.namespace.name, time);
+                let (name, before) = (&attached.namespace.name, attached.namespace.delayed_removal);
+                if before != Some(time) {
+                    self.done.head = Some((name.clone(), before.unwrap_or_default()));
+                }
+                let kept = self.volumes.host().keep_head(name, time);
                 kept.map_err(StageError::Head)?;
             }
             Hold::Dm(map) => {
@@ -250,6 +268,31 @@ impl<'a> Staging<'a> {
                 })?;
                 attached.disk = made.ok_or(StageError::LostAgain)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes the namespace for this volume. Two filesystems on one namespace would each have a map of
+    /// their own, and the second stage would replay the journal under the mount of the first.
+    fn claim(&mut self, namespace: &Namespace) -> Result<(), StageError> {
+        let volumes = self.volumes;
+        // Another stage may be at the same point.
+        let _subsystem = volumes.subsystems.lock(&self.request.source.nqn);
+        let (records, _) = volumes.records.read_readable()?;
+        let other = records.iter().find(|other| {
+            other.volume_id != self.record.volume_id
+                && other.wants(&self.record.source.nqn)
+                && other.identity().is_some_and(|it| it.names(namespace))
+                && !may_share(&other.capability, &self.record.capability)
+        });
+        if let Some(other) = other {
+            return Err(StageError::Shared {
+                other: other.volume_id.clone(),
+                disk: namespace.name.clone(),
+            });
+        }
+        if self.record.staged().is_none() && !self.is_unfinished(namespace) {
+            self.write_phase(Phase::Attached(VolumeIdentity::of(namespace)))?;
         }
         Ok(())
     }
@@ -309,10 +352,11 @@ impl<'a> Staging<'a> {
     /// Whether the volume is mounted; something else in its place is an error.
     fn is_mounted(&self, disk: &Disk) -> Result<bool, StageError> {
         let path = &self.request.staging_target_path;
+        let access = mount_access(self.request.capability.mode);
         let mounts = self.volumes.read_mounts()?;
         match mounts.find_mount_at(path) {
             None => Ok(false),
-            Some(mount) if shows(mount, disk) && !is_shut_down(mount) => Ok(true),
+            Some(mount) if shows(mount, disk) && !is_dead(mount, access) => Ok(true),
             Some(mount) => Err(StageError::Occupied {
                 path: path.clone(),
                 dev: mount.dev,
@@ -373,7 +417,9 @@ impl<'a> Staging<'a> {
     /// Takes back what this call did. Goes on past a failure; what then remains is in the record,
     /// and unstaging the volume takes it away.
     fn undo(self) {
-        let clean = [self.undo_mount(), self.undo_map(), self.undo_connects()];
+        let (mount, map) = (self.undo_mount(), self.undo_map());
+        self.undo_head();
+        let clean = [mount, map, self.undo_connects()];
         if self.done.record && clean.iter().all(Result::is_ok) {
             let closed = self.volumes.records.close(&self.request.volume_id);
             self.tell("the record stays", closed.map_err(Into::into))
@@ -401,6 +447,15 @@ impl<'a> Staging<'a> {
         };
         let removed = self.volumes.host().remove_map(map);
         self.tell("the map stays", removed.map_err(Into::into))
+    }
+
+    /// A head that is gone by now needs nothing.
+    fn undo_head(&self) {
+        if let Some((name, before)) = &self.done.head {
+            let restored = self.volumes.host().keep_head(name, *before);
+            self.tell("the disk outlives its paths", restored.map_err(Into::into))
+                .ok();
+        }
     }
 
     fn undo_connects(&self) -> Result<(), Remains> {

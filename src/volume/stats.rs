@@ -15,8 +15,9 @@ use thiserror::Error;
 use super::capability::AccessType;
 use super::condition::HealthEntry;
 use super::current::find_carrier;
+use super::filesystem::mount_access;
 use super::health::judge;
-use super::mounts::{is_shut_down, shows};
+use super::mounts::{is_dead, shows};
 use super::record::{RecordError, StageRecord, Staged};
 use super::sight::{LookError, Sight};
 use super::volume_id::VolumeId;
@@ -180,7 +181,8 @@ fn find_healthy<'a>(
         }
         AccessType::Filesystem { .. } => {
             let mount = sight.mounts.find_mount_at(path)?;
-            let is_healthy = shows(mount, disk) && !is_shut_down(mount);
+            let is_healthy =
+                shows(mount, disk) && !is_dead(mount, mount_access(record.capability.mode));
             is_healthy.then_some(Healthy::Filesystem(path))
         }
     }

@@ -8,10 +8,9 @@ use super::capability::AccessType;
 use super::current::{Current, count_map_paths, count_usable_paths, find_current, find_usable};
 use super::filesystem::mount_access;
 use super::identity::Disk;
-use super::mounts::{find_shown, is_shut_down, shows, shows_nvme};
+use super::mounts::{find_shown, is_dead, shows, shows_nvme};
 use super::record::{StageRecord, Staged};
 use super::sight::Sight;
-use crate::host::MountAccess;
 use crate::host::dm::{Map, PathState};
 use crate::host::mountinfo::Mount;
 
@@ -200,9 +199,7 @@ fn find_stale_staging(
         let dead = shows_nvme(mount) && find_shown(mount, sight.tree()).is_none();
         return dead.then_some(Stale::DeviceGone);
     }
-    let writable = mount_access(record.capability.mode) == MountAccess::ReadWrite;
-    let read_only = mount.super_options.split(',').any(|option| option == "ro");
-    if is_shut_down(mount) || writable && read_only {
+    if is_dead(mount, mount_access(record.capability.mode)) {
         return Some(Stale::FilesystemDead);
     }
     match (record.map(), disk) {

@@ -36,7 +36,7 @@ fn mount(change: fn(&mut MountVolume)) -> Option<VolumeCapability> {
 /// Rows that concern a capability, for the calls that require one.
 macro_rules! capability_rows {
     ($message:ty) => {{
-        let rows: [Row<$message>; 10] = [
+        let rows: [Row<$message>; 11] = [
             (
                 |m| m.volume_capability = None,
                 "volume_capability is required",
@@ -81,6 +81,13 @@ macro_rules! capability_rows {
                         mount(|mount| mount.mount_flags = vec!["nobarrier".to_owned()])
                 },
                 "nobarrier",
+            ),
+            (
+                |m| {
+                    m.volume_capability =
+                        mount(|mount| mount.mount_flags = vec!["nouuid".to_owned()])
+                },
+                "mount flag \"nouuid\" is not an option of ext4",
             ),
             (
                 |m| {

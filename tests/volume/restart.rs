@@ -136,3 +136,18 @@ fn a_volume_that_is_being_worked_on_is_busy_and_others_are_not() {
             .expect("staged");
     });
 }
+
+#[test]
+fn a_broken_record_of_another_volume_stops_no_volume_and_keeps_its_controllers() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let broken = machine.state_dir().join("volumes/volume-2");
+    fs::create_dir_all(&broken).expect("a directory");
+    fs::write(broken.join("record.json"), "{").expect("a record");
+    let staged = stage(&machine, ext4());
+    volumes.stage(&staged).expect("staged");
+    volumes.unstage(&unstage(&staged)).expect("unstaged");
+    assert!(machine.mounts_at(&machine.staging()).is_empty());
+    // It may be the one that needs them.
+    assert_eq!(machine.host.connected().len(), 1);
+}

@@ -1,10 +1,11 @@
 //! NodeStageVolume.
 
+use nvme_sysfs::NamespaceSelector;
 use nvmeof_csi::volume::StageError;
 use nvmeof_csi::volume::request::{AccessMode, FilesystemType};
 
 use crate::machine::Machine;
-use crate::requests::{block, ext4, filesystem, id, stage};
+use crate::requests::{SECOND, block, ext4, filesystem, id, stage};
 
 #[test]
 fn a_blank_namespace_is_connected_formatted_and_mounted_once() {
@@ -175,4 +176,49 @@ fn another_volume_is_never_busy_because_of_this_one() {
         error.to_string(),
         "volume volume-2 is not staged on this node"
     );
+}
+
+#[test]
+fn a_namespace_that_is_another_volume_already_is_refused_and_left_alone() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let first = stage(&machine, ext4());
+    volumes.stage(&first).expect("staged");
+    machine.host.take_log();
+    let mut second = stage(&machine, ext4());
+    second.volume_id = id("volume-2");
+    second.staging_target_path = machine.target("second");
+    std::fs::create_dir(&second.staging_target_path).expect("a directory");
+    let error = volumes.stage(&second).expect_err("one namespace");
+    assert_eq!(
+        error.to_string(),
+        "nvme0n1 is volume volume-1 already: one namespace cannot be two filesystems"
+    );
+    let log = machine.host.take_log();
+    assert!(
+        log.iter().all(|call| call.starts_with("connect")),
+        "{log:?}"
+    );
+    assert!(machine.mounts_at(&second.staging_target_path).is_empty());
+    // Neither once its failed attempt is unstaged.
+    volumes
+        .unstage(&crate::requests::unstage(&second))
+        .expect("nothing to do");
+    assert!(!machine.host.connected().is_empty());
+}
+
+#[test]
+fn a_repeated_call_for_another_namespace_is_another_volume() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let request = stage(&machine, ext4());
+    volumes.stage(&request).expect("staged");
+    let mut other = request.clone();
+    other.source.which = NamespaceSelector::Uuid(SECOND.parse().expect("a uuid"));
+    let error = volumes.stage(&other).expect_err("another namespace");
+    assert_eq!(
+        error.to_string(),
+        "volume volume-1 is staged already with another namespace"
+    );
+    volumes.stage(&request).expect("still staged");
 }

@@ -25,6 +25,7 @@ impl Coded for StageError {
             // Data could be lost, or the volume is not fit for what is asked: a person has to look.
             StageError::Identity(_)
             | StageError::TooSmall { .. }
+            | StageError::Shared { .. }
             | StageError::Occupied { .. }
             | StageError::Prepare(_) => Code::FailedPrecondition,
             StageError::Hold(error) => error.code(),
@@ -119,7 +120,7 @@ impl Coded for UnstageError {
             // kubelet has to unpublish first.
             UnstageError::Published { .. } => Code::FailedPrecondition,
             // The target may come back, or the other volumes of the subsystem may go.
-            UnstageError::Held => Code::Aborted,
+            UnstageError::Held => Code::Unavailable,
             UnstageError::Unmount(error) => error.code(),
             UnstageError::Detach(error) => error.code(),
             UnstageError::LetGo(error) => error.code(),

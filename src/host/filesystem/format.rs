@@ -16,17 +16,20 @@ use crate::host::signature::{Found, ProbeError, ReadAt, probe};
 /// Options of `mke2fs`, with what suits a volume on a network.
 ///
 /// - no reserved blocks: they are for root's daemons on a system disk
+/// - after an error nothing is written any more
 /// - no discard: the device is blank, and a discard of all of it can take minutes at the target
 /// - inode tables are zeroed by the kernel in the background: 16 GiB of a 1 TiB volume are inode
 ///   tables, which would have to go over the network first; checksums make that safe
 /// - the journal is zeroed at once, so that no old one is ever replayed
 ///
 /// No `-F`: it would also override the refusal to format a device in use.
-const MKE2FS: [&str; 6] = [
+const MKE2FS: [&str; 8] = [
     "-t",
     "ext4",
     "-m",
     "0",
+    "-e",
+    "remount-ro",
     "-E",
     "nodiscard,lazy_itable_init=1,lazy_journal_init=0",
 ];
@@ -238,7 +241,7 @@ mod tests {
             (
                 FilesystemType::Ext4,
                 FormatOver::Unfinished,
-                "mke2fs -t ext4 -m 0 -E nodiscard,lazy_itable_init=1,lazy_journal_init=0 \
+                "mke2fs -t ext4 -m 0 -e remount-ro -E nodiscard,lazy_itable_init=1,lazy_journal_init=0 \
                  /x/nvme0n1",
             ),
             (

@@ -143,7 +143,7 @@ impl Volumes {
         source: &Source,
         staging: &Path,
     ) -> Result<Hold, ChooseHoldError> {
-        let records = self.records.read_all()?;
+        let (records, _) = self.records.read_readable()?;
         let sibling = records.iter().find_map(|other| {
             let is_other = other.volume_id != *id && other.wants(&source.nqn);
             let hold = other.hold.as_ref().filter(|_| is_other)?;

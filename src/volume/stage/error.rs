@@ -49,6 +49,14 @@ pub enum StageError {
     /// Another namespace stands where the volume was.
     #[error("the namespace is not the one that was staged here")]
     Identity(#[from] IdentityMismatch),
+    /// Another volume is on the same namespace.
+    #[error("{disk} is volume {other} already: one namespace cannot be two filesystems")]
+    Shared {
+        /// The other volume.
+        other: VolumeId,
+        /// Kernel name of the disk.
+        disk: String,
+    },
     /// The namespace is too small.
     #[error("the namespace has {found} bytes, {required} are required")]
     TooSmall {
