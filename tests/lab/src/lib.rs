@@ -3,6 +3,7 @@
 //! - [`suite`], [`kernels`], [`modules`]: which kernels, where they come from, what they load.
 //! - [`cpio`], [`initramfs`], [`programs`], [`peers`]: what the guest finds.
 //! - [`qemu`], [`protocol`]: a boot and the lines it speaks; [`guest`] is the side that runs as PID 1.
+//! - [`kubernetes`]: an API server on the host.
 //! - [`available()`]: whether the lab can be had, without changing anything; [`setup`] makes it so.
 //! - [`tree`]: a captured sysfs as one text file.
 
@@ -19,6 +20,7 @@ pub mod golang;
 pub mod guest;
 pub mod initramfs;
 pub mod kernels;
+pub mod kubernetes;
 pub mod modules;
 pub mod peers;
 pub mod place;
@@ -36,5 +38,6 @@ mod console;
 
 pub use availability::{Unavailable, available};
 pub use kernels::Kernel;
+pub use kubernetes::Kubernetes;
 pub use qemu::{Boot, BootError, GuestExit};
 pub use suite::Suite;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use kernel_lab::suite::UnknownSuite;
-use kernel_lab::{Suite, kernels, peers, published, sanity, setup};
+use kernel_lab::{Kubernetes, Suite, kernels, peers, published, sanity, setup};
 
 use super::Outcome;
 
@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
     /// bookworm, trixie, sid, with commas between them, or all; LAB_KERNELS or trixie when not given
     #[arg(long)]
     kernels: Option<String>,
-    /// Get nvme-cli, csi-sanity and published protocols too, which tests and benchmarks compare with or run
+    /// Get nvme-cli, csi-sanity, published protocols and an API server too, which tests and benchmarks compare with or run
     #[arg(long)]
     peers: bool,
 }
@@ -26,6 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         sanity::get()?;
         published::CSI.get()?;
         published::REGISTRATION.get()?;
+        Kubernetes::get()?;
     }
     Ok(ExitCode::SUCCESS)
 }

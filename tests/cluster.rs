@@ -1,0 +1,120 @@
+//! Events and their rights, against a real API server with etcd, both on this machine.
+//!
+//! Nothing is built here. Where the API server was not built, the tests are ignored by name with the
+//! command that helps, or fail where the lab is required (`LAB_REQUIRED=1`).
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests run etcd and the API server"
+)]
+
+#[path = "cluster/control_plane.rs"]
+mod control_plane;
+#[path = "deploy/files.rs"]
+mod files;
+#[path = "cluster/manifests.rs"]
+mod manifests;
+#[path = "cluster/outage.rs"]
+mod outage;
+#[path = "cluster/posted.rs"]
+mod posted;
+#[path = "cluster/rights.rs"]
+mod rights;
+#[path = "cluster/scene.rs"]
+mod scene;
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kernel_lab::Kubernetes;
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Builder;
+
+use control_plane::ControlPlane;
+
+const REMEDY: &str = "run `cargo lab setup --peers`";
+
+/// The one that all tests use, one after the other; the first makes it.
+type Shared = Arc<Mutex<Option<ControlPlane>>>;
+
+fn main() -> ExitCode {
+    let shared = Shared::default();
+    let trials = vec![
+        trial(
+            &shared,
+            "the_api_server_takes_every_manifest_and_example_as_it_stands",
+            manifests::the_api_server_takes_every_manifest_and_example_as_it_stands,
+        ),
+        trial(
+            &shared,
+            "an_outcome_is_an_event_on_the_claim_and_one_on_the_pod",
+            posted::an_outcome_is_an_event_on_the_claim_and_one_on_the_pod,
+        ),
+        trial(
+            &shared,
+            "what_informs_is_normal",
+            posted::what_informs_is_normal,
+        ),
+        trial(
+            &shared,
+            "a_repeat_raises_the_count_of_the_event",
+            posted::a_repeat_raises_the_count_of_the_event,
+        ),
+        trial(
+            &shared,
+            "an_event_that_was_deleted_is_made_anew",
+            posted::an_event_that_was_deleted_is_made_anew,
+        ),
+        trial(
+            &shared,
+            "a_claim_that_nobody_named_is_found_among_more_volumes_than_one_answer_holds",
+            posted::a_claim_that_nobody_named_is_found_among_more_volumes_than_one_answer_holds,
+        ),
+        trial(
+            &shared,
+            "the_role_grants_five_things_more_than_everybody_has",
+            rights::the_role_grants_five_things_more_than_everybody_has,
+        ),
+        trial(
+            &shared,
+            "what_is_not_granted_is_refused",
+            rights::what_is_not_granted_is_refused,
+        ),
+        trial(
+            &shared,
+            "posting_uses_all_that_is_granted_and_asks_for_nothing_else",
+            rights::posting_uses_all_that_is_granted_and_asks_for_nothing_else,
+        ),
+        trial(
+            &shared,
+            "an_api_server_that_hangs_and_dies_delays_nobody_and_gets_the_count_later",
+            outage::an_api_server_that_hangs_and_dies_delays_nobody_and_gets_the_count_later,
+        ),
+    ];
+    // Not by `exit`: what runs ends with the last of those who share it.
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn trial<F>(shared: &Shared, name: &str, test: F) -> Trial
+where
+    F: AsyncFnOnce(&mut ControlPlane) + Send + 'static,
+{
+    let required = std::env::var_os("LAB_REQUIRED").is_some_and(|value| value == "1");
+    let shared = Arc::clone(shared);
+    match Kubernetes::find() {
+        Some(programs) => Trial::test(name, move || {
+            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            let plane = shared.get_or_insert_with(|| ControlPlane::new(programs));
+            let runtime = Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                plane.start().await;
+                test(plane).await;
+            });
+            Ok(())
+        }),
+        None if required => Trial::test(name, || Err(Failed::from(REMEDY))),
+        None => Trial::test(name, || Ok(()))
+            .with_kind(REMEDY)
+            .with_ignored_flag(true),
+    }
+}

@@ -1,0 +1,85 @@
+//! The manifests of `deploy/kubernetes`, handed to an API server that takes no unknown word.
+
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use yaml_rust2::Yaml;
+
+use crate::control_plane::ControlPlane;
+use crate::files::{document, documents, list, string};
+
+/// What lies in no namespace.
+const CLUSTER_WIDE: [&str; 5] = [
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CSIDriver",
+    "Namespace",
+    "PersistentVolume",
+];
+
+/// Whether the API server keeps what it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// It does.
+    Real,
+    /// It only checks.
+    Dry,
+}
+
+pub(crate) async fn the_api_server_takes_every_manifest_and_example_as_it_stands(
+    plane: &mut ControlPlane,
+) {
+    let client = plane.administrator();
+    let kustomization = document("kustomization.yaml");
+    for name in list(&kustomization["resources"]) {
+        apply_manifest(&client, string(name)).await;
+    }
+    for name in ["examples/filesystem.yaml", "examples/block.yaml"] {
+        for example in documents(name) {
+            apply(&client, &value(&example), Run::Dry).await;
+        }
+    }
+}
+
+/// Applies a manifest.
+pub(crate) async fn apply_manifest(client: &Client, name: &str) {
+    apply(client, &value(&document(name)), Run::Real).await;
+}
+
+/// Applies an object as `kubectl apply --server-side --validate=strict` does, and returns its UID.
+pub(crate) async fn apply(client: &Client, object: &Value, run: Run) -> String {
+    let word = |value: &Value| value.as_str().map(str::to_owned);
+    let kind = word(&object["kind"]).expect("a kind");
+    let version = word(&object["apiVersion"]).expect("a version");
+    let (group, version) = version.split_once('/').unwrap_or(("", &version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind));
+    let metadata = &object["metadata"];
+    let api: Api<DynamicObject> = if CLUSTER_WIDE.contains(&kind.as_str()) {
+        Api::all_with(client.clone(), &resource)
+    } else {
+        let namespace = word(&metadata["namespace"]).unwrap_or_else(|| "default".to_owned());
+        Api::namespaced_with(client.clone(), &namespace, &resource)
+    };
+    let mut how = PatchParams::apply("test").validation_strict();
+    how.dry_run = run == Run::Dry;
+    let name = word(&metadata["name"]).expect("a name");
+    let applied = api.patch(&name, &how, &Patch::Apply(object)).await;
+    let applied = applied.unwrap_or_else(|error| panic!("{kind} {name}: {error:?}"));
+    applied.metadata.uid.expect("a UID")
+}
+
+fn value(yaml: &Yaml) -> Value {
+    match yaml {
+        Yaml::Real(text) => json!(text.parse::<f64>().expect("a number")),
+        Yaml::Integer(number) => json!(number),
+        Yaml::String(text) => json!(text),
+        Yaml::Boolean(truth) => json!(truth),
+        Yaml::Array(items) => items.iter().map(value).collect(),
+        Yaml::Hash(pairs) => pairs
+            .iter()
+            .map(|(key, item)| (string(key).to_owned(), value(item)))
+            .collect(),
+        Yaml::Null => Value::Null,
+        Yaml::Alias(_) | Yaml::BadValue => panic!("no JSON: {yaml:?}"),
+    }
+}

@@ -1,0 +1,164 @@
+//! A namespace with a claim and a pod, and a poster with no more rights than the manifests give it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Event, ServiceAccount};
+use kube::api::{PostParams, WatchEvent, WatchParams};
+use kube::{Api, Client};
+use nvmeof_csi::report::metrics::Metrics;
+use nvmeof_csi::report::outcome::{ClaimRef, Outcome, PodRef, Reason};
+use nvmeof_csi::report::poster::Poster;
+use nvmeof_csi::report::reporter::Reporter;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_stream::StreamExt;
+
+use crate::control_plane::ControlPlane;
+use crate::files::{document, string};
+use crate::manifests::{Run, apply, apply_manifest};
+
+/// How long anything may take that happens at once on a machine with nothing else to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The name of the driver.
+pub(crate) const DRIVER: &str = "test.csi";
+/// Its node.
+pub(crate) const NODE: &str = "worker-1";
+/// What binds the rights to the poster's account.
+const RIGHTS: [&str; 4] = [
+    "namespace.yaml",
+    "serviceaccount.yaml",
+    "clusterrole.yaml",
+    "clusterrolebinding.yaml",
+];
+
+/// A claim `data` and a pod `db-0` in a namespace, and whoever tells and posts.
+pub(crate) struct Scene {
+    pub(crate) administrator: Client,
+    /// With the rights of the node plugin.
+    pub(crate) node: Client,
+    pub(crate) reporter: Reporter,
+    pub(crate) namespace: &'static str,
+    /// The UIDs of the two.
+    pub(crate) claim: String,
+    pub(crate) pod: String,
+}
+
+impl Scene {
+    /// A poster posts on what is in a new namespace.
+    pub(crate) async fn new(plane: &ControlPlane, namespace: &'static str) -> Scene {
+        let administrator = plane.administrator();
+        for name in RIGHTS {
+            apply_manifest(&administrator, name).await;
+        }
+        let account = document("serviceaccount.yaml");
+        let token = token(&administrator, string(&account["metadata"]["name"])).await;
+        let node = plane.client(&token).expect("it serves");
+        let made = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace },
+        });
+        apply(&administrator, &made, Run::Real).await;
+        let claim = apply(&administrator, &claim(namespace), Run::Real).await;
+        let pod = apply(&administrator, &pod(namespace), Run::Real).await;
+        let (reporter, outcomes) = Reporter::new();
+        let metrics = Metrics::new(Vec::new());
+        let poster = Poster::new(DRIVER, NODE, outcomes, Arc::clone(&metrics));
+        tokio::spawn(poster.with_client(node.clone()).run());
+        Scene {
+            administrator,
+            node,
+            reporter,
+            namespace,
+            claim,
+            pod,
+        }
+    }
+
+    /// Something that happened to the volume of the claim and the pod.
+    pub(crate) fn outcome(&self, reason: Reason) -> Outcome {
+        Outcome {
+            volume_id: "volume-1".to_owned(),
+            claim: Some(ClaimRef {
+                namespace: self.namespace.to_owned(),
+                name: "data".to_owned(),
+            }),
+            pods: vec![PodRef {
+                namespace: self.namespace.to_owned(),
+                name: "db-0".to_owned(),
+            }],
+            reason,
+            message: "no path for 30 s".to_owned(),
+        }
+    }
+
+    /// The events of the namespace, as somebody sees them who may do everything.
+    pub(crate) fn events(&self) -> Api<Event> {
+        Api::namespaced(self.administrator.clone(), self.namespace)
+    }
+
+    /// Waits for the event on what has this UID to count so many.
+    pub(crate) async fn event(&self, uid: &str, count: i32) -> Event {
+        let only = WatchParams::default().fields(&format!("involvedObject.uid={uid}"));
+        let (events, mut last) = (self.events(), None);
+        let found = async {
+            let changes = events.watch(&only, "0").await.expect("a watch");
+            let mut changes = pin!(changes);
+            while let Some(change) = changes.next().await {
+                if let WatchEvent::Added(event) | WatchEvent::Modified(event) =
+                    change.expect("a change")
+                {
+                    if event.count == Some(count) {
+                        return event;
+                    }
+                    last = Some(event);
+                }
+            }
+            panic!("the watch ended");
+        };
+        match timeout(PATIENCE, found).await {
+            Ok(event) => event,
+            Err(_) => panic!("no event counts {count}; the last one: {last:#?}"),
+        }
+    }
+}
+
+/// A token of an account in the namespace of the node plugin.
+pub(crate) async fn token(administrator: &Client, account: &str) -> String {
+    let namespace = document("namespace.yaml");
+    let namespace = string(&namespace["metadata"]["name"]);
+    let accounts: Api<ServiceAccount> = Api::namespaced(administrator.clone(), namespace);
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            expiration_seconds: Some(3600),
+            ..TokenRequestSpec::default()
+        },
+        ..TokenRequest::default()
+    };
+    let how = PostParams::default();
+    let made = accounts.create_token_request(account, &how, &request).await;
+    made.expect("an answer").status.expect("a token").token
+}
+
+fn claim(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": { "name": "data", "namespace": namespace },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "",
+            "resources": { "requests": { "storage": "1Gi" } },
+        },
+    })
+}
+
+fn pod(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": "db-0", "namespace": namespace },
+        "spec": {
+            "nodeName": NODE,
+            "containers": [{ "name": "db", "image": "db" }],
+        },
+    })
+}
