@@ -55,6 +55,8 @@ struct State {
     death: Option<Death>,
     /// The size that the target gives its namespaces at the next rescan.
     grown: Option<u64>,
+    /// What happens to the devices while the next effect with this first word happens.
+    meanwhile: Option<(&'static str, fn(&mut Devices))>,
 }
 
 impl FakeHost {
@@ -68,6 +70,7 @@ impl FakeHost {
                 silent: BTreeSet::new(),
                 death: None,
                 grown: None,
+                meanwhile: None,
             }),
         }
     }
@@ -102,6 +105,11 @@ impl FakeHost {
 
     pub(crate) fn grow_at_rescan(&self, size_bytes: u64) {
         self.state().grown = Some(size_bytes);
+    }
+
+    /// While the next effect with this first word happens, the devices change.
+    pub(crate) fn meanwhile(&self, effect: &'static str, change: fn(&mut Devices)) {
+        self.state().meanwhile = Some((effect, change));
     }
 
     pub(crate) fn devices<T>(&self, change: impl FnOnce(&mut Devices) -> T) -> T {
@@ -159,6 +167,11 @@ impl FakeHost {
         let mut state = self.state();
         state.log.push(words);
         let number = state.log.len();
+        let words = state.log.last().cloned().unwrap_or_default();
+        let is_it = |(effect, _): &mut (&'static str, _)| words.starts_with(*effect);
+        if let Some((_, change)) = state.meanwhile.take_if(is_it) {
+            change(&mut state.devices);
+        }
         if state.death == Some(Death::Before(number)) {
             panic!("the program dies before {:?}", state.log.last());
         }
