@@ -106,7 +106,8 @@ fn a_controller_that_nobody_wants_stays_while_sysfs_cannot_be_read() {
         let staged = stage(&machine, block());
         volumes.stage(&staged).expect("staged");
         let controller = machine.host.connected()[0];
-        fs::remove_dir_all(machine.state_dir().join("volumes/volume-1")).expect("forgotten");
+        let record = machine.state_dir().join("volumes/volume-1");
+        fs::rename(record, machine.root().join("forgotten")).expect("forgotten");
         machine.host.take_log();
         let broken = Broken::new(&machine, ATTRIBUTE, trouble);
         let nqn = source(&[4420]).nqn;
@@ -133,7 +134,7 @@ fn a_stale_volume_is_not_repaired_while_its_users_cannot_be_seen() {
     machine.host.take_log();
     volumes.repair(&id("volume-1")).expect_err("unknown");
     assert_nothing_was_taken(&machine);
-    fs::remove_dir_all(process).expect("it ends");
+    fs::rename(process, machine.root().join("ended")).expect("it ends");
     volumes.repair(&id("volume-1")).expect("repaired");
     assert_eq!(machine.host.take_log(), ["unmount stage", "mount nvme0n1"]);
 }

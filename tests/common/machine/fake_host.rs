@@ -36,6 +36,9 @@ pub(crate) enum Death {
     After(usize),
 }
 
+/// Something that happens to the devices.
+type Change = fn(&mut Devices);
+
 /// The host.
 #[derive(Debug)]
 pub(crate) struct FakeHost {
@@ -56,7 +59,7 @@ struct State {
     /// The size that the target gives its namespaces at the next rescan.
     grown: Option<u64>,
     /// What happens to the devices while the next effect with this first word happens.
-    meanwhile: Option<(&'static str, fn(&mut Devices))>,
+    meanwhile: Option<(&'static str, Change)>,
 }
 
 impl FakeHost {
@@ -108,7 +111,7 @@ impl FakeHost {
     }
 
     /// While the next effect with this first word happens, the devices change.
-    pub(crate) fn meanwhile(&self, effect: &'static str, change: fn(&mut Devices)) {
+    pub(crate) fn meanwhile(&self, effect: &'static str, change: Change) {
         self.state().meanwhile = Some((effect, change));
     }
 
@@ -168,7 +171,7 @@ impl FakeHost {
         state.log.push(words);
         let number = state.log.len();
         let words = state.log.last().cloned().unwrap_or_default();
-        let is_it = |(effect, _): &mut (&'static str, _)| words.starts_with(*effect);
+        let is_it = |(effect, _): &mut (&'static str, Change)| words.starts_with(*effect);
         if let Some((_, change)) = state.meanwhile.take_if(is_it) {
             change(&mut state.devices);
         }
