@@ -7,15 +7,12 @@
 
 mod error;
 
-use std::error::Error;
-
 use super::capability::{AccessMode, AccessType};
 use super::current::{Current, find_carrier};
 use super::filesystem::mount_access;
 use super::identity::Disk;
 use super::mounts::{is_shut_down, shows};
 use super::record::{Publication, StageRecord, Staged};
-use super::repair::Repaired;
 use super::request::{PublishRequest, Readonly};
 use super::sight::Sight;
 use super::unmount::Own;
@@ -37,11 +34,9 @@ impl Volumes {
         let not_staged = || PublishError::NotStaged {
             volume_id: id.clone(),
         };
-        let record = record.ok_or_else(not_staged)?;
-        record.staged().ok_or_else(not_staged)?;
-        check_compatible(&record, request)?;
-        let mut record = self.mend(record)?;
+        let mut record = record.ok_or_else(not_staged)?;
         let staged = record.staged().cloned().ok_or_else(not_staged)?;
+        check_compatible(&record, request)?;
         let disk = self.prove(&record, &staged)?;
         let published = self.is_published(&record, request, &disk)?;
         self.add_publication(&mut record, request, &disk)?;
@@ -53,25 +48,6 @@ impl Volumes {
             self.take_back(record, request);
         }
         result
-    }
-
-    /// What was staged may have gone stale since: no pod waits for the keeper to find that. Where it
-    /// cannot be mounted anew, the proof that follows says what is wrong.
-    fn mend(&self, record: StageRecord) -> Result<StageRecord, PublishError> {
-        match self.repair_locked(record.clone()) {
-            Ok(Repaired::Done(stale)) => {
-                let (volume_id, stale) = (&record.volume_id, stale.as_str());
-                tracing::info!(%volume_id, stale, "mounted anew before it is published");
-                let mended = self.records.read(&record.volume_id)?;
-                Ok(mended.unwrap_or(record))
-            }
-            Ok(_) => Ok(record),
-            Err(error) => {
-                let error: &(dyn Error + 'static) = &error;
-                tracing::warn!(volume_id = %record.volume_id, error, "cannot be mounted anew");
-                Ok(record)
-            }
-        }
     }
 
     /// What is published, which must be what was staged.
