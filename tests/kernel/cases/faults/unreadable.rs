@@ -91,7 +91,7 @@ fn blind(path: &str) {
         .expect_err("nothing is unmounted");
     writer.still_waits(waiting);
     assert!(is_mounted(&running.volume.staging()) && is_mounted(&running.volume.target()));
-    assert_eq!(disks_below(&running.volume), before, "the map waits");
+    assert_eq!(controllers(), Vec::<String>::new(), "nothing is connected");
     blindfold.take_off();
     writer.wait_for(20);
     assert_ne!(disks_below(&running.volume), before, "a swap");
