@@ -50,11 +50,17 @@ impl Blindfold {
             .count()
     }
 
-    /// Waits until so many more looks have failed.
+    /// Waits until so many more looks have failed; each of them is slow, for every call is traced.
     fn wait_for(&self, more: usize) {
+        for _ in 0..more {
+            self.wait_for_one();
+        }
+    }
+
+    fn wait_for_one(&self) {
         let before = Blindfold::looks();
-        eventually("failed looks", || {
-            (Blindfold::looks() >= before + more).then_some(())
+        eventually("a failed look", || {
+            (Blindfold::looks() > before).then_some(())
         });
     }
 
