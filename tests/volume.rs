@@ -26,5 +26,9 @@ mod restart;
 mod stage;
 #[path = "volume/stats.rs"]
 mod stats;
+#[path = "volume/swap.rs"]
+mod swap;
+#[path = "volume/unreadable.rs"]
+mod unreadable;
 #[path = "volume/unstage.rs"]
 mod unstage;

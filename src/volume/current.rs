@@ -115,13 +115,15 @@ impl<'a> Current<'a> {
     }
 }
 
-/// The disk of the volume; where several show it (`nvme_core.multipath=N`) one that is reached.
+/// The disk of the volume; where several show it (`nvme_core.multipath=N`) one that is reached. One
+/// without a size is on its way in or out (`nvme_update_ns_info` and `nvme_mpath_shutdown_disk` of the
+/// kernel), and tells nothing yet.
 pub(super) fn find_current<'a>(
     tree: &'a Tree,
     nqn: &Nqn,
     identity: &VolumeIdentity,
 ) -> Current<'a> {
-    let disks = || disks(tree, nqn);
+    let disks = || disks(tree, nqn).filter(|(_, disk)| disk.size_bytes > 0);
     let named = || disks().filter(|(_, disk)| identity.names(disk));
     let reached = named().find(|(subsystem, disk)| subsystem.is_reachable(disk));
     if let Some((_, disk)) = reached.or_else(|| named().next()) {

@@ -134,8 +134,14 @@ pub(crate) fn run_case(name: &str) -> ExitCode {
         eprintln!("no case is called {name}");
         return ExitCode::FAILURE;
     };
-    (case.run)();
-    ExitCode::SUCCESS
+    match std::panic::catch_unwind(case.run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => {
+            // I/O that a failed case has left waiting would keep its process from ending.
+            crate::scene::cli(&["release", "--all"]);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Undoes whatever a case made: mounts, controllers, target, links, files.
@@ -148,6 +154,7 @@ pub(crate) fn clean_up() -> io::Result<()> {
     }
     unmount_below("/mnt")?;
     unmount_below("/var/lib/kubelet")?;
+    remove_maps()?;
     delete_fabrics_controllers()?;
     nvmet::clear()?;
     for link in crate::scene::LINKS {
@@ -195,6 +202,21 @@ fn unmount_below(directory: &str) -> io::Result<()> {
     for target in table.lines().filter_map(|line| line.split(' ').nth(1)) {
         if Path::new(target).starts_with(directory) {
             umount2(target, MntFlags::MNT_DETACH)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the maps that a failed case has left: the next one's volumes are called the same.
+fn remove_maps() -> io::Result<()> {
+    let is_map = |entry: io::Result<fs::DirEntry>| {
+        entry.map(|entry| entry.file_name().to_string_lossy().starts_with("dm-"))
+    };
+    for entry in fs::read_dir("/sys/block")? {
+        if is_map(entry)? {
+            let mut dmsetup = kernel_lab::guest::program("dmsetup");
+            dmsetup.args(["remove_all", "--noudevsync"]).status()?;
+            return Ok(());
         }
     }
     Ok(())

@@ -151,8 +151,9 @@ fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
         let path = format!("/usr/sbin/{name}");
         files.extend(programs::program(name, &path).map_err(|error| error.to_string())?);
     }
-    files
-        .extend(programs::program("strace", "/usr/bin/strace").map_err(|error| error.to_string())?);
+    for (name, path) in [("strace", "/usr/bin/strace"), ("dmsetup", "/sbin/dmsetup")] {
+        files.extend(programs::program(name, path).map_err(|error| error.to_string())?);
+    }
     // Each of them brings the C library.
     files.sort_by(|one, other| one.path.cmp(&other.path));
     files.dedup_by(|one, other| one.path == other.path);

@@ -329,6 +329,12 @@ pub(crate) fn wait_state(controller: &str, state: &str) {
 
 /// The kernel's log, oldest first, without the record headers.
 pub(crate) fn kernel_log() -> io::Result<Vec<String>> {
+    let records = kernel_records()?.into_iter();
+    Ok(records.map(|(_, line)| line).collect())
+}
+
+/// The kernel's log, oldest first, each line with its time since the machine started.
+pub(crate) fn kernel_records() -> io::Result<Vec<(Duration, String)>> {
     let mut log = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -339,8 +345,12 @@ pub(crate) fn kernel_log() -> io::Result<Vec<String>> {
         match log.read(&mut record) {
             Ok(length) => {
                 let text = String::from_utf8_lossy(&record[..length]);
-                let message = text.split_once(';').map_or(&*text, |(_, message)| message);
-                lines.push(message.lines().next().unwrap_or_default().to_owned());
+                let (header, message) = text.split_once(';').unwrap_or(("", &text));
+                // Priority, number and microseconds (Documentation/ABI/testing/dev-kmsg).
+                let time = header.split(',').nth(2).and_then(|time| time.parse().ok());
+                let time = Duration::from_micros(time.unwrap_or_default());
+                let line = message.lines().next().unwrap_or_default();
+                lines.push((time, line.to_owned()));
             }
             // EAGAIN: the end; EPIPE: records were overwritten while we read.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(lines),

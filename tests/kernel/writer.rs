@@ -115,6 +115,11 @@ impl Writer {
         waited.expect("no panic holds the lock").0
     }
 
+    /// Tells the writer to end after the write that it is at.
+    pub(crate) fn stop(&self) {
+        self.shared.lock().stop = true;
+    }
+
     /// Asserts that no write was done or failed since `written` was asked.
     pub(crate) fn still_waits(&self, written: u64) {
         let progress = self.shared.lock();
@@ -124,7 +129,7 @@ impl Writer {
     /// Ends the writer; every write must have succeeded, and be on the disk. Returns how many there
     /// were.
     pub(crate) fn end(self, what: &str) -> u64 {
-        self.shared.lock().stop = true;
+        self.stop();
         let result = self.thread.join().expect("no panic");
         let progress = self.shared.lock();
         result.unwrap_or_else(|error| panic!("after {} writes: {error}", progress.written));

@@ -134,6 +134,18 @@ fn another_namespace_behind_the_name_is_told_as_that() {
 }
 
 #[test]
+fn a_disk_that_has_no_size_yet_is_not_told_as_another_volume() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    volumes.stage(&stage(&machine, block())).expect("staged");
+    machine.host.devices(|devices| devices.set("size", "0\n"));
+    assert_eq!(
+        reasons(&volumes),
+        [(HealthStatus::Inaccessible, HealthReason::NoPath)]
+    );
+}
+
+#[test]
 fn what_cannot_be_read_is_an_error_and_not_health() {
     let machine = Machine::new("trixie-one-path");
     let volumes = machine.volumes();

@@ -36,6 +36,9 @@ pub(crate) enum Death {
     After(usize),
 }
 
+/// Something that happens to the devices.
+type Change = fn(&mut Devices);
+
 /// The host.
 #[derive(Debug)]
 pub(crate) struct FakeHost {
@@ -55,6 +58,8 @@ struct State {
     death: Option<Death>,
     /// The size that the target gives its namespaces at the next rescan.
     grown: Option<u64>,
+    /// What happens to the devices while the next effect with this first word happens.
+    meanwhile: Option<(&'static str, Change)>,
 }
 
 impl FakeHost {
@@ -68,6 +73,7 @@ impl FakeHost {
                 silent: BTreeSet::new(),
                 death: None,
                 grown: None,
+                meanwhile: None,
             }),
         }
     }
@@ -102,6 +108,11 @@ impl FakeHost {
 
     pub(crate) fn grow_at_rescan(&self, size_bytes: u64) {
         self.state().grown = Some(size_bytes);
+    }
+
+    /// While the next effect with this first word happens, the devices change.
+    pub(crate) fn meanwhile(&self, effect: &'static str, change: Change) {
+        self.state().meanwhile = Some((effect, change));
     }
 
     pub(crate) fn devices<T>(&self, change: impl FnOnce(&mut Devices) -> T) -> T {
@@ -159,6 +170,11 @@ impl FakeHost {
         let mut state = self.state();
         state.log.push(words);
         let number = state.log.len();
+        let words = state.log.last().cloned().unwrap_or_default();
+        let is_it = |(effect, _): &mut (&'static str, Change)| words.starts_with(*effect);
+        if let Some((_, change)) = state.meanwhile.take_if(is_it) {
+            change(&mut state.devices);
+        }
         if state.death == Some(Death::Before(number)) {
             panic!("the program dies before {:?}", state.log.last());
         }

@@ -1,12 +1,20 @@
 //! What happens to the data of a volume when its target fails: rows of the table in the README.
 
+mod bystanders;
+mod fleet;
 mod foreign;
 mod lost;
+mod paths;
 mod returns;
 mod stale;
 mod timeout;
+mod unreadable;
+
+use std::fs;
+use std::path::Path;
 
 use kernel_lab::guest::nvmet::{Port, Subsystem};
+use nvmeof_csi::host::MapId;
 
 use crate::case::{Case, Need};
 use crate::plugin::{Plugin, Use, Volume, is_mounted};
@@ -21,6 +29,10 @@ pub(super) fn all() -> Vec<Case> {
         foreign::CASES,
         timeout::CASES,
         stale::CASES,
+        paths::CASES,
+        fleet::CASES,
+        bystanders::CASES,
+        unreadable::CASES,
     ];
     let gated = |row: Case| match IN_GATE.contains(&row.name) {
         true => row,
@@ -50,8 +62,12 @@ impl Running {
     fn start(usage: Use, parameters: &[(&str, &str)]) -> Running {
         let scene = Scene::new();
         let (exported, port) = scene.volume();
+        Running::on(scene, exported, port, volume(usage, parameters))
+    }
+
+    /// On a target of the case's own.
+    fn on(scene: Scene, exported: Subsystem, port: Port, volume: Volume) -> Running {
         let plugin = Plugin::start();
-        let volume = volume(usage, parameters);
         plugin.stage(&volume).expect("stage");
         plugin.publish(&volume).expect("publish");
         Running {
@@ -122,6 +138,12 @@ impl Running {
     fn export(&self) {
         self.scene.export(&self.port, &self.exported);
     }
+
+    /// Whether nothing is wrong with the volume.
+    fn is_whole(&self) -> bool {
+        let health = self.plugin.health(&self.volume);
+        health.expect("an answer").is_empty()
+    }
 }
 
 fn volume(usage: Use, parameters: &[(&str, &str)]) -> Volume {
@@ -140,4 +162,20 @@ fn gone() {
     eventually("the controller to be dropped", || {
         controllers().is_empty().then_some(())
     });
+}
+
+/// The disks below the map of a volume, each by the number that no other disk of this boot has.
+fn disks_below(volume: &Volume) -> Vec<String> {
+    let uuid = MapId::of_volume(&volume.id).uuid();
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let directories = fs::read_dir("/sys/block").expect("the disks");
+    let mut directories = directories.map(|entry| entry.expect("an entry").path());
+    let map = directories.find(|directory| read(&directory.join("dm/uuid")).trim() == uuid);
+    let slaves = fs::read_dir(map.expect("a map").join("slaves")).expect("its disks");
+    let slaves = slaves.map(|entry| entry.expect("an entry").path());
+    let mut below: Vec<String> = slaves
+        .map(|slave| read(&slave.join("diskseq")).trim().to_owned())
+        .collect();
+    below.sort();
+    below
 }

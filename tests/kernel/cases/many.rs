@@ -56,7 +56,8 @@ fn dead(scene: &Scene) -> Volume {
     volume
 }
 
-fn patiently<T>(message: T) -> Request<T> {
+/// A call that may take as long as it likes.
+pub(super) fn patiently<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(LONG);
     request

@@ -1,6 +1,6 @@
 //! Targets that restart, and are not ready at once.
 
-use super::{Running, gone};
+use super::{Running, disks_below, gone};
 use crate::case::{Case, Profile};
 use crate::plugin::Use;
 use crate::scene::{HOSTNQN, controllers, eventually, kernel_log, subsystem};
@@ -98,14 +98,19 @@ fn shows_late() {
 
 fn disabled() {
     let running = Running::start(Use::Filesystem("ext4"), &[]);
+    let (before, connected) = (disks_below(&running.volume), controllers());
     let writer = running.writer();
     running.exported.disable(1).expect("hidden");
     eventually("the loss to be seen", || {
-        let health = running.plugin.health(&running.volume);
-        (!health.expect("an answer").is_empty()).then_some(())
+        (!running.is_whole()).then_some(())
     });
+    let waiting = writer.written();
+    assert_eq!(controllers(), connected, "an orphan");
+    writer.still_waits(waiting);
     running.exported.enable(1).expect("shown");
     writer.wait_for(20);
+    assert_ne!(disks_below(&running.volume), before, "a swap");
+    assert_eq!(controllers(), connected, "it serves again");
     let written = writer.end("row 18, namespace disabled");
     running.end_and_verify(written);
 }

@@ -1,12 +1,14 @@
 //! Targets that never return: what waits is let go, and the volume leaves.
 
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
-use super::{Running, gone};
+use super::Running;
 use crate::case::Case;
 use crate::host::REPORT;
 use crate::plugin::{Use, is_mounted};
-use crate::scene::{controllers, eventually, net};
+use crate::scene::{cli, controllers, eventually};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -18,12 +20,16 @@ pub(super) const CASES: &[Case] = &[
         || let_go("target gone", Running::withdraw),
     ),
     Case::new(
-        "row_15_a_volume_with_a_parked_write_leaves_though_its_target_never_returns",
+        "row_15_a_volume_with_unsynced_data_leaves_though_its_target_never_returns",
         leaves,
     ),
+    Case::new("row_15_a_held_write_fails_at_once_when_released", released),
 ];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Between the end of a release and that of what it frees.
+const FAILS_WITHIN: Duration = Duration::from_secs(1);
+const LEAVES_WITHIN: Duration = Duration::from_secs(60);
 
 fn let_go(what: &str, lose: fn(&Running)) {
     let running = Running::start(Use::Filesystem("ext4"), &[("pathLossTimeout", "10s")]);
@@ -44,19 +50,50 @@ fn let_go(what: &str, lose: fn(&Running)) {
     );
 }
 
+/// What a process that has ended has written and not synced waits in the page cache.
 fn leaves() {
     let running = Running::start(Use::Filesystem("ext4"), &[]);
-    let writer = running.writer();
-    net::set_down("v0").expect("the cable is pulled");
-    gone();
+    let path = running.volume.target().join("unsynced");
+    let page = [1; 4096];
+    fs::write(&path, page).expect("a file");
+    let file = File::options().write(true).open(&path).expect("the file");
+    file.sync_all().expect("it is on the disk");
+    running.cut();
+    // The place of a block that is there already is known without a read.
+    file.write_all_at(&page, 0).expect("a write into the cache");
+    drop(file);
     let leaving = Instant::now();
     leave(&running);
-    let failure = writer.wait_for_failure();
+    let took = leaving.elapsed();
+    assert!(took < LEAVES_WITHIN, "{took:?}");
     eprintln!(
-        "{REPORT}row 15: the parked write failed {:.1} s ({}), gone {:.1} s after the call",
-        (failure.at - leaving).as_secs_f64(),
+        "{REPORT}row 15: gone {:.1} s after the call",
+        took.as_secs_f64()
+    );
+}
+
+/// A process that waits hears of the release at once, and only then can its pod end.
+fn released() {
+    let running = Running::start(Use::Filesystem("ext4"), &[]);
+    let writer = running.writer();
+    running.cut();
+    let waiting = writer.written();
+    assert!(!running.is_whole());
+    writer.still_waits(waiting);
+    cli(&["release", "--all"]).expect(0);
+    let released = Instant::now();
+    let failure = writer.wait_for_failure();
+    let after = failure.at.saturating_duration_since(released);
+    assert!(after < FAILS_WITHIN, "{after:?}");
+    drop(writer);
+    leave(&running);
+    let took = released.elapsed();
+    assert!(took < LEAVES_WITHIN, "{took:?}");
+    eprintln!(
+        "{REPORT}row 15, released: the held write failed {:.1} s after the call ({}), gone after {:.1} s",
+        after.as_secs_f64(),
         failure.error,
-        leaving.elapsed().as_secs_f64()
+        took.as_secs_f64()
     );
 }
 

@@ -1,0 +1,152 @@
+//! Giving a map its disk: another volume is never taken for the one that was lost.
+
+use std::fs;
+
+use nvmeof_csi::host::MapId;
+use nvmeof_csi::volume::{PublishError, Swapped, Volumes};
+
+use crate::machine::Machine;
+use crate::requests::{block, ext4, id, publish, stage};
+
+const OTHER: &str = "33333333-3333-4333-8333-333333333333\n";
+const OURS: &str = "11111111-1111-4111-8111-111111111111\n";
+const LOAD: &str = "load 3 queue_if_no_path queue_mode bio 0 1 1 round-robin 0 1 1 259:1 1";
+
+/// A disk of device-mapper, as sysfs shows it.
+fn show_map(machine: &Machine, name: &str, map: MapId, diskseq: u64) {
+    let directory = machine.root().join("sys/block").join(name);
+    fs::create_dir_all(directory.join("dm")).expect("a directory");
+    fs::create_dir_all(directory.join("slaves")).expect("a directory");
+    for (attribute, value) in [
+        ("dm/uuid", map.uuid()),
+        ("dm/suspended", "0".to_owned()),
+        ("dev", "253:0".to_owned()),
+        ("size", "131072".to_owned()),
+        ("diskseq", diskseq.to_string()),
+    ] {
+        fs::write(directory.join(attribute), value + "\n").expect("an attribute");
+    }
+}
+
+/// A volume whose I/O is held by a map that has no disk now.
+fn held(machine: &Machine) -> Volumes {
+    let staged = machine.volumes().stage(&stage(machine, block()));
+    staged.expect("staged");
+    let map = MapId::of_volume("volume-1");
+    let path = machine.state_dir().join("volumes/volume-1/record.json");
+    let record = fs::read_to_string(&path).expect("a record");
+    let hold = format!("\"hold\": {{ \"dm\": \"{}\" }}", map.uuid());
+    let edited = record.replacen("\"hold\": \"none\"", &hold, 1);
+    assert_ne!(edited, record, "{record}");
+    fs::write(&path, edited).expect("a record");
+    show_map(machine, "dm-0", map, 40);
+    machine.host.take_log();
+    machine.volumes()
+}
+
+fn bring_back(volumes: &Volumes) -> Swapped {
+    volumes.bring_back(&id("volume-1")).expect("a swap")
+}
+
+#[test]
+fn a_disk_that_was_proved_twice_gets_the_io() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    assert_eq!(bring_back(&volumes), Swapped::Done);
+    assert_eq!(machine.host.take_log(), [LOAD, "resume"]);
+}
+
+#[test]
+fn heads_that_swap_between_the_proof_and_the_load_get_no_io() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    machine
+        .host
+        .meanwhile("load", |devices| devices.set("uuid", OTHER));
+    assert_eq!(bring_back(&volumes), Swapped::NoDisk);
+    assert_eq!(machine.host.take_log(), [LOAD, "clear"]);
+    assert_eq!(bring_back(&volumes), Swapped::NoDisk);
+    assert!(machine.host.take_log().is_empty(), "it is not even loaded");
+    machine.host.devices(|devices| devices.set("uuid", OURS));
+    assert_eq!(bring_back(&volumes), Swapped::Done);
+    assert_eq!(machine.host.take_log(), [LOAD, "resume"]);
+}
+
+#[test]
+fn a_number_that_becomes_another_disk_during_the_load_gets_no_io() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    machine
+        .host
+        .meanwhile("load", |devices| devices.set("diskseq", "777\n"));
+    assert_eq!(bring_back(&volumes), Swapped::NoDisk);
+    assert_eq!(machine.host.take_log(), [LOAD, "clear"]);
+    assert_eq!(bring_back(&volumes), Swapped::Done);
+}
+
+#[test]
+fn a_disk_that_goes_during_the_load_gets_no_io() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    machine.host.meanwhile("load", |devices| {
+        for controller in devices.connected() {
+            devices.disconnect(controller);
+        }
+    });
+    assert_eq!(bring_back(&volumes), Swapped::NoDisk);
+    assert_eq!(machine.host.take_log(), [LOAD, "clear"]);
+}
+
+/// The target's namespace is replaced by another one, which gets the name and number of the old.
+fn replace(machine: &Machine) {
+    let controller = machine.host.connected()[0];
+    machine.host.power_off();
+    machine.host.devices(|devices| {
+        devices.retarget("trixie-one-path", |text| text.replace(OURS, OTHER));
+        devices.connect(controller);
+    });
+    machine.host.take_log();
+}
+
+#[test]
+fn another_volume_under_the_old_name_and_number_gets_no_io() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    // Looked at right before, so that whatever is remembered is as fresh as can be.
+    volumes.health(&id("volume-1")).expect("an answer");
+    replace(&machine);
+    assert_eq!(bring_back(&volumes), Swapped::NoDisk);
+    assert!(machine.host.take_log().is_empty());
+}
+
+#[test]
+fn another_volume_under_the_old_name_and_number_is_not_published() {
+    for capability in [ext4(), block()] {
+        let machine = Machine::new("trixie-one-path");
+        let volumes = machine.volumes();
+        let staged = stage(&machine, capability);
+        volumes.stage(&staged).expect("staged");
+        volumes.health(&id("volume-1")).expect("an answer");
+        replace(&machine);
+        let published = publish(&staged, &machine.target("pod"));
+        let error = volumes.publish(&published).expect_err("another volume");
+        assert!(matches!(error, PublishError::Identity(_)), "{error}");
+        let log = machine.host.take_log();
+        assert!(log.is_empty(), "{log:?}");
+    }
+}
+
+#[test]
+fn another_map_under_the_old_number_is_not_the_volume() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    show_map(&machine, "dm-0", MapId::of_volume("volume-2"), 41);
+    let published = publish(&stage(&machine, block()), &machine.target("pod"));
+    let error = volumes.publish(&published).expect_err("another volume");
+    assert!(matches!(error, PublishError::NoDisk), "{error}");
+    let log = machine.host.take_log();
+    assert!(
+        !log.iter().any(|effect| effect.starts_with("bind")),
+        "{log:?}"
+    );
+}

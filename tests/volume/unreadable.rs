@@ -1,0 +1,140 @@
+//! A machine that cannot be looked at: the volumes are neither well nor ill, and nothing is taken away.
+
+use std::fs;
+use std::path::PathBuf;
+
+use nvmeof_csi::volume::recover::RecoverError;
+use nvmeof_csi::volume::{UnstageError, Volumes};
+
+use crate::machine::Machine;
+use crate::requests::{block, ext4, id, publish, source, stage, unpublish, unstage};
+
+/// The mount table, and an attribute of sysfs without which a disk cannot be judged.
+const MOUNTS: &str = "proc/self/mountinfo";
+const ATTRIBUTE: &str = "sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1/size";
+
+/// How a file cannot be read.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    Missing,
+    Garbage,
+    NoFile,
+}
+
+/// A file that is not what it was, until it is mended.
+struct Broken {
+    path: PathBuf,
+    content: Vec<u8>,
+}
+
+impl Broken {
+    fn new(machine: &Machine, path: &str, trouble: Trouble) -> Broken {
+        let path = machine.root().join(path);
+        let content = fs::read(&path).expect("a file");
+        fs::remove_file(&path).expect("it goes");
+        match trouble {
+            Trouble::Missing => {}
+            Trouble::Garbage => fs::write(&path, "what is this?\n").expect("a file"),
+            Trouble::NoFile => fs::create_dir(&path).expect("a directory"),
+        }
+        Broken { path, content }
+    }
+
+    fn mend(self) {
+        if self.path.is_dir() {
+            fs::remove_dir(&self.path).expect("it goes");
+        }
+        fs::write(&self.path, self.content).expect("a file");
+    }
+}
+
+const TROUBLES: [(&str, Trouble); 5] = [
+    (MOUNTS, Trouble::Missing),
+    (MOUNTS, Trouble::Garbage),
+    (MOUNTS, Trouble::NoFile),
+    (ATTRIBUTE, Trouble::Garbage),
+    (ATTRIBUTE, Trouble::NoFile),
+];
+
+/// What takes something away, by its first word.
+const TAKES_AWAY: [&str; 5] = ["unmount", "disconnect", "remove", "let", "format"];
+
+fn assert_nothing_was_taken(machine: &Machine) {
+    let log = machine.host.take_log();
+    let taken = log.iter().find(|effect| {
+        let mut words = TAKES_AWAY.iter();
+        words.any(|word| effect.split(' ').next() == Some(word))
+    });
+    assert_eq!(taken, None, "{log:?}");
+}
+
+#[test]
+fn without_a_look_at_the_machine_no_call_takes_anything_away() {
+    for (path, trouble) in TROUBLES {
+        for capability in [ext4(), block()] {
+            let machine = Machine::new("trixie-one-path");
+            let volumes = machine.volumes();
+            let staged = stage(&machine, capability);
+            volumes.stage(&staged).expect("staged");
+            let published = publish(&staged, &machine.target("pod"));
+            volumes.publish(&published).expect("published");
+            machine.host.take_log();
+            let broken = Broken::new(&machine, path, trouble);
+            assert!(volumes.look().is_err(), "{path} {trouble:?}");
+            assert!(volumes.health(&id("volume-1")).is_err());
+            assert!(volumes.repair(&id("volume-1")).is_err());
+            assert!(volumes.unpublish(&unpublish(&published)).is_err());
+            let error = volumes.unstage(&unstage(&staged)).expect_err("unknown");
+            assert!(matches!(error, UnstageError::Look(_)), "{error}");
+            assert_nothing_was_taken(&machine);
+            broken.mend();
+            volumes.health(&id("volume-1")).expect("known again");
+            volumes
+                .unpublish(&unpublish(&published))
+                .expect("unpublished");
+            volumes.unstage(&unstage(&staged)).expect("unstaged");
+            assert!(machine.host.connected().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_controller_that_nobody_wants_stays_while_sysfs_cannot_be_read() {
+    for trouble in [Trouble::Garbage, Trouble::NoFile] {
+        let machine = Machine::new("trixie-one-path");
+        let volumes = machine.volumes();
+        let staged = stage(&machine, block());
+        volumes.stage(&staged).expect("staged");
+        let controller = machine.host.connected()[0];
+        let record = machine.state_dir().join("volumes/volume-1");
+        fs::rename(record, machine.root().join("forgotten")).expect("forgotten");
+        machine.host.take_log();
+        let broken = Broken::new(&machine, ATTRIBUTE, trouble);
+        let nqn = source(&[4420]).nqn;
+        let drop = |volumes: &Volumes| volumes.drop_controller(controller, &nqn);
+        let error = drop(&volumes).expect_err("unknown");
+        assert!(matches!(error, RecoverError::Scan(_)), "{error}");
+        assert_nothing_was_taken(&machine);
+        broken.mend();
+        assert!(drop(&volumes).expect("known again"));
+    }
+}
+
+#[test]
+fn a_stale_volume_is_not_repaired_while_its_users_cannot_be_seen() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    volumes.stage(&stage(&machine, ext4())).expect("staged");
+    machine
+        .host
+        .edit_mounts("/dev/nvme0n1 rw", "/dev/nvme0n1 rw,shutdown");
+    let process = machine.root().join("proc/77");
+    fs::create_dir_all(process.join("mountinfo")).expect("a directory in place of a file");
+    fs::write(process.join("comm"), "app\n").expect("a file");
+    machine.host.take_log();
+    volumes.repair(&id("volume-1")).expect_err("unknown");
+    assert_nothing_was_taken(&machine);
+    fs::rename(process, machine.root().join("ended")).expect("it ends");
+    volumes.repair(&id("volume-1")).expect("repaired");
+    assert_eq!(machine.host.take_log(), ["unmount stage", "mount nvme0n1"]);
+}
