@@ -2,6 +2,7 @@
 
 mod foreign;
 mod lost;
+mod removed;
 mod returns;
 mod stale;
 mod timeout;
@@ -21,6 +22,7 @@ pub(super) fn all() -> Vec<Case> {
         foreign::CASES,
         timeout::CASES,
         stale::CASES,
+        removed::CASES,
     ];
     let gated = |row: Case| match IN_GATE.contains(&row.name) {
         true => row,
