@@ -1,5 +1,6 @@
 //! What happens to the data of a volume when its target fails: rows of the table in the README.
 
+mod expanded;
 mod foreign;
 mod lost;
 mod removed;
@@ -23,6 +24,7 @@ pub(super) fn all() -> Vec<Case> {
         timeout::CASES,
         stale::CASES,
         removed::CASES,
+        expanded::CASES,
     ];
     let gated = |row: Case| match IN_GATE.contains(&row.name) {
         true => row,
