@@ -4,6 +4,7 @@ mod expanded;
 mod foreign;
 mod lost;
 mod removed;
+mod restarts;
 mod returns;
 mod stale;
 mod timeout;
@@ -25,6 +26,7 @@ pub(super) fn all() -> Vec<Case> {
         stale::CASES,
         removed::CASES,
         expanded::CASES,
+        restarts::CASES,
     ];
     let gated = |row: Case| match IN_GATE.contains(&row.name) {
         true => row,
