@@ -1,5 +1,6 @@
 //! What happens to the data of a volume when its target fails: rows of the table in the README.
 
+mod calls;
 mod expanded;
 mod foreign;
 mod lost;
@@ -27,6 +28,7 @@ pub(super) fn all() -> Vec<Case> {
         removed::CASES,
         expanded::CASES,
         restarts::CASES,
+        calls::CASES,
     ];
     let gated = |row: Case| match IN_GATE.contains(&row.name) {
         true => row,
