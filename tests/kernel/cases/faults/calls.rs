@@ -20,6 +20,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("row_23_a_link_may_be_cut_during_mkfs", mkfs),
     Case::new("row_23_a_link_may_be_cut_during_e2fsck", check),
     Case::new("row_23_a_link_may_be_cut_during_grow", grown),
+    Case::new("row_23_a_link_may_be_cut_during_unmount", unmounted),
 ];
 
 const CUT: Duration = Duration::from_secs(20);
@@ -160,5 +161,24 @@ fn grown() {
     cut_at(&step, &plugin, &volume, expand);
     let total = total_bytes(staging);
     assert!(total > GROWN / 100 * 85, "{total} bytes of {GROWN}");
+    ends(&plugin, &volume);
+}
+
+fn unmounted() {
+    let (_scene, plugin, volume) = start();
+    plugin.stage(&volume).expect("stage");
+    write_and_read(&volume.staging());
+    let step = Step {
+        what: "unmount",
+        inject: "umount2:delay_enter=2s",
+        filter: &[],
+        shows: "umount2(",
+    };
+    cut_at(&step, &plugin, &volume, Plugin::unstage);
+    plugin.stage(&volume).expect("stage again");
+    assert_eq!(
+        fs::read(volume.staging().join("file")).expect("a read"),
+        b"kept"
+    );
     ends(&plugin, &volume);
 }
