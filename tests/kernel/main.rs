@@ -18,6 +18,7 @@ mod host;
 mod plugin;
 mod responder;
 mod scene;
+mod strace;
 mod writer;
 
 use std::process::ExitCode;

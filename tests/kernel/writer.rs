@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::host::REPORT;
 
 /// Bytes of one write.
-const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 /// Longer than any outage of a case, and what it takes to recover on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(150);
 
@@ -44,7 +44,7 @@ struct Progress {
 
 /// Aligned as direct I/O wants it.
 #[repr(align(4096))]
-struct Block([u8; BLOCK]);
+pub(crate) struct Block(pub(crate) [u8; BLOCK]);
 
 impl Writer {
     /// Writes to a file below `directory`, each write with fsync, until [`Writer::end`].
@@ -182,7 +182,7 @@ fn write_all(file: File, shared: &Shared) -> io::Result<()> {
 }
 
 /// What block `number` holds.
-fn pattern(number: u64) -> Box<Block> {
+pub(crate) fn pattern(number: u64) -> Box<Block> {
     let word = (number + 1)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
         .to_le_bytes();

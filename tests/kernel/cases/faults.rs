@@ -1,10 +1,14 @@
 //! What happens to the data of a volume when its target fails: rows of the table in the README.
 
 mod bystanders;
+mod calls;
+mod expanded;
 mod fleet;
 mod foreign;
 mod lost;
 mod paths;
+mod removed;
+mod restarts;
 mod returns;
 mod stale;
 mod timeout;
@@ -33,6 +37,10 @@ pub(super) fn all() -> Vec<Case> {
         fleet::CASES,
         bystanders::CASES,
         unreadable::CASES,
+        removed::CASES,
+        expanded::CASES,
+        restarts::CASES,
+        calls::CASES,
     ];
     let gated = |row: Case| match IN_GATE.contains(&row.name) {
         true => row,

@@ -2,12 +2,12 @@
 //! mke2fs back meanwhile: until the end of a delay, or until it is killed itself.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::case::Case;
 use crate::plugin::{Plugin, STATE, Use, Volume, is_mounted, remembered, write_and_read};
 use crate::scene::{Scene, UUID, controllers, eventually, net};
+use crate::strace::hold_back;
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -28,27 +28,6 @@ pub(super) const CASES: &[Case] = &[
 const BEGINS_LATE: &str = "execve:delay_enter=20s";
 /// mke2fs has written some, and goes on long after everything is over.
 const STOPS_MIDWAY: &str = "pwrite64:delay_enter=600s:when=4";
-
-fn hold_back(plugin: &Plugin, inject: &str) -> Child {
-    let process = plugin.id().to_string();
-    let (call, _) = inject.split_once(':').expect("a system call");
-    let strace = Command::new("/usr/bin/strace")
-        .args(["-f", "-qq", "-o", "/tmp/trace", "-p", &process])
-        .args(["-e", &format!("trace={call}")])
-        .args(["-e", &format!("inject={inject}")])
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("strace starts");
-    eventually("strace to attach", || {
-        let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
-        let mut tasks = tasks.map(|task| task.expect("an entry").path().join("status"));
-        let is_traced = |status: std::path::PathBuf| {
-            fs::read_to_string(status).is_ok_and(|status| !status.contains("TracerPid:\t0\n"))
-        };
-        tasks.all(is_traced).then_some(())
-    });
-    strace
-}
 
 fn is_formatting(volume: &Volume) -> bool {
     let record = format!("{STATE}/volumes/{}/record.json", volume.id);
@@ -78,7 +57,7 @@ fn vanished() {
     for (key, value) in [("pathLossHold", "none"), ("ctrlLossTmo", "0")] {
         volume.context.insert(key.to_owned(), value.to_owned());
     }
-    let mut strace = hold_back(&plugin, BEGINS_LATE);
+    let mut strace = hold_back(&plugin, BEGINS_LATE, &[]);
     thread::scope(|scope| {
         let call = scope.spawn(|| plugin.stage(&volume));
         eventually("the disk to be found blank", || {
@@ -101,7 +80,7 @@ fn killed_in_mkfs() {
     scene.volume();
     let plugin = Plugin::start();
     let volume = Volume::new(Use::Filesystem("ext4"));
-    let mut strace = hold_back(&plugin, STOPS_MIDWAY);
+    let mut strace = hold_back(&plugin, STOPS_MIDWAY, &[]);
     thread::scope(|scope| {
         let call = scope.spawn(|| {
             let stage = volume.stage_request();

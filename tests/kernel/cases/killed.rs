@@ -5,12 +5,10 @@
 //! The kill comes before the call is carried out, so it shows what all earlier ones left. Opening a
 //! file is no step of its own: what it creates is there when the next step is killed.
 
-use std::fs;
-use std::process::{Child, Command, Stdio};
-
 use crate::case::{Case, Need};
 use crate::plugin::{Plugin, Use, Volume, is_mounted, remembered};
-use crate::scene::{Scene, controllers, eventually};
+use crate::scene::{Scene, controllers};
+use crate::strace::{kill_at, trace};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("a_stage_may_be_killed_at_any_step", || {
@@ -50,12 +48,6 @@ pub(super) const CASES: &[Case] = &[
     )
     .needs(Need::Faults),
 ];
-
-const TRACE: &str = "/tmp/trace";
-/// What may change the machine.
-const CALLS: &str = "mount,umount2,move_mount,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renameat2,write,ioctl,clone3,clone,vfork";
-/// Of the ioctls, those that only ask.
-const ASKS: [&str; 4] = ["DM_TABLE_STATUS", "BLKGETSIZE", "BLKSSZGET", "TCGETS"];
 
 /// How often a step is looked for.
 const REACHES: usize = 4;
@@ -97,14 +89,6 @@ const UNSTAGE: Step = Step {
     back: &[Plugin::stage],
     after: &[Plugin::unstage],
 };
-
-/// A side effect: the n-th of the calls of this name.
-#[derive(Debug)]
-struct Effect {
-    name: String,
-    number: usize,
-    line: String,
-}
 
 fn start() -> Plugin {
     Plugin::start_with(&["--blocking-threads", "1"])
@@ -151,102 +135,4 @@ fn all(plugin: &Plugin, volume: &Volume, calls: &[Call]) {
     for call in calls {
         call(plugin, volume).expect("a call that is not disturbed");
     }
-}
-
-/// The thread that works on calls.
-fn worker(plugin: &Plugin) -> u32 {
-    let tasks = format!("/proc/{}/task", plugin.id());
-    let tasks = fs::read_dir(tasks).expect("it runs");
-    let mut ids = tasks.map(|task| task.expect("an entry").file_name());
-    let id = ids.find(|id| {
-        let comm = format!("/proc/{}/comm", id.to_string_lossy());
-        fs::read_to_string(comm).is_ok_and(|comm| comm == "call-0\n")
-    });
-    let id = id.expect("a thread for calls");
-    id.to_string_lossy().parse().expect("a number")
-}
-
-/// strace attached to one thread, and no other.
-fn attach(thread: u32, expressions: &[&str]) -> Child {
-    let mut command = Command::new("/usr/bin/strace");
-    command.args([
-        "-qq",
-        "-y",
-        "-s",
-        "0",
-        "-o",
-        TRACE,
-        "-p",
-        &thread.to_string(),
-    ]);
-    for expression in expressions {
-        command.args(["-e", expression]);
-    }
-    let strace = command.stdin(Stdio::null()).spawn().expect("strace starts");
-    eventually("strace to attach", || {
-        let status = fs::read_to_string(format!("/proc/{thread}/status")).expect("it runs");
-        let tracer = format!("TracerPid:\t{}\n", strace.id());
-        status.contains(&tracer).then_some(())
-    });
-    strace
-}
-
-/// What a call does to the machine.
-fn trace(plugin: &Plugin, call: impl FnOnce() -> Result<(), tonic::Status>) -> Vec<Effect> {
-    let mut strace = attach(worker(plugin), &[&format!("trace={CALLS}")]);
-    call().expect("the clean run");
-    detach(&strace);
-    strace.wait().expect("it ends");
-    let trace = fs::read_to_string(TRACE).expect("the trace");
-    let mut effects: Vec<Effect> = Vec::new();
-    let mut counts = std::collections::BTreeMap::<String, usize>::new();
-    for line in trace.lines() {
-        let Some((name, _)) = line.split_once('(') else {
-            continue;
-        };
-        let number = counts.entry(name.to_owned()).or_default();
-        *number += 1;
-        if is_effect(name, line) {
-            effects.push(Effect {
-                name: name.to_owned(),
-                number: *number,
-                line: line.to_owned(),
-            });
-        }
-    }
-    effects
-}
-
-/// Whether something of the machine is changed: no question, no wake-up of another thread, no log.
-fn is_effect(name: &str, line: &str) -> bool {
-    match name {
-        "ioctl" => !ASKS.iter().any(|ask| line.contains(ask)),
-        // What is written to a file that has its name only after a rename is seen by nobody before.
-        "write" => line.contains("</dev/nvme-fabrics") || line.contains("</sys/"),
-        _ => true,
-    }
-}
-
-/// Whether the call was killed at this step; if it was not, it has succeeded.
-fn kill_at(
-    plugin: &Plugin,
-    effect: &Effect,
-    call: impl FnOnce() -> Result<(), tonic::Status>,
-) -> bool {
-    let inject = format!("inject={}:signal=KILL:when={}", effect.name, effect.number);
-    let trace = format!("trace={}", effect.name);
-    let mut strace = attach(worker(plugin), &[&trace, &inject]);
-    let killed = call().is_err();
-    if !killed {
-        detach(&strace);
-    }
-    strace.wait().expect("it ends");
-    killed
-}
-
-/// Lets strace leave its thread and write everything.
-fn detach(strace: &Child) {
-    let id = i32::try_from(strace.id()).expect("a process id");
-    let id = nix::unistd::Pid::from_raw(id);
-    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).expect("it runs");
 }
