@@ -1,5 +1,6 @@
 //! What happens to the data of a volume when its target fails: rows of the table in the README.
 
+mod demo;
 mod foreign;
 mod lost;
 mod returns;
@@ -21,6 +22,7 @@ pub(super) fn all() -> Vec<Case> {
         foreign::CASES,
         timeout::CASES,
         stale::CASES,
+        demo::CASES,
     ];
     let gated = |row: Case| match IN_GATE.contains(&row.name) {
         true => row,
