@@ -19,6 +19,8 @@ pub mod release;
 mod request;
 pub mod resolve;
 mod signals;
+pub mod state_dir;
+mod volume_line;
 
 use std::io::{self, BufWriter, Write};
 

@@ -27,3 +27,5 @@ mod resolve;
 mod signals;
 #[path = "cli/streams.rs"]
 mod streams;
+#[path = "cli/volumes.rs"]
+mod volumes;

@@ -8,10 +8,11 @@ mod identity;
 mod kernel;
 mod machine;
 mod maps;
+mod volumes;
 
 use std::convert::Infallible;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nvme_sysfs::Sysfs;
 
@@ -19,8 +20,10 @@ use super::Command;
 use super::exit::{Exit, Failure, chain};
 use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
+use super::state_dir::StateDir;
 use crate::config::Config;
 use crate::host::requirements;
+use crate::volume::survey;
 
 pub(crate) use crate::host::requirements::{Check, Status};
 
@@ -29,6 +32,9 @@ pub(crate) use crate::host::requirements::{Check, Status};
 pub struct Arguments {
     #[command(flatten)]
     output: Output,
+
+    #[command(flatten)]
+    state_dir: StateDir,
 }
 
 /// All checks, in the order in which they were made.
@@ -42,7 +48,7 @@ impl Failure for Infallible {
 }
 
 impl Command for Arguments {
-    type Options = ();
+    type Options = PathBuf;
     type Report = Examination;
     type Failure = Infallible;
 
@@ -50,16 +56,16 @@ impl Command for Arguments {
         self.output.format
     }
 
-    fn options(self) -> Result<(), Infallible> {
-        Ok(())
+    fn options(self) -> Result<PathBuf, Infallible> {
+        Ok(self.state_dir.path)
     }
 
-    fn run(config: &Config, (): ()) -> Result<Examination, Infallible> {
-        Ok(Examination(examine(&config.root)))
+    fn run(config: &Config, state_dir: PathBuf) -> Result<Examination, Infallible> {
+        Ok(Examination(examine(&config.root, &state_dir)))
     }
 }
 
-fn examine(root: &Path) -> Vec<Check> {
+fn examine(root: &Path, state_dir: &Path) -> Vec<Check> {
     let mut checks = requirements::check(root);
     checks.push(kernel::check_options(root));
     checks.push(kernel::check_log(root));
@@ -76,7 +82,9 @@ fn examine(root: &Path) -> Vec<Check> {
             "mount sysfs, or name the directory that has it with --root",
         )),
     }
-    checks.extend(maps::check(root));
+    let volumes = survey(root, state_dir);
+    checks.extend(maps::check(root, volumes.as_deref().ok()));
+    checks.extend(volumes::check(&volumes));
     checks.push(machine::check_autoconnect(root));
     checks.push(machine::check_exclusions(root));
     checks

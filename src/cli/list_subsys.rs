@@ -1,23 +1,28 @@
-//! `list-subsys`: subsystems with their controllers and namespaces.
+//! `list-subsys`: subsystems with their controllers and namespaces, and the volumes on them.
 //!
-//! Invariant: the JSON form reads only what it prints.
+//! Invariants: the JSON form reads only what it prints; volumes that cannot be read are told of in the
+//! log and keep nothing else from being listed.
 
 mod hosts;
 mod tree;
+mod volumes;
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nvme_fabrics::HostIdentity;
 use nvme_sysfs::{ScanError, Sysfs, Tree};
 use thiserror::Error;
 
 use super::Command;
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, chain};
 use super::output::{Format, Output, Report, write_json};
+use super::state_dir::StateDir;
 use crate::config::Config;
+use crate::volume::{Surveyed, survey};
 use hosts::arrange;
 use tree::write_tree;
+use volumes::add_volumes;
 
 pub use hosts::Host;
 
@@ -26,13 +31,23 @@ pub use hosts::Host;
 pub struct Arguments {
     #[command(flatten)]
     output: Output,
+
+    #[command(flatten)]
+    state_dir: StateDir,
+}
+
+/// What to list.
+#[derive(Debug)]
+pub struct Options {
+    format: Format,
+    state_dir: PathBuf,
 }
 
 /// What was found, as much as the form needs.
 #[derive(Debug)]
 pub enum Listing {
     /// For people: everything.
-    Tree(Tree),
+    Tree(Tree, Vec<Surveyed>),
     /// For programs.
     Hosts(Vec<Host>),
 }
@@ -52,7 +67,7 @@ impl Failure for ListError {
 }
 
 impl Command for Arguments {
-    type Options = Format;
+    type Options = Options;
     type Report = Listing;
     type Failure = ListError;
 
@@ -60,17 +75,32 @@ impl Command for Arguments {
         self.output.format
     }
 
-    fn options(self) -> Result<Format, ListError> {
-        Ok(self.output.format)
-    }
-
-    fn run(config: &Config, format: Format) -> Result<Listing, ListError> {
-        let sysfs = Sysfs::at(&config.root);
-        Ok(match format {
-            Format::Human => Listing::Tree(sysfs.scan()?),
-            Format::Json => Listing::Hosts(arrange(sysfs.list()?, || own_identity(&config.root))),
+    fn options(self) -> Result<Options, ListError> {
+        Ok(Options {
+            format: self.output.format,
+            state_dir: self.state_dir.path,
         })
     }
+
+    fn run(config: &Config, options: Options) -> Result<Listing, ListError> {
+        let sysfs = Sysfs::at(&config.root);
+        let own = || own_identity(&config.root);
+        let volumes = || read_volumes(&config.root, &options.state_dir);
+        Ok(match options.format {
+            Format::Human => Listing::Tree(sysfs.scan()?, volumes()),
+            Format::Json => {
+                Listing::Hosts(add_volumes(arrange(sysfs.list()?, own), volumes(), own))
+            }
+        })
+    }
+}
+
+/// The volumes of the node plugin, as far as they can be told.
+fn read_volumes(root: &Path, state_dir: &Path) -> Vec<Surveyed> {
+    survey(root, state_dir).unwrap_or_else(|error| {
+        tracing::warn!(error = chain(&error), "the volumes cannot be listed");
+        Vec::new()
+    })
 }
 
 /// This host's identity if it has one; a listing makes none.
@@ -82,7 +112,7 @@ impl Report for Listing {
     fn write(&self, _: Format, out: &mut dyn Write) -> io::Result<()> {
         match self {
             Listing::Hosts(hosts) => write_json(hosts, out),
-            Listing::Tree(tree) => write_tree(tree, out),
+            Listing::Tree(tree, volumes) => write_tree(tree, volumes, out),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::Command;
 use super::exit::{Exit, Failure};
 use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
+use super::state_dir::StateDir;
 use crate::config::Config;
 use crate::host::dm::{Map, ReadMapsError, read_maps};
 use crate::host::{Host, LinuxHost, MapError, Timeouts};
@@ -36,13 +37,8 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "nqn")]
     all: bool,
 
-    /// Where the node plugin keeps what is staged, to know the volumes of a subsystem
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "/var/lib/kubelet/plugins/direct.nvmeof.csi/state"
-    )]
-    state_dir: PathBuf,
+    #[command(flatten)]
+    state_dir: StateDir,
 
     #[command(flatten)]
     output: Output,
@@ -121,7 +117,7 @@ impl Command for Arguments {
     fn options(self) -> Result<Options, ReleaseFailure> {
         Ok(Options {
             nqn: self.nqn,
-            state_dir: self.state_dir,
+            state_dir: self.state_dir.path,
         })
     }
 

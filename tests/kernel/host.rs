@@ -145,7 +145,7 @@ const FILESYSTEM_PROGRAMS: [&str; 3] = ["mke2fs", "mkfs.xfs", "e2fsck"];
 
 /// What every guest carries: the program under test, those that it runs with their libraries, the
 /// names of the cases.
-fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
+pub(crate) fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
     let mut files = Vec::new();
     for name in FILESYSTEM_PROGRAMS {
         let path = format!("/usr/sbin/{name}");
@@ -174,13 +174,13 @@ fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
     Ok(files)
 }
 
-/// Whether the kernel has no such module, neither to load nor built in.
 /// Whether `LAB_FAULTS` names the kernel of this suite, among others with commas between them.
 fn has_time_for_faults(suite: &str) -> bool {
     let named = std::env::var("LAB_FAULTS").unwrap_or_default();
     named.split(',').any(|name| name == suite)
 }
 
+/// Whether the kernel has no such module, neither to load nor built in.
 fn is_missing(selection: &io::Result<Selection>, module: &str) -> bool {
     let module = module.replace('-', "_");
     let built_in = |absent: &Absent| matches!(absent, Absent::BuiltIn(name) if *name == module);

@@ -12,6 +12,7 @@
 mod case;
 mod cases;
 mod conformance;
+mod demo;
 mod disk;
 mod guest;
 mod host;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     }
     match arguments.as_slice() {
         [_, verb, name] if verb == guest::RUN_CASE => guest::run_case(name),
+        [_, verb] if verb == demo::DEMO => demo::main(),
         _ => host::main(),
     }
 }

@@ -1,5 +1,6 @@
 //! A process of a pod that writes all the time, and notes what fails and how long it had to wait.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -22,6 +23,32 @@ pub(crate) struct Writer {
     thread: JoinHandle<io::Result<()>>,
 }
 
+/// What a writer has seen whose writes all succeeded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures {
+    /// How many writes there were.
+    pub(crate) written: u64,
+    /// The longest write.
+    pub(crate) longest: Duration,
+    /// The longest time from the return of the target to the end of the next write, if it was said to return.
+    pub(crate) recovery: Option<Duration>,
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let longest = self.longest.as_secs_f64();
+        write!(
+            formatter,
+            "{} writes, 0 failed, longest {longest:.1} s",
+            self.written
+        )?;
+        match self.recovery {
+            Some(recovery) => write!(formatter, ", back in {:.1} s", recovery.as_secs_f64()),
+            None => Ok(()),
+        }
+    }
+}
+
 /// How a write failed.
 pub(crate) struct Failure {
     pub(crate) error: String,
@@ -38,6 +65,9 @@ struct Shared {
 struct Progress {
     written: u64,
     longest: Duration,
+    /// When the target came back, until the first write after it.
+    returned: Option<Instant>,
+    recovery: Option<Duration>,
     stop: bool,
     failed: Option<(String, Instant)>,
 }
@@ -126,20 +156,30 @@ impl Writer {
         assert_eq!((progress.written, &progress.failed), (written, &None));
     }
 
-    /// Ends the writer; every write must have succeeded, and be on the disk. Returns how many there
-    /// were.
-    pub(crate) fn end(self, what: &str) -> u64 {
+    /// The target is coming back: the time to recover is counted from here to the next write.
+    pub(crate) fn target_returns(&self) {
+        self.shared.lock().returned = Some(Instant::now());
+    }
+
+    /// Ends the writer; every write must have succeeded, and be on the disk.
+    pub(crate) fn finish(self) -> Figures {
         self.stop();
         let result = self.thread.join().expect("no panic");
         let progress = self.shared.lock();
         result.unwrap_or_else(|error| panic!("after {} writes: {error}", progress.written));
         verify(&self.path, progress.written);
-        eprintln!(
-            "{REPORT}{what}: {} writes, 0 failed, longest {:.1} s",
-            progress.written,
-            progress.longest.as_secs_f64()
-        );
-        progress.written
+        Figures {
+            written: progress.written,
+            longest: progress.longest,
+            recovery: progress.recovery,
+        }
+    }
+
+    /// The same, and reports the figures. Returns how many writes there were.
+    pub(crate) fn end(self, what: &str) -> u64 {
+        let figures = self.finish();
+        eprintln!("{REPORT}{what}: {figures}");
+        figures.written
     }
 }
 
@@ -175,6 +215,9 @@ fn write_all(file: File, shared: &Shared) -> io::Result<()> {
         let mut progress = shared.lock();
         progress.written = number;
         progress.longest = progress.longest.max(began.elapsed());
+        if let Some(returned) = progress.returned.take() {
+            progress.recovery = progress.recovery.max(Some(returned.elapsed()));
+        }
         drop(progress);
         shared.changed.notify_all();
     }

@@ -6,15 +6,16 @@ use std::path::Path;
 
 use super::{Check, Status, chain};
 use crate::host::dm::{Map, read_maps};
+use crate::volume::Surveyed;
 
 /// A parameter of dm-multipath that lets every map go after so many seconds without a path.
 const TIMEOUT: &str = "sys/module/dm_multipath/parameters/queue_if_no_path_timeout_secs";
 
-/// Every map, and the parameter.
-pub(super) fn check(root: &Path) -> Vec<Check> {
+/// Every map, and the parameter. Whose a map is can be told where the volumes are known.
+pub(super) fn check(root: &Path, volumes: Option<&[Surveyed]>) -> Vec<Check> {
     let mut checks = match read_maps(root) {
         Ok(maps) if maps.is_empty() => vec![Check::ok(NAME, "there are none")],
-        Ok(maps) => maps.iter().map(check_map).collect(),
+        Ok(maps) => maps.iter().map(|map| check_map(map, volumes)).collect(),
         Err(error) => vec![Check::bad(
             NAME,
             Status::Unknown,
@@ -28,7 +29,7 @@ pub(super) fn check(root: &Path) -> Vec<Check> {
 
 const NAME: &str = "maps";
 
-fn check_map(map: &Map) -> Check {
+fn check_map(map: &Map, volumes: Option<&[Surveyed]>) -> Check {
     let name = format!("{} ({})", map.disk, map.id.name());
     if map.was_let_go() {
         return Check::bad(
@@ -52,6 +53,15 @@ fn check_map(map: &Map) -> Check {
             Status::Warn,
             format!("{name} has no path: its I/O waits"),
             "check the target; `nvmeof-csi release` lets go of what waits, and it is lost then",
+        );
+    }
+    let is_its = |volume: &Surveyed| volume.map() == Some(map.id);
+    if volumes.is_some_and(|volumes| !volumes.iter().any(is_its)) {
+        return Check::bad(
+            NAME,
+            Status::Warn,
+            format!("{name} belongs to no volume that is staged"),
+            "name the plugin's directory with --state-dir, or `dmsetup remove` it if nothing uses it",
         );
     }
     Check::ok(NAME, format!("{name} has a path"))

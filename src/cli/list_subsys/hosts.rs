@@ -10,6 +10,8 @@ use nvme_fabrics::HostIdentity;
 use nvme_sysfs::{ListedHost, ListedPath, ListedSubsystem};
 use serde::Serialize;
 
+use super::volumes::HostVolume;
+
 /// One element of nvme-cli's list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Host {
@@ -19,6 +21,9 @@ pub struct Host {
     hostid: Option<String>,
     #[serde(rename = "Subsystems")]
     subsystems: Vec<HostSubsystem>,
+    /// Not in nvme-cli's form.
+    #[serde(rename = "Volumes", skip_serializing_if = "Vec::is_empty")]
+    pub(super) volumes: Vec<HostVolume>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -68,6 +73,16 @@ pub(super) fn arrange(
 }
 
 impl Host {
+    /// A host without controllers.
+    pub(super) fn empty(identity: Option<HostIdentity>) -> Host {
+        Host {
+            hostnqn: identity.as_ref().map(|own| own.hostnqn.to_string()),
+            hostid: identity.as_ref().map(|own| own.hostid.to_string()),
+            subsystems: Vec::new(),
+            volumes: Vec::new(),
+        }
+    }
+
     fn first_path(&self) -> Option<&HostPath> {
         self.subsystems.first()?.paths.first()
     }
@@ -94,6 +109,7 @@ impl From<ListedHost> for Host {
             hostnqn: host.hostnqn,
             hostid: host.hostid,
             subsystems: subsystems.collect(),
+            volumes: Vec::new(),
         };
         host.sort();
         host

@@ -1,4 +1,4 @@
-//! The form for people: a tree with disks, sizes and the state of each path.
+//! The form for people: a tree with disks, sizes, the state of each path, and the volumes on them.
 
 use std::io::{self, Write};
 
@@ -6,14 +6,16 @@ use nvme_sysfs::{Controller, Namespace, NamespaceKind, Subsystem, Tree};
 
 use crate::cli::device::human_size;
 use crate::cli::line::write_line;
+use crate::cli::volume_line::describe_hold;
+use crate::volume::{HealthEntry, Surveyed};
 
-/// Every subsystem with its controllers, its disks and their paths.
-pub(super) fn write_tree(tree: &Tree, out: &mut dyn Write) -> io::Result<()> {
-    if tree.subsystems.is_empty() && tree.unattached.is_empty() {
+/// Every subsystem with its controllers, its disks, their paths and their volumes.
+pub(super) fn write_tree(tree: &Tree, volumes: &[Surveyed], out: &mut dyn Write) -> io::Result<()> {
+    if tree.subsystems.is_empty() && tree.unattached.is_empty() && volumes.is_empty() {
         return write_line(out, format_args!("no NVMe subsystems"));
     }
     for subsystem in &tree.subsystems {
-        write_subsystem(subsystem, out)?;
+        write_subsystem(subsystem, volumes, out)?;
     }
     if !tree.unattached.is_empty() {
         write_line(
@@ -21,12 +23,22 @@ pub(super) fn write_tree(tree: &Tree, out: &mut dyn Write) -> io::Result<()> {
             format_args!("controllers that have not identified themselves yet"),
         )?;
     }
-    tree.unattached
-        .iter()
-        .try_for_each(|controller| write_controller(controller, out))
+    for controller in &tree.unattached {
+        write_controller(controller, out)?;
+    }
+    let has_subsystem = |volume: &&Surveyed| tree.find_subsystems(&volume.nqn).next().is_some();
+    for volume in volumes.iter().filter(|volume| !has_subsystem(volume)) {
+        write_line(out, format_args!("no subsystem {}", volume.nqn))?;
+        write_volume(volume, "  ", out)?;
+    }
+    Ok(())
 }
 
-fn write_subsystem(subsystem: &Subsystem, out: &mut dyn Write) -> io::Result<()> {
+fn write_subsystem(
+    subsystem: &Subsystem,
+    volumes: &[Surveyed],
+    out: &mut dyn Write,
+) -> io::Result<()> {
     write_line(
         out,
         format_args!("{} {}", subsystem.name, subsystem.nqn_text),
@@ -36,6 +48,47 @@ fn write_subsystem(subsystem: &Subsystem, out: &mut dyn Write) -> io::Result<()>
     }
     for namespace in &subsystem.namespaces {
         write_namespace(subsystem, namespace, out)?;
+        for volume in volumes
+            .iter()
+            .filter(|volume| is_on(volume, subsystem, namespace))
+        {
+            write_volume(volume, "    ", out)?;
+        }
+    }
+    let is_anywhere = |volume: &&Surveyed| {
+        let mut namespaces = subsystem.namespaces.iter();
+        namespaces.any(|namespace| is_on(volume, subsystem, namespace))
+    };
+    let of_subsystem = |volume: &&Surveyed| subsystem.nqn.as_ref() == Some(&volume.nqn);
+    let elsewhere = volumes
+        .iter()
+        .filter(of_subsystem)
+        .filter(|volume| !is_anywhere(volume));
+    for volume in elsewhere {
+        write_volume(volume, "  ", out)?;
+    }
+    Ok(())
+}
+
+fn is_on(volume: &Surveyed, subsystem: &Subsystem, namespace: &Namespace) -> bool {
+    subsystem.nqn.as_ref() == Some(&volume.nqn) && volume.disk.as_ref() == Some(&namespace.name)
+}
+
+/// How the volume is held, and what is wrong with it.
+fn write_volume(volume: &Surveyed, indent: &str, out: &mut dyn Write) -> io::Result<()> {
+    let hold = describe_hold(volume);
+    write_line(
+        out,
+        format_args!("{indent}volume {} {hold}", volume.volume_id),
+    )?;
+    for HealthEntry {
+        reason, message, ..
+    } in &volume.findings
+    {
+        write_line(
+            out,
+            format_args!("{indent}  {}: {message}", reason.as_str()),
+        )?;
     }
     Ok(())
 }

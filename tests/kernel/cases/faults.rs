@@ -2,6 +2,7 @@
 
 mod bystanders;
 mod calls;
+mod demo;
 mod expanded;
 mod fleet;
 mod foreign;
@@ -41,6 +42,7 @@ pub(super) fn all() -> Vec<Case> {
         expanded::CASES,
         restarts::CASES,
         calls::CASES,
+        demo::CASES,
     ];
     let gated = |row: Case| match IN_GATE.contains(&row.name) {
         true => row,

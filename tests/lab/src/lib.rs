@@ -5,6 +5,7 @@
 //! - [`qemu`], [`protocol`]: a boot and the lines it speaks; [`guest`] is the side that runs as PID 1.
 //! - [`kubernetes`]: an API server on the host.
 //! - [`available()`]: whether the lab can be had, without changing anything; [`setup`] makes it so.
+//! - [`faults`]: the table of what the rows about failing targets print.
 //! - [`tree`]: a captured sysfs as one text file.
 
 #![expect(
@@ -16,6 +17,7 @@ pub mod apt;
 pub mod availability;
 pub mod command;
 pub mod cpio;
+pub mod faults;
 pub mod golang;
 pub mod guest;
 pub mod initramfs;

@@ -98,7 +98,7 @@ impl Foreign {
     }
 }
 
-fn own_file() -> PathBuf {
+pub(super) fn own_file() -> PathBuf {
     Path::new("/tmp").join(format!("{UUID}.img"))
 }
 
@@ -155,6 +155,7 @@ fn stand_in(running: &Running, foreign: Foreign, loss: Loss, writer: &Writer) {
     writer.still_waits(waiting);
     assert_untouched(file);
     exported.remove_namespace(1).expect("the other one goes");
+    writer.target_returns();
     let added = exported.add_namespace(1, &own_file(), UUID);
     added.expect("the volume comes back");
     writer.wait_for(1);
@@ -162,7 +163,7 @@ fn stand_in(running: &Running, foreign: Foreign, loss: Loss, writer: &Writer) {
 }
 
 /// A new backing file is all zeros, and nothing that a writer or a filesystem writes is.
-fn assert_untouched(path: &Path) {
+pub(super) fn assert_untouched(path: &Path) {
     const CHUNK: usize = 1 << 20;
     let zeros = vec![0; CHUNK];
     let mut chunk = vec![1; CHUNK];
@@ -178,7 +179,7 @@ fn assert_untouched(path: &Path) {
 }
 
 /// Waits until the plugin has seen that another namespace is there.
-fn mismatch(running: &Running) {
+pub(super) fn mismatch(running: &Running) {
     eventually("the mismatch to be seen", || {
         let health = running.plugin.health(&running.volume);
         let health = health.expect("an answer");

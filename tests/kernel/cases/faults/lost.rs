@@ -25,6 +25,7 @@ fn cut_link(usage: Use) {
     let running = Running::start(usage, &[]);
     let writer = running.writer();
     running.cut();
+    writer.target_returns();
     net::set_up("v0").expect("the cable is back");
     writer.wait_for(20);
     let written = writer.end(&format!("row 1, link cut, {usage:?}"));
@@ -35,6 +36,7 @@ fn renumbered() {
     let running = Running::start(Use::Filesystem("ext4"), &[("ctrlLossTmo", "2")]);
     let writer = running.writer();
     running.withdraw();
+    writer.target_returns();
     running.export();
     writer.wait_for(20);
     let written = writer.end("row 4, ctrl_loss_tmo expired");
@@ -49,6 +51,7 @@ fn deleted() {
         let controller = eventually("a controller", || controllers().pop());
         let delete = format!("/sys/class/nvme/{controller}/delete_controller");
         std::fs::write(delete, "1").expect("deleted");
+        writer.target_returns();
     }
     writer.wait_for(20);
     let written = writer.end("row 5, deleted");

@@ -45,7 +45,7 @@ fn refusals() -> usize {
 }
 
 /// Waits until the target has refused one more connect.
-fn refused_again() {
+pub(super) fn refused_again() {
     let before = refusals();
     eventually("a refused connect", || (refusals() > before).then_some(()));
 }
@@ -58,6 +58,7 @@ fn exports_late(usage: Use) {
     running.scene.export(&running.port, &other);
     running.withdraw();
     refused_again();
+    writer.target_returns();
     running.export();
     writer.wait_for(20);
     let written = writer.end(&format!("row 2, exports late, {usage:?}"));
@@ -76,6 +77,7 @@ fn admits_late() {
     gone();
     running.export();
     refused_again();
+    writer.target_returns();
     running.exported.allow(HOSTNQN).expect("admitted");
     writer.wait_for(20);
     let written = writer.end("row 3, admits late");
@@ -90,6 +92,7 @@ fn shows_late() {
     running.export();
     let controller = eventually("a controller", || controllers().pop());
     crate::scene::wait_state(&controller, "live");
+    writer.target_returns();
     running.exported.enable(1).expect("shown");
     writer.wait_for(20);
     let written = writer.end("row 3, shows the namespace late");
@@ -107,6 +110,7 @@ fn disabled() {
     let waiting = writer.written();
     assert_eq!(controllers(), connected, "an orphan");
     writer.still_waits(waiting);
+    writer.target_returns();
     running.exported.enable(1).expect("shown");
     writer.wait_for(20);
     assert_ne!(disks_below(&running.volume), before, "a swap");
@@ -129,6 +133,8 @@ fn plugin_down() {
     plugin.kill();
     scene.export(&port, &exported);
     let waiting = writer.written();
+    // The plugin's own return is what ends the outage.
+    writer.target_returns();
     running = Running {
         plugin: crate::plugin::Plugin::start(),
         volume,

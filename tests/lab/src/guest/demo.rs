@@ -1,4 +1,4 @@
-//! The story of `cargo demo`: a volume whose cable is pulled and plugged in again.
+//! The first chapter of `cargo demo`: a volume whose cable is pulled and plugged in again, on the command line.
 
 use std::fs;
 use std::io;
@@ -7,22 +7,24 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount, umount};
 
+use super::context;
 use super::fabrics::wait_state;
 use super::net::{self, NetworkNamespace};
 use super::nvmet::{self, Port, Subsystem};
-use super::{Channel, Machine, context};
 
 const NQN: &str = "nqn.2026-01.org.example:demo";
 const FILE: &str = "/mnt/letter.txt";
 const LETTER: &str = "written before the cable was pulled\n";
 
-/// Tells the story; each line goes to the terminal of the host.
-pub(super) fn run(machine: &Machine, channel: &mut Channel) -> io::Result<()> {
-    let mut story = Story { channel };
-    story.step(&format!(
-        "Linux {} is up, with an NVMe target of its own on the far side of a cable",
-        machine.release
-    ))?;
+/// How a line begins that is a step of the story, and not what a step has shown.
+pub const STEP: &str = "step: ";
+
+/// Tells the chapter, line by line.
+///
+/// # Errors
+/// What did not go as the story wants it.
+pub fn run(say: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+    let mut story = Story { say };
     let _far = export_volume()?;
     story
         .step("connect: one write to /dev/nvme-fabrics, then wait for the device by its uevent")?;
@@ -76,16 +78,16 @@ pub(super) fn run(machine: &Machine, channel: &mut Channel) -> io::Result<()> {
 }
 
 struct Story<'a> {
-    channel: &'a mut Channel,
+    say: &'a mut dyn FnMut(&str) -> io::Result<()>,
 }
 
 impl Story<'_> {
     fn step(&mut self, text: &str) -> io::Result<()> {
-        self.channel.line(&format!("lab:step {text}"))
+        (self.say)(&format!("{STEP}{text}"))
     }
 
     fn say(&mut self, text: &str) -> io::Result<()> {
-        text.lines().try_for_each(|line| self.channel.line(line))
+        text.lines().try_for_each(|line| (self.say)(line))
     }
 
     /// Runs our program, shows the command and what it printed, and wants exit code 0.

@@ -6,7 +6,7 @@
 mod admin;
 mod capture;
 mod channel;
-mod demo;
+pub mod demo;
 mod fabrics;
 mod init;
 pub mod net;
@@ -19,15 +19,12 @@ pub use channel::Channel;
 use init::power_off;
 pub use init::{Machine, cmdline};
 
-/// Runs as PID 1 what the kernel command line asks for (`lab.capture=WHAT` or `lab.demo=1`; else it only names its
-/// kernel), and ends the machine.
+/// Runs as PID 1 what the kernel command line asks for (`lab.capture=WHAT`; else it only names its kernel), and ends
+/// the machine.
 pub fn main() -> ! {
     live(|machine, channel| {
         if let Some(what) = word("lab.capture=")? {
             return capture::run(machine, &what, channel);
-        }
-        if word("lab.demo=")?.is_some() {
-            return demo::run(machine, channel);
         }
         channel.line(&format!("guest: Linux {}", machine.release))?;
         machine.refused.iter().try_for_each(|(module, errno)| {

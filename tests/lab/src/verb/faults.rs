@@ -1,10 +1,15 @@
 //! `cargo lab faults`: what happens to volumes when their targets fail, on every kernel.
 
-use std::process::ExitCode;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::thread;
+
+use kernel_lab::faults::Faults;
 
 use super::{Outcome, cargo, setup};
 
-/// Set up, then run every row of the table of faults and print its figures
+/// Set up, then run every row of the table of faults and print the table
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// bookworm, trixie, sid, with commas between them, or all
@@ -23,16 +28,48 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         .map(|suite| suite.as_str())
         .collect::<Vec<_>>()
         .join(",");
-    let status = cargo()
+    let mut tests = cargo();
+    tests
         .args(["test", "--package", "nvmeof-csi", "--test", "kernel", "--"])
         .arg(&arguments.rows)
         .env("LAB_KERNELS", &names)
         .env("LAB_REQUIRED", "1")
-        .env("LAB_FAULTS", names)
-        .status()?;
+        .env("LAB_FAULTS", names);
+    let faults = Mutex::new(Faults::new(&suites));
+    let status = watch(&mut tests, &faults)?;
+    let faults = faults.into_inner().expect("no panic holds the lock");
+    writeln!(io::stdout(), "\n{faults}")?;
     Ok(if status.success() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Runs the tests; what they print is shown as it comes, and goes into the table.
+fn watch(tests: &mut Command, faults: &Mutex<Faults>) -> io::Result<ExitStatus> {
+    let mut child = tests
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        let errors = scope.spawn(|| pass_on(err, &mut io::stderr(), faults));
+        let shown = pass_on(out, &mut io::stdout(), faults);
+        shown.and(errors.join().expect("no panic"))
+    })?;
+    child.wait()
+}
+
+fn pass_on(from: Option<impl Read>, to: &mut impl Write, faults: &Mutex<Faults>) -> io::Result<()> {
+    for line in from
+        .map(BufReader::new)
+        .into_iter()
+        .flat_map(BufRead::lines)
+    {
+        let line = line?;
+        writeln!(to, "{line}")?;
+        faults.lock().expect("no panic holds the lock").hear(&line);
+    }
+    Ok(())
 }

@@ -1,0 +1,48 @@
+//! The volumes of the node plugin: how each is held, and what is wrong with it.
+
+use super::{Check, Status, chain};
+use crate::cli::volume_line::describe_hold;
+use crate::volume::{HealthEntry, HealthReason, HealthStatus, SurveyError, Surveyed};
+
+const NAME: &str = "volumes";
+
+/// A finding for each thing that is wrong, or one that nothing is, of every volume.
+pub(super) fn check(volumes: &Result<Vec<Surveyed>, SurveyError>) -> Vec<Check> {
+    match volumes {
+        Ok(volumes) if volumes.is_empty() => vec![Check::ok(NAME, "none is staged")],
+        Ok(volumes) => volumes.iter().flat_map(check_volume).collect(),
+        Err(error) => vec![Check::bad(
+            NAME,
+            Status::Unknown,
+            chain(error),
+            "run as root, where the node plugin's directory and mounts are seen",
+        )],
+    }
+}
+
+fn check_volume(volume: &Surveyed) -> Vec<Check> {
+    let what = format!("{} ({})", volume.volume_id, describe_hold(volume));
+    if volume.findings.is_empty() {
+        return vec![Check::ok(NAME, format!("{what} is as it should be"))];
+    }
+    let findings = volume.findings.iter();
+    findings.map(|entry| check_finding(&what, entry)).collect()
+}
+
+fn check_finding(what: &str, entry: &HealthEntry) -> Check {
+    let status = match entry.status {
+        HealthStatus::Degraded => Status::Warn,
+        HealthStatus::Inaccessible => Status::Fail,
+    };
+    let what_to_do = match entry.reason {
+        HealthReason::NoPath | HealthReason::PathsDown => {
+            "check the network and the target; the node plugin connects as soon as it answers"
+        }
+        HealthReason::IdentityMismatch => {
+            "give the volume its own namespace back at the target; the other one is not touched"
+        }
+        HealthReason::StaleMount => "end what uses the volume; the node plugin then mounts it anew",
+    };
+    let finding = format!("{what}: {}: {}", entry.reason.as_str(), entry.message);
+    Check::bad(NAME, status, finding, what_to_do)
+}

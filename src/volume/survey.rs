@@ -1,0 +1,118 @@
+//! The volumes of this node and how they stand, for a program that does not serve them.
+//!
+//! Invariant: nothing of a volume is touched and nothing is changed. Where no plugin ever kept
+//! anything, nothing but that is read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nvme_sysfs::{Nqn, Sysfs};
+use thiserror::Error;
+
+use super::condition::HealthEntry;
+use super::health::judge;
+use super::hold::Hold;
+use super::mounts::read_mounts;
+use super::record::{StageRecord, read_staged};
+use super::sight::{LookError, Sight};
+use super::view::View;
+use super::volume_id::VolumeId;
+use super::volumes::OpenVolumesError;
+use crate::host::MapId;
+use crate::host::dm::read_maps;
+use crate::watch::Trees;
+
+/// One volume, as it stands now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surveyed {
+    /// Which one.
+    pub volume_id: VolumeId,
+    /// Its subsystem.
+    pub nqn: Nqn,
+    /// How its I/O is kept waiting; absent until that is decided.
+    pub hold: Option<Hold>,
+    /// The disk of its map, where there is one.
+    pub map_disk: Option<String>,
+    /// The disk of its namespace, where it is there.
+    pub disk: Option<String>,
+    /// How many ways lead to the target now.
+    pub usable_paths: usize,
+    /// What is wrong with it.
+    pub findings: Vec<HealthEntry>,
+}
+
+/// Why the volumes are not known.
+#[derive(Debug, Error)]
+pub enum SurveyError {
+    /// It cannot be told whether there are any.
+    #[error("cannot access {}", path.display())]
+    Access {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What is staged is not known.
+    #[error("cannot tell which volumes are staged")]
+    Records(#[from] OpenVolumesError),
+    /// They cannot be judged.
+    #[error(transparent)]
+    Look(#[from] LookError),
+}
+
+impl Surveyed {
+    /// Whether no path leads to the volume.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.usable_paths == 0
+    }
+
+    /// The map that its record names.
+    #[must_use]
+    pub fn map(&self) -> Option<MapId> {
+        self.hold.as_ref().and_then(Hold::map)
+    }
+
+    fn of(record: &StageRecord, sight: &Sight) -> Surveyed {
+        let view = View::of(record, sight);
+        let map = record.map().and_then(|map| sight.find_map(map));
+        Surveyed {
+            volume_id: record.volume_id.clone(),
+            nqn: record.source.nqn.clone(),
+            hold: record.hold.clone(),
+            map_disk: map.map(|map| map.disk.clone()),
+            disk: view.disk.map(|disk| disk.name),
+            usable_paths: view.usable_paths,
+            findings: judge(record, sight),
+        }
+    }
+}
+
+/// Every volume of this boot that the plugin with this state directory keeps.
+///
+/// # Errors
+/// [`SurveyError`].
+pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyError> {
+    match state_dir.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Ok(Vec::new()),
+        Err(source) => {
+            let path = state_dir.to_owned();
+            return Err(SurveyError::Access { path, source });
+        }
+    }
+    let records = read_staged(root, state_dir)?;
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
+    let look = || -> Result<Sight, LookError> {
+        Ok(Sight {
+            tree: Trees::of(Sysfs::at(root)).scan()?,
+            maps: read_maps(root)?,
+            mounts: read_mounts(root)?,
+        })
+    };
+    let sight = look()?;
+    let of = |record: &StageRecord| Surveyed::of(record, &sight);
+    Ok(records.iter().map(of).collect())
+}

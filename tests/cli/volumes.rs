@@ -1,0 +1,117 @@
+//! What `list-subsys` and `doctor` tell of the volumes of the node plugin.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::common::{Run, captured, run, write};
+
+const BOOT: &str = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
+const NQN: &str = "nqn.2026-01.org.example:volume-1";
+const UUID: &str = "11111111-1111-4111-8111-111111111111";
+
+/// A captured machine on which a raw block volume with this UUID is staged without a hold.
+fn staged(capture: &str, uuid: &str) -> TempDir {
+    let root = captured(capture);
+    write(
+        root.path(),
+        "proc/sys/kernel/random/boot_id",
+        format!("{BOOT}\n"),
+    );
+    write(root.path(), "proc/self/mountinfo", "");
+    let size = fs::read_to_string(root.path().join("sys/block/nvme0n1/size"));
+    let sectors: u64 = size.map_or(131_072, |text| text.trim().parse().expect("a number"));
+    let record = include_str!("volumes/record.json")
+        .replace("BOOT", BOOT)
+        .replace("UUID", uuid)
+        .replace("\"SIZE\"", &(sectors * 512).to_string());
+    write(root.path(), "state/volumes/pvc-1/record.json", record);
+    root
+}
+
+fn list(root: &Path, verb: &str, more: &[&str]) -> Run {
+    let state = root.join("state").display().to_string();
+    let arguments = [&[verb, "--state-dir", &state], more].concat();
+    run(root, &arguments)
+}
+
+fn volumes(root: &Path) -> Value {
+    let listed = list(root, "list-subsys", &["-o", "json"]).expect(0);
+    let hosts: Value = serde_json::from_str(&listed.out).expect("JSON");
+    hosts[0]["Volumes"].clone()
+}
+
+#[test]
+fn a_volume_stands_under_its_namespace() {
+    let root = staged("trixie-one-path", UUID);
+    let listed = list(root.path(), "list-subsys", &[]).expect(0);
+    let expected = "    via nvme0 optimized\n    volume pvc-1 not held\n";
+    assert!(listed.out.ends_with(expected), "{}", listed.out);
+    let volumes = volumes(root.path());
+    let volume = &volumes[0];
+    assert_eq!(volume["VolumeID"], "pvc-1");
+    assert_eq!(volume["NQN"], NQN);
+    assert_eq!(volume["Hold"], "none");
+    assert_eq!(volume["Device"], "nvme0n1");
+    assert_eq!(volume["UsablePaths"], 1);
+    assert_eq!(volume["Findings"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_loss_is_told_by_both_verbs() {
+    let root = staged("trixie-connecting", UUID);
+    let listed = list(root.path(), "list-subsys", &[]).expect(0);
+    assert!(
+        listed.out.contains("volume pvc-1 not held, no path\n"),
+        "{}",
+        listed.out
+    );
+    assert!(
+        listed.out.contains("  NoPath: no path to "),
+        "{}",
+        listed.out
+    );
+    let volumes = volumes(root.path());
+    assert_eq!(volumes[0]["UsablePaths"], 0);
+    assert_eq!(volumes[0]["Findings"][0]["Reason"], "NoPath");
+    let doctor = list(root.path(), "doctor", &[]).expect(1);
+    let finding = "FAIL    volumes: pvc-1 (not held, no path): NoPath: ";
+    assert!(doctor.out.contains(finding), "{}", doctor.out);
+}
+
+#[test]
+fn another_namespace_is_told_by_both_verbs() {
+    let root = staged("trixie-one-path", "22222222-2222-4222-8222-222222222222");
+    let listed = list(root.path(), "list-subsys", &[]).expect(0);
+    assert!(
+        listed.out.contains("    IdentityMismatch: "),
+        "{}",
+        listed.out
+    );
+    let doctor = list(root.path(), "doctor", &[]).expect(1);
+    assert!(doctor.out.contains("IdentityMismatch: "), "{}", doctor.out);
+    assert!(
+        doctor.out.contains("the other one is not touched"),
+        "{}",
+        doctor.out
+    );
+}
+
+#[test]
+fn without_any_controller_the_volumes_are_still_listed() {
+    let root = staged("sid-held", UUID);
+    assert_eq!(volumes(root.path())[0]["VolumeID"], "pvc-1");
+}
+
+#[test]
+fn a_record_that_cannot_be_read_keeps_nothing_else_from_being_listed() {
+    let root = staged("trixie-one-path", UUID);
+    write(root.path(), "state/volumes/pvc-1/record.json", "{");
+    let listed = list(root.path(), "list-subsys", &[]).expect(0);
+    let listed = listed.says(&["the volumes cannot be listed", "record.json"]);
+    assert!(listed.out.contains("nvme0n1"), "{}", listed.out);
+    let doctor = list(root.path(), "doctor", &[]);
+    assert!(doctor.out.contains("unknown volumes: "), "{}", doctor.out);
+}
