@@ -19,6 +19,7 @@ use super::repair::Repaired;
 use super::request::{PublishRequest, Readonly};
 use super::sight::Sight;
 use super::unmount::Own;
+use super::view::has_lost_disk;
 use super::volumes::Volumes;
 use crate::host::{Access, MountAccess, MountFlag, MountPoint};
 
@@ -55,9 +56,12 @@ impl Volumes {
         result
     }
 
-    /// What was staged may have gone stale since: no pod waits for the keeper to find that. Where it
-    /// cannot be mounted anew, the proof that follows says what is wrong.
+    /// The disk may have come back as another one since: no pod waits for the keeper to find that. What
+    /// is stale in any other way, or cannot be mounted anew, is left to the proof that follows.
     fn mend(&self, record: StageRecord) -> Result<StageRecord, PublishError> {
+        if !has_lost_disk(&record, &*self.look()?) {
+            return Ok(record);
+        }
         match self.repair_locked(record.clone()) {
             Ok(Repaired::Done(stale)) => {
                 let (volume_id, stale) = (&record.volume_id, stale.as_str());
