@@ -8,13 +8,14 @@ use crate::command::{self, CommandError, find_program};
 use crate::qemu::QEMU;
 
 /// Programs that the lab runs on the host or packs for the guest, each with its Debian package.
-const NEEDED: [(&str, &str); 6] = [
+const NEEDED: [(&str, &str); 7] = [
     (QEMU, "qemu-system-x86"),
     ("depmod", "kmod"),
     ("xz", "xz-utils"),
     ("mke2fs", "e2fsprogs"),
     ("mkfs.xfs", "xfsprogs"),
     ("strace", "strace"),
+    ("dmsetup", "dmsetup"),
 ];
 
 /// Why the machine is not ready.
