@@ -13,6 +13,8 @@
 mod change;
 mod control;
 mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod id;
 mod read;
 mod status;
@@ -64,9 +66,10 @@ impl Map {
         self.paths.iter().filter(move |path| !failed(path))
     }
 
-    /// Whether I/O that finds no path fails: it was let go, and never holds again.
+    /// Whether I/O that finds no path fails: it was let go, and never holds again. While a map is
+    /// suspended nothing fails, and its table does not say what becomes of I/O after that.
     #[must_use]
     pub fn was_let_go(&self) -> bool {
-        self.on_path_loss == Some(OnPathLoss::Fail)
+        !self.suspended && self.on_path_loss == Some(OnPathLoss::Fail)
     }
 }

@@ -3,6 +3,9 @@
 //! Invariant: only what was read says anything; a mount that is not the volume's is never called
 //! stale.
 
+#[cfg(test)]
+mod tests;
+
 use nvme_sysfs::{ControllerLoss, Instance, Nqn, Subsystem, Tree};
 
 use crate::volume::record::StageRecord;

@@ -7,15 +7,19 @@
 
 mod error;
 
+use std::error::Error;
+
 use super::capability::{AccessMode, AccessType};
 use super::current::{Current, find_carrier};
 use super::filesystem::mount_access;
 use super::identity::Disk;
 use super::mounts::{is_dead, shows};
 use super::record::{Publication, StageRecord, Staged};
+use super::repair::Repaired;
 use super::request::{PublishRequest, Readonly};
 use super::sight::Sight;
 use super::unmount::Own;
+use super::view::has_lost_disk;
 use super::volumes::Volumes;
 use crate::host::{Access, MountAccess, MountFlag, MountPoint};
 
@@ -34,9 +38,11 @@ impl Volumes {
         let not_staged = || PublishError::NotStaged {
             volume_id: id.clone(),
         };
-        let mut record = record.ok_or_else(not_staged)?;
-        let staged = record.staged().cloned().ok_or_else(not_staged)?;
+        let record = record.ok_or_else(not_staged)?;
+        record.staged().ok_or_else(not_staged)?;
         check_compatible(&record, request)?;
+        let mut record = self.mend(record)?;
+        let staged = record.staged().cloned().ok_or_else(not_staged)?;
         let disk = self.prove(&record, &staged)?;
         let published = self.is_published(&record, request, &disk)?;
         self.add_publication(&mut record, request, &disk)?;
@@ -48,6 +54,28 @@ impl Volumes {
             self.take_back(record, request);
         }
         result
+    }
+
+    /// The disk may have come back as another one since: no pod waits for the keeper to find that. What
+    /// is stale in any other way, or cannot be mounted anew, is left to the proof that follows.
+    fn mend(&self, record: StageRecord) -> Result<StageRecord, PublishError> {
+        if !has_lost_disk(&record, &*self.look()?) {
+            return Ok(record);
+        }
+        match self.repair_locked(record.clone()) {
+            Ok(Repaired::Done(stale)) => {
+                let (volume_id, stale) = (&record.volume_id, stale.as_str());
+                tracing::info!(%volume_id, stale, "mounted anew before it is published");
+                let mended = self.records.read(&record.volume_id)?;
+                Ok(mended.unwrap_or(record))
+            }
+            Ok(_) => Ok(record),
+            Err(error) => {
+                let error: &(dyn Error + 'static) = &error;
+                tracing::warn!(volume_id = %record.volume_id, error, "cannot be mounted anew");
+                Ok(record)
+            }
+        }
     }
 
     /// What is published, which must be what was staged.

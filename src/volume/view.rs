@@ -162,7 +162,11 @@ pub fn find_stale(record: &StageRecord, sight: &Sight) -> Option<Stale> {
     let disk = current_disk(record, staged, sight);
     let staging = match record.capability.access {
         AccessType::Filesystem { .. } => find_stale_staging(record, staged, disk.as_ref(), sight),
-        AccessType::Block => None,
+        // It is mounted nowhere, and what is published next must be the disk of now.
+        AccessType::Block => {
+            let other = disk.as_ref().is_some_and(|disk| *disk != staged.disk);
+            other.then_some(Stale::OtherDevice)
+        }
     };
     staging.or_else(|| {
         let stale = record.publications.iter().any(|publication| {
@@ -171,6 +175,22 @@ pub fn find_stale(record: &StageRecord, sight: &Sight) -> Option<Stale> {
         });
         stale.then_some(Stale::Publication)
     })
+}
+
+/// Whether the disk that a volume was staged from carries it no more, and what is at its staging path,
+/// where anything has to be, was mounted from that disk.
+pub(super) fn has_lost_disk(record: &StageRecord, sight: &Sight) -> bool {
+    let Some(staged) = record.staged() else {
+        return false;
+    };
+    let is_own = match record.capability.access {
+        AccessType::Filesystem { .. } => {
+            let mount = sight.mounts.find_mount_at(&record.staging_target_path);
+            mount.is_some_and(|mount| shows(mount, &staged.disk))
+        }
+        AccessType::Block => true,
+    };
+    is_own && current_disk(record, staged, sight).as_ref() != Some(&staged.disk)
 }
 
 /// The disk that mounts must show: of the map, or of the namespace.

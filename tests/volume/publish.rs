@@ -234,16 +234,68 @@ fn a_disk_that_came_back_as_another_volume_is_not_published() {
 }
 
 #[test]
-fn a_disk_number_that_was_given_to_another_disk_is_noticed() {
-    let machine = Machine::new("trixie-one-path");
-    let volumes = machine.volumes();
-    let staged = stage(&machine, block());
-    volumes.stage(&staged).expect("staged");
-    machine
-        .host
-        .devices(|devices| devices.set("diskseq", "777\n"));
-    let error = volumes
-        .publish(&publish(&staged, &machine.target("pod")))
-        .expect_err("another disk");
-    assert!(matches!(error, PublishError::OtherDisk { .. }), "{error}");
+fn a_disk_that_came_back_with_another_number_is_published() {
+    for (attribute, value, dev) in [("dev", "259:7", "259:7"), ("diskseq", "777", "259:1")] {
+        for capability in [ext4(), block()] {
+            let machine = Machine::new("trixie-one-path");
+            let volumes = machine.volumes();
+            let staged = stage(&machine, capability);
+            volumes.stage(&staged).expect("staged");
+            machine
+                .host
+                .devices(|devices| devices.set(attribute, &format!("{value}\n")));
+            let target = machine.target("pod");
+            let request = publish(&staged, &target);
+            volumes.publish(&request).expect("published");
+            if staged.capability == ext4() {
+                assert_eq!(machine.mounts_at(&staged.staging_target_path), [dev]);
+                assert_eq!(machine.mounts_at(&target), [dev]);
+            }
+            machine.host.take_log();
+            volumes.publish(&request).expect("it stays published");
+            assert!(machine.host.take_log().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_came_back_with_another_number_and_is_not_reached_is_not_published() {
+    for capability in [ext4(), block()] {
+        let machine = Machine::new("trixie-one-path");
+        let volumes = machine.volumes();
+        let staged = stage(&machine, capability);
+        volumes.stage(&staged).expect("staged");
+        machine.host.devices(|devices| {
+            devices.set("diskseq", "777\n");
+            devices.set("state", "connecting\n");
+        });
+        machine.host.take_log();
+        let error = volumes
+            .publish(&publish(&staged, &machine.target("pod")))
+            .expect_err("another disk");
+        assert!(matches!(error, PublishError::OtherDisk { .. }), "{error}");
+        assert!(machine.host.take_log().is_empty());
+    }
+}
+
+#[test]
+fn a_staging_path_that_shows_a_foreign_thing_is_not_mounted_anew() {
+    for foreign in [
+        "0:44 / PATH rw - tmpfs tmpfs rw",
+        "259:9 / PATH rw - ext4 /dev/nvme5n1 rw",
+    ] {
+        let machine = Machine::new("trixie-one-path");
+        let volumes = machine.volumes();
+        let staged = stage(&machine, ext4());
+        volumes.stage(&staged).expect("staged");
+        machine.mount_foreign(&staged.staging_target_path, foreign);
+        machine
+            .host
+            .devices(|devices| devices.set("diskseq", "777\n"));
+        machine.host.take_log();
+        volumes
+            .publish(&publish(&staged, &machine.target("pod")))
+            .expect_err(foreign);
+        assert!(machine.host.take_log().is_empty());
+    }
 }

@@ -225,3 +225,68 @@ fn a_controller_that_nobody_wants_goes_after_its_grace() {
     );
     assert_eq!(ledger.plan(now + GRACE, &[], &unwanted).actions.len(), 1);
 }
+
+#[test]
+fn each_finding_has_its_reaction() {
+    use Finding::{
+        MapBehind, MapLetGo, MapMissing, Orphan, PathMissing, PathsDown, Stale as Dead, Unkept,
+        Untuned,
+    };
+    let controller = Instance(3);
+    let repair = || vec![Action::Repair(id("a"))];
+    let rows: [(Finding, Vec<Action>); 9] = [
+        (
+            PathsDown {
+                usable: 1,
+                wanted: 2,
+            },
+            vec![],
+        ),
+        (PathMissing(0), vec![reach("a")]),
+        (MapBehind, vec![Action::BringBack(id("a"))]),
+        (MapMissing, repair()),
+        (MapLetGo, repair()),
+        (Dead(Stale::NotMounted), repair()),
+        (Untuned(controller), vec![Action::Retune(id("a"))]),
+        (Unkept("nvme0n1".to_owned()), vec![Action::Retune(id("a"))]),
+        (
+            Orphan(controller),
+            vec![Action::LookAgain {
+                volume: id("a"),
+                controller,
+            }],
+        ),
+    ];
+    for (finding, wanted) in rows {
+        let mut ledger = Ledger::default();
+        let now = Instant::now();
+        let volumes = [seen("a", std::slice::from_ref(&finding))];
+        // A stale mount is believed when it is seen twice.
+        let mut actions = ledger.plan(now, &volumes, &[]).actions;
+        actions.extend(ledger.plan(now, &volumes, &[]).actions);
+        assert_eq!(actions, wanted, "{finding:?}");
+    }
+}
+
+#[test]
+fn a_controller_that_shows_nothing_is_told_to_look_and_goes_after_its_grace() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let controller = Instance(3);
+    let orphan = [seen("a", &[Finding::Orphan(controller)])];
+    let look = Action::LookAgain {
+        volume: id("a"),
+        controller,
+    };
+    let first = ledger.plan(now, &orphan, &[]);
+    assert_eq!(first.actions, std::slice::from_ref(&look));
+    assert_eq!(reasons(&first), [Reason::OrphanDetected]);
+    ledger.ended(now, &look, &Came::Done, &mut Plan::default());
+    assert_eq!(ledger.plan(now + SECOND, &orphan, &[]).actions, []);
+    let later = ledger.plan(now + LOOK_AGAIN, &orphan, &[]);
+    assert_eq!(later.actions, [look]);
+    let gone = ledger.plan(now + GRACE, &orphan, &[]).actions;
+    assert!(matches!(gone[..], [Action::Drop { .. }]), "{gone:?}");
+    let cleaned = ledger.plan(now + GRACE, &[seen("a", &[])], &[]);
+    assert_eq!(reasons(&cleaned), [Reason::OrphanCleaned]);
+}

@@ -1,5 +1,7 @@
 //! Puts the kernel into the situations that the fixtures show, and sends what it says then.
 
+mod maps;
+
 use std::fs;
 use std::io::{self, Read};
 use std::net::IpAddr;
@@ -49,6 +51,7 @@ pub(super) fn run(machine: &Machine, what: &str, channel: &mut Channel) -> io::R
         "fabrics" => capture.fabrics(),
         "multipath-off" => capture.multipath_off(),
         "pcie" => capture.pcie(),
+        "maps" => capture.maps(),
         other => Err(io::Error::other(format!("no capture is called {other:?}"))),
     }
 }

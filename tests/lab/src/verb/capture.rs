@@ -31,7 +31,7 @@ struct Profile {
     pcie_namespaces_mib: &'static [u32],
 }
 
-const PROFILES: [Profile; 3] = [
+const PROFILES: [Profile; 4] = [
     Profile {
         name: "fabrics",
         append: &[],
@@ -46,6 +46,11 @@ const PROFILES: [Profile; 3] = [
         name: "pcie",
         append: &[],
         pcie_namespaces_mib: &[16],
+    },
+    Profile {
+        name: "maps",
+        append: &[],
+        pcie_namespaces_mib: &[],
     },
 ];
 
@@ -73,6 +78,8 @@ fn capture(kernel: &Kernel, profile: &Profile) -> Result<(), Box<dyn Error>> {
         .extend(profile.append.iter().map(|word| (*word).to_owned()));
     boot.pcie_namespaces_mib = profile.pcie_namespaces_mib.to_vec();
     boot.files = programs::program("mke2fs", "/sbin/mke2fs")?;
+    boot.files
+        .extend(programs::program("dmsetup", "/sbin/dmsetup")?);
     boot.deadline = DEADLINE;
     let mut received = Received::default();
     let exit = boot.run(&mut |line| received.hear(line))?;

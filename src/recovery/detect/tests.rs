@@ -1,0 +1,367 @@
+//! What is found on the captured trees: every row of what can be wrong, one table for each kind.
+
+use std::path::PathBuf;
+
+use kernel_lab::tree::unpack;
+use nvme_sysfs::{Namespace, Sysfs};
+use tempfile::TempDir;
+
+use super::*;
+use crate::host::MapId;
+use crate::host::dm::Map;
+use crate::host::dm::fixture::captured_maps;
+use crate::host::mountinfo::MountTable;
+use crate::volume::identity::{Disk, VolumeIdentity};
+use crate::volume::record::{Phase, Staged};
+use crate::volume::request::AccessType;
+use crate::watch::Trees;
+
+const HOSTNQN: &str = "nqn.2014-08.org.nvmexpress:uuid:aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
+
+/// The volume of the captured trees, staged as a filesystem, and what is seen of it.
+struct World {
+    record: StageRecord,
+    maps: Vec<Map>,
+    mounts: String,
+    tree: Trees,
+    _root: TempDir,
+}
+
+/// How a volume is changed, or what is seen of it, before it is looked at.
+type Change = fn(&mut World);
+
+impl World {
+    /// Without a map.
+    fn bare(capture: &str) -> World {
+        World::staged(capture, "trixie-one-path", Hold::None)
+    }
+
+    /// With the map of the captures.
+    fn held(capture: &str) -> World {
+        World::staged(capture, "trixie-map", map_hold())
+    }
+
+    /// A volume that was staged when the machine looked like `before`, and looks like `capture` now.
+    fn staged(capture: &str, before: &str, hold: Hold) -> World {
+        let earlier = unpacked(before);
+        let earlier_tree = Sysfs::at(earlier.path()).scan().expect("a tree");
+        let namespace = earlier_tree.namespaces().next().expect("a namespace");
+        let disk = match hold.map() {
+            Some(_) => Disk::of_map(&captured_maps(earlier.path(), before)[0]),
+            None => Disk::of(namespace).expect("a disk"),
+        };
+        let root = unpacked(capture);
+        let mounts = format!(
+            "40 1 {} / /stage rw - ext4 /dev/{} rw\n",
+            disk.dev, disk.name
+        );
+        World {
+            record: record(namespace, disk, hold),
+            maps: match capture.contains("-map") {
+                true => captured_maps(root.path(), capture),
+                false => Vec::new(),
+            },
+            mounts,
+            tree: Trees::of(Sysfs::at(root.path())),
+            _root: root,
+        }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let sight = Sight {
+            tree: self.tree.scan().expect("a tree"),
+            maps: self.maps.clone(),
+            mounts: MountTable::parse(self.mounts.as_bytes()).expect("a table"),
+        };
+        detect(&self.record, &sight, &hostnqn())
+    }
+
+    /// What is found after a change, which is taken back.
+    fn check(&mut self, name: &str, change: Change, wanted: &[Finding]) {
+        let before = (self.record.clone(), self.maps.clone(), self.mounts.clone());
+        change(self);
+        assert_eq!(self.findings(), wanted, "{name}");
+        (self.record, self.maps, self.mounts) = before;
+    }
+
+    fn identity(&mut self) -> &mut VolumeIdentity {
+        &mut self.staged_mut().identity
+    }
+
+    fn staged_mut(&mut self) -> &mut Staged {
+        match &mut self.record.phase {
+            Phase::Staged(staged) => staged,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn remount(&mut self, from: &str, to: &str) {
+        assert!(self.mounts.contains(from), "{}", self.mounts);
+        self.mounts = self.mounts.replace(from, to);
+    }
+}
+
+fn unpacked(capture: &str) -> TempDir {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/sysfs")
+        .join(format!("{capture}.tree"));
+    unpack(&file).expect("a captured tree")
+}
+
+fn hostnqn() -> Nqn {
+    HOSTNQN.parse().expect("a name")
+}
+
+fn map_hold() -> Hold {
+    Hold::Dm(MapId::of_volume("volume-1"))
+}
+
+/// By its own form.
+fn record(namespace: &Namespace, disk: Disk, hold: Hold) -> StageRecord {
+    let json = r#"{
+        "version": 1,
+        "volume_id": "volume-1",
+        "boot_id": "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb",
+        "phase": "attaching",
+        "staging_target_path": "/stage",
+        "capability": {
+            "access": { "filesystem": { "fs": "ext4", "flags": [] } }, "mode": "single_node_writer"
+        },
+        "source": {
+            "nqn": "nqn.2026-01.org.example:volume-1", "transport": "tcp",
+            "addresses": [{ "traddr": "10.0.0.2", "trsvcid": 4420 }],
+            "which": "only",
+            "tuning": {
+                "ctrl_loss_tmo": null, "reconnect_delay": null, "keep_alive_tmo": null,
+                "fast_io_fail_tmo": null, "nr_io_queues": null, "queue_size": null,
+                "nr_poll_queues": null, "nr_write_queues": null, "tos": null,
+                "host_iface": null, "host_traddr": null, "hdr_digest": false,
+                "data_digest": false
+            },
+            "hold": "auto", "path_loss_timeout": null
+        },
+        "hold": null,
+        "publications": []
+    }"#;
+    let mut record: StageRecord = serde_json::from_str(json).expect("the form of a record");
+    record.phase = Phase::Staged(Staged {
+        identity: VolumeIdentity::of(namespace),
+        disk,
+    });
+    record.hold = Some(hold);
+    record
+}
+
+fn publish(world: &mut World, line: &str) {
+    let disk = world.staged_mut().disk.clone();
+    let disk = serde_json::to_string(&disk).expect("a disk");
+    let json = format!(
+        r#"{{ "target_path": "/pod", "readonly": "no", "flags": [], "disk": {disk}, "pod": null }}"#
+    );
+    let publication = serde_json::from_str(&json).expect("the form of a publication");
+    world.record.publications.push(publication);
+    world.mounts += line;
+}
+
+fn second_address(world: &mut World) {
+    let mut second = world.record.source.addresses[0].clone();
+    second.trsvcid = 4421;
+    world.record.source.addresses.push(second);
+}
+
+fn nothing(_: &mut World) {}
+
+fn instance(name: &str) -> Instance {
+    name.parse().expect("a controller")
+}
+
+#[test]
+fn paths_that_are_down_or_missing_are_found_on_every_kernel() {
+    use Finding::{NoPath, Orphan, PathMissing, PathsDown};
+    let down = PathsDown {
+        usable: 1,
+        wanted: 2,
+    };
+    let rows: [(&str, Change, &[Finding]); 6] = [
+        ("one-path", nothing, &[]),
+        ("connecting", nothing, &[NoPath]),
+        ("orphan", nothing, &[NoPath, Orphan(instance("nvme0"))]),
+        ("two-paths-ana", second_address, std::slice::from_ref(&down)),
+        ("one-path", second_address, &[down.clone(), PathMissing(1)]),
+        ("two-namespaces", nothing, &[]),
+    ];
+    for suite in ["bookworm", "trixie", "sid"] {
+        for (capture, change, wanted) in &rows {
+            let capture = format!("{suite}-{capture}");
+            let before = format!("{suite}-one-path");
+            let mut world = World::staged(&capture, &before, Hold::None);
+            let tree = world.tree.scan().expect("a tree");
+            let identity = world.identity().clone();
+            let disk = tree.namespaces().find(|disk| identity.names(disk));
+            if let Some(disk) = disk.and_then(Disk::of) {
+                let seen = format!("{} / /stage", world.staged_mut().disk.dev);
+                world.remount(&seen, &format!("{} / /stage", disk.dev));
+                world.staged_mut().disk = disk;
+            } else {
+                // What is gone has its own row.
+                world.record.capability.access = AccessType::Block;
+            }
+            world.check(&capture, *change, wanted);
+        }
+    }
+}
+
+#[test]
+fn maps_are_judged_by_what_is_below_them() {
+    use Finding::{MapBehind, MapLetGo, MapMissing, NoPath, PathMissing, Untuned};
+    let forget: Change = |world| world.maps.clear();
+    let half_changed: Change = |world| world.maps[0].has_inactive_table = true;
+    let other_map: Change = |world| world.remount("254:0", "254:7");
+    let outlives: Change = |world| {
+        world.record.source.tuning.ctrl_loss_tmo = None;
+        world.maps = Vec::new();
+    };
+    let rows: [(&str, Change, &[Finding]); 9] = [
+        ("trixie-map", nothing, &[]),
+        ("trixie-map-lost", nothing, &[NoPath, PathMissing(0)]),
+        ("trixie-map-behind", nothing, &[NoPath, MapBehind]),
+        ("trixie-map-failed", nothing, &[NoPath, MapBehind]),
+        ("trixie-map-suspended", nothing, &[NoPath, MapBehind]),
+        ("trixie-map-let-go", nothing, &[NoPath, MapLetGo]),
+        ("trixie-map", forget, &[NoPath, MapMissing]),
+        ("trixie-map", half_changed, &[MapBehind]),
+        // Another map is mounted there: it is somebody else's.
+        ("trixie-map", other_map, &[]),
+    ];
+    for (capture, change, wanted) in rows {
+        World::held(capture).check(capture, change, wanted);
+    }
+    let untuned = [NoPath, MapMissing, Untuned(instance("nvme0"))];
+    let mut outliving = World::staged("trixie-one-path", "trixie-map", map_hold());
+    outliving.check("a controller that outlives its loss", outlives, &untuned);
+}
+
+#[test]
+fn a_head_must_outlive_its_paths_where_it_holds_the_io() {
+    use Finding::{NoPath, PathMissing, Unkept};
+    let native = |capture| World::staged(capture, "sid-one-path", Hold::Native);
+    let unkept = [Unkept("nvme0n1".to_owned())];
+    native("sid-one-path").check("sid-one-path", nothing, &unkept);
+    let mut held = native("sid-held");
+    let tree = held.tree.scan().expect("a tree");
+    let head = tree.namespaces().next().and_then(Disk::of).expect("a head");
+    let seen = format!("{} / /stage", held.staged_mut().disk.dev);
+    held.remount(&seen, &format!("{} / /stage", head.dev));
+    held.staged_mut().disk = head;
+    held.record.source.path_loss_timeout = Some(std::time::Duration::from_secs(5));
+    held.check("sid-held", nothing, &[NoPath, PathMissing(0)]);
+}
+
+#[test]
+fn mounts_are_stale_when_they_lead_nowhere_or_elsewhere() {
+    use Stale::{DeviceGone, FilesystemDead, NotMounted, OtherDevice, Publication};
+    let gone: Change = |world| world.mounts.clear();
+    let renumbered: Change = |world| world.staged_mut().disk.diskseq = Some(777);
+    let dead: Change = |world| world.remount("/dev/nvme0n1 rw", "/dev/nvme0n1 rw,shutdown");
+    let read_only: Change = |world| world.remount("/dev/nvme0n1 rw", "/dev/nvme0n1 ro");
+    let foreign: Change =
+        |world| world.mounts = "40 1 8:1 / /stage rw - ext4 /dev/sda1 rw\n".into();
+    let vanished: Change = |world| {
+        let seen = format!("{} / /stage", world.staged_mut().disk.dev);
+        world.remount(&seen, "259:77 / /stage");
+    };
+    let published: Change = |world| {
+        publish(world, "41 1 259:1 / /pod rw - ext4 /dev/nvme0n1 rw\n");
+        world.record.publications[0].disk.diskseq = Some(777);
+    };
+    let rows: [(&str, Change, Stale); 7] = [
+        ("not mounted", gone, NotMounted),
+        ("re-numbered", renumbered, OtherDevice),
+        ("shut down", dead, FilesystemDead),
+        ("read-only", read_only, FilesystemDead),
+        ("a number that no disk has", vanished, DeviceGone),
+        ("published from an older disk", published, Publication),
+        (
+            "a block device that came back as another",
+            block_renumbered,
+            OtherDevice,
+        ),
+    ];
+    let mut world = World::bare("trixie-one-path");
+    for (name, change, stale) in rows {
+        world.check(name, change, &[Finding::Stale(stale)]);
+    }
+    let lost = [
+        Finding::NoPath,
+        Finding::PathMissing(0),
+        Finding::Stale(DeviceGone),
+    ];
+    World::bare("trixie-map-lost").check("gone", nothing, &lost);
+    world.check("somebody else's", foreign, &[]);
+}
+
+fn block_renumbered(world: &mut World) {
+    world.record.capability.access = AccessType::Block;
+    world.mounts.clear();
+    world.staged_mut().disk.diskseq = Some(777);
+}
+
+#[test]
+fn another_namespace_behind_the_name_is_never_the_volume() {
+    let rows: [(&str, Change); 7] = [
+        ("uuid", |world| {
+            let other = "33333333-3333-4333-8333-333333333333";
+            world.identity().uuid = other.parse().ok();
+        }),
+        ("nguid", |world| {
+            world.identity().nguid = "3".repeat(32).parse().ok()
+        }),
+        ("eui64", |world| {
+            world.identity().eui64 = "3".repeat(16).parse().ok()
+        }),
+        ("block size", |world| {
+            world.identity().logical_block_size = Some(123)
+        }),
+        ("metadata", |world| {
+            world.identity().metadata_bytes = Some(8)
+        }),
+        ("smaller", |world| world.identity().size_bytes += 1),
+        ("without ids", |world| world.identity().uuid = None),
+    ];
+    for mut world in [
+        World::bare("trixie-one-path"),
+        World::held("trixie-map-behind"),
+    ] {
+        let before = world.record.clone();
+        for (name, change) in rows {
+            change(&mut world);
+            let findings = world.findings();
+            let is_told = |finding: &Finding| matches!(finding, Finding::IdentityMismatch(_));
+            assert!(findings.iter().any(is_told), "{name}: {findings:?}");
+            assert!(findings.contains(&Finding::NoPath), "{name}: {findings:?}");
+            assert!(
+                !findings.contains(&Finding::MapBehind),
+                "{name}: {findings:?}"
+            );
+            world.record = before.clone();
+        }
+    }
+}
+
+#[test]
+fn a_controller_that_no_record_wants_is_found_only_if_it_is_ours() {
+    let world = World::bare("trixie-one-path");
+    let tree = world.tree.scan().expect("a tree");
+    let nqn = world.record.source.nqn.clone();
+    let wanted = [(instance("nvme0"), nqn)];
+    assert_eq!(find_unwanted(&[], &tree, |_| true), wanted);
+    assert_eq!(find_unwanted(&[], &tree, |_| false), []);
+    assert_eq!(find_unwanted(&[world.record], &tree, |_| true), []);
+}
+
+#[test]
+fn a_volume_that_is_not_staged_is_not_judged() {
+    let mut world = World::bare("trixie-connecting");
+    world.record.phase = Phase::Attaching;
+    assert_eq!(world.findings(), []);
+}
