@@ -161,13 +161,6 @@ pub trait Host: Send + Sync + Debug {
     /// [`UnmountError`].
     fn unmount(&self, target: &Path) -> Result<(), UnmountError>;
 
-    /// Takes the topmost mount at `target` out of the tree of files; its filesystem ends when its last
-    /// user has gone. Only for a mount whose device is dead: nothing of it can be written any more.
-    ///
-    /// # Errors
-    /// [`UnmountError`].
-    fn detach_mount(&self, target: &Path) -> Result<(), UnmountError>;
-
     /// Makes the last component of `path`, unless it is there already.
     ///
     /// # Errors

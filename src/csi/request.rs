@@ -49,7 +49,6 @@ pub(super) fn stage(
         source,
         secrets,
         // The interface does not say at this point how large the volume is to be.
-        required_bytes: None,
         claim: claim(&message.volume_context),
     })
 }

@@ -138,10 +138,6 @@ impl Host for LinuxHost {
         mount::unmount(target)
     }
 
-    fn detach_mount(&self, target: &Path) -> Result<(), UnmountError> {
-        mount::detach(target)
-    }
-
     fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {
         mount_point::make(path, kind)
     }

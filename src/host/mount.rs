@@ -162,16 +162,6 @@ pub(crate) fn unmount(target: &Path) -> Result<(), UnmountError> {
         .map_err(|source| UnmountError::new(target, source))
 }
 
-/// Takes what is topmost at `target` out of the tree of files; see
-/// [`crate::host::Host::detach_mount`].
-///
-/// # Errors
-/// [`UnmountError`].
-pub(crate) fn detach(target: &Path) -> Result<(), UnmountError> {
-    let flags = UnmountFlags::NOFOLLOW | UnmountFlags::DETACH;
-    rustix::mount::unmount(target, flags).map_err(|source| UnmountError::new(target, source))
-}
-
 #[cfg(test)]
 mod tests {
     use nvme_sysfs::DevT;

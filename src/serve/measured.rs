@@ -106,10 +106,6 @@ impl Host for Measured {
         self.host.unmount(target)
     }
 
-    fn detach_mount(&self, target: &Path) -> Result<(), UnmountError> {
-        self.host.detach_mount(target)
-    }
-
     fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {
         self.host.make_mount_point(path, kind)
     }

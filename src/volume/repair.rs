@@ -31,7 +31,7 @@ use crate::host::{
 use in_use::InUseError;
 pub use in_use::User;
 
-/// How long a plain unmount is tried before a dead mount that nobody uses is taken out of the tree.
+/// How long an unmount is tried of a dead mount that nobody seems to use.
 const UNMOUNT: Duration = Duration::from_secs(10);
 /// Time between two attempts.
 const AGAIN: Duration = Duration::from_millis(200);

@@ -27,8 +27,6 @@ pub struct StageRequest {
     pub source: Source,
     /// Keys for its controllers.
     pub secrets: Secrets,
-    /// Size in bytes that it must have at least.
-    pub required_bytes: Option<u64>,
     /// The claim that is bound to it, where the volume context names it.
     pub claim: Option<ClaimRef>,
 }

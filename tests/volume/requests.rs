@@ -63,7 +63,6 @@ pub(crate) fn stage(machine: &Machine, capability: Capability) -> StageRequest {
         capability,
         source: source(&[4420]),
         secrets: Secrets::default(),
-        required_bytes: None,
         claim: None,
     }
 }

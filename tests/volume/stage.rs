@@ -114,23 +114,6 @@ fn what_could_not_be_taken_back_stays_in_the_record() {
 }
 
 #[test]
-fn a_namespace_that_is_too_small_is_not_touched() {
-    let machine = Machine::new("trixie-one-path");
-    let mut request = stage(&machine, ext4());
-    request.required_bytes = Some((64 << 20) + 1);
-    let error = machine.volumes().stage(&request).expect_err("too small");
-    let expected = StageError::TooSmall {
-        found: 64 << 20,
-        required: (64 << 20) + 1,
-    };
-    assert_eq!(error.to_string(), expected.to_string());
-    assert_eq!(
-        machine.host.take_log(),
-        ["connect 4420", "disconnect nvme0"]
-    );
-}
-
-#[test]
 fn something_else_at_the_staging_path_is_neither_covered_nor_unmounted() {
     let machine = Machine::new("trixie-one-path");
     machine.mount_foreign(&machine.staging(), "0:44 / PATH rw - tmpfs tmpfs rw");

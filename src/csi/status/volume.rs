@@ -24,7 +24,6 @@ impl Coded for StageError {
             StageError::Attach(error) => error.code(),
             // Data could be lost, or the volume is not fit for what is asked: a person has to look.
             StageError::Identity(_)
-            | StageError::TooSmall { .. }
             | StageError::Shared { .. }
             | StageError::Occupied { .. }
             | StageError::Prepare(_) => Code::FailedPrecondition,

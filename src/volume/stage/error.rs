@@ -57,14 +57,6 @@ pub enum StageError {
         /// Kernel name of the disk.
         disk: String,
     },
-    /// The namespace is too small.
-    #[error("the namespace has {found} bytes, {required} are required")]
-    TooSmall {
-        /// What it has.
-        found: u64,
-        /// What was asked for.
-        required: u64,
-    },
     /// This node cannot be judged.
     #[error(transparent)]
     Look(#[from] LookError),

@@ -358,10 +358,6 @@ impl Host for FakeHost {
         })
     }
 
-    fn detach_mount(&self, target: &Path) -> Result<(), UnmountError> {
-        self.unmount(target)
-    }
-
     fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {
         self.effect(format!("make {}", name(path)), |_| {
             let made = match kind {

@@ -170,8 +170,7 @@ fn others() {
     whole(&running);
     assert_eq!(ours().count(), 1);
     others.assert_untouched();
-    let Running { plugin, .. } = running;
-    plugin.kill();
+    running.plugin.kill();
     running.plugin = Plugin::start();
     writer.wait_for(20);
     others.assert_untouched();

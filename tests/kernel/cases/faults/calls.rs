@@ -59,7 +59,7 @@ fn cut_at(step: &Step<'_>, plugin: &Plugin, volume: &Volume, call: Call) {
         eventually("a retry to succeed", || call(plugin, volume).ok());
     }
     eprintln!(
-        "{REPORT}row 23, {}: 0 failed, ended {:.1} s after the cut{}",
+        "{REPORT}row 23, {}: ended {:.1} s after the cut{}",
         step.what,
         took.as_secs_f64(),
         again.map_or(String::new(), |code| format!(

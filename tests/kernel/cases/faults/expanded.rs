@@ -109,20 +109,8 @@ fn expand(running: &Running, size: u64) -> Result<(), tonic::Status> {
 }
 
 /// The same with another plugin, which has one thread for calls.
-fn restarted(running: Running, end: fn(Plugin)) -> Running {
-    let Running {
-        plugin,
-        volume,
-        scene,
-        exported,
-        port,
-    } = running;
-    end(plugin);
-    Running {
-        plugin: Plugin::start_with(&["--blocking-threads", "1"]),
-        volume,
-        scene,
-        exported,
-        port,
-    }
+fn restarted(mut running: Running, end: fn(Plugin)) -> Running {
+    end(running.plugin);
+    running.plugin = Plugin::start_with(&["--blocking-threads", "1"]);
+    running
 }

@@ -153,22 +153,10 @@ fn process(plugin: &Plugin) -> Pid {
 }
 
 /// The same with another plugin, now that this one was killed.
-fn restarted(running: Running) -> Running {
-    let Running {
-        plugin,
-        volume,
-        scene,
-        exported,
-        port,
-    } = running;
-    plugin.wait_killed();
-    Running {
-        plugin: Plugin::start(),
-        volume,
-        scene,
-        exported,
-        port,
-    }
+fn restarted(mut running: Running) -> Running {
+    running.plugin.wait_killed();
+    running.plugin = Plugin::start();
+    running
 }
 
 /// Of the maps of this machine.

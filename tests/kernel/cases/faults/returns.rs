@@ -123,25 +123,12 @@ fn plugin_down() {
     let mut running = Running::start(Use::Filesystem("ext4"), &[]);
     let writer = running.writer();
     running.withdraw();
-    let Running {
-        plugin,
-        volume,
-        scene,
-        exported,
-        port,
-    } = running;
-    plugin.kill();
-    scene.export(&port, &exported);
+    running.plugin.kill();
+    running.scene.export(&running.port, &running.exported);
     let waiting = writer.written();
     // The plugin's own return is what ends the outage.
     writer.target_returns();
-    running = Running {
-        plugin: crate::plugin::Plugin::start(),
-        volume,
-        scene,
-        exported,
-        port,
-    };
+    running.plugin = crate::plugin::Plugin::start();
     assert!(writer.written() >= waiting);
     writer.wait_for(20);
     let written = writer.end("row 13, plugin down");
