@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce};
 use nix::sys::socket::{
-    AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, setsockopt,
-    socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, recvfrom,
+    setsockopt, socket,
 };
 
 use crate::uevent::Uevent;
@@ -31,6 +31,16 @@ const DATAGRAM: usize = 8 << 10;
 #[derive(Debug)]
 pub struct UeventSocket {
     fd: OwnedFd,
+    sender: Sender,
+}
+
+/// Whose datagrams count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    /// The kernel's, by the address that they come from.
+    Kernel,
+    /// Those of whoever holds the other end.
+    Peer,
 }
 
 /// What a wait on the socket brought.
@@ -67,6 +77,16 @@ impl UeventSocket {
         Self::join(KERNEL_GROUP)
     }
 
+    /// One end of a pair of sockets that keep datagrams apart. Whoever holds the other end repeats what a kernel once
+    /// sent, an event per datagram, and is believed: for measurements on captured streams.
+    #[must_use]
+    pub fn replaying(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            sender: Sender::Peer,
+        }
+    }
+
     /// Waits for one event, until the deadline if there is one. A deadline that has passed takes what is there.
     ///
     /// # Errors
@@ -100,11 +120,21 @@ impl UeventSocket {
             .map_err(|errno| failed("setsockopt", errno))?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups))
             .map_err(|errno| failed("bind", errno))?;
-        Ok(Self { fd })
+        Ok(Self {
+            fd,
+            sender: Sender::Kernel,
+        })
     }
 
     /// What is there now; `None` if nothing is, or nothing that counts.
     fn take(&self) -> Result<Option<Received>, UeventSocketError> {
+        match self.sender {
+            Sender::Kernel => self.take_from_kernel(),
+            Sender::Peer => self.take_from_peer(),
+        }
+    }
+
+    fn take_from_kernel(&self) -> Result<Option<Received>, UeventSocketError> {
         let mut datagram = [0; DATAGRAM];
         match recvfrom::<NetlinkAddr>(self.fd.as_raw_fd(), &mut datagram) {
             Ok((length, Some(sender))) if sender.pid() == 0 => {
@@ -113,6 +143,17 @@ impl UeventSocket {
             Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(Errno::ENOBUFS) => Ok(Some(Received::Overrun)),
             Err(errno) => Err(failed("recvfrom", errno)),
+        }
+    }
+
+    fn take_from_peer(&self) -> Result<Option<Received>, UeventSocketError> {
+        let mut datagram = [0; DATAGRAM];
+        match recv(self.fd.as_raw_fd(), &mut datagram, MsgFlags::MSG_DONTWAIT) {
+            // No event is empty: the other end is closed.
+            Ok(0) => Err(failed("recv", Errno::EPIPE)),
+            Ok(length) => Ok(Some(received(&datagram[..length]))),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            Err(errno) => Err(failed("recv", errno)),
         }
     }
 }
@@ -144,7 +185,7 @@ fn failed(call: &'static str, errno: Errno) -> UeventSocketError {
 
 #[cfg(test)]
 mod tests {
-    use nix::sys::socket::{MsgFlags, getsockname, sendto};
+    use nix::sys::socket::{getsockname, send as send_to_peer, sendto, socketpair};
 
     use super::*;
 
@@ -220,6 +261,26 @@ mod tests {
             socket.receive(Some(Instant::now())).expect("no error"),
             expected
         );
+    }
+
+    #[test]
+    fn what_the_other_end_of_a_pair_repeats_counts_until_it_is_closed() {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
+            .expect("a pair of sockets");
+        let socket = UeventSocket::replaying(ours);
+        let receive = || socket.receive(Some(Instant::now()));
+        assert_eq!(receive().expect("no error"), Received::TimedOut);
+        for _ in 0..2 {
+            send_to_peer(theirs.as_raw_fd(), EVENT, MsgFlags::empty()).expect("sent");
+        }
+        for _ in 0..2 {
+            let event = receive().expect("no error");
+            assert!(matches!(event, Received::Uevent(_)), "{event:?}");
+        }
+        assert_eq!(receive().expect("no error"), Received::TimedOut);
+        drop(theirs);
+        assert!(receive().is_err());
     }
 
     #[test]

@@ -203,6 +203,18 @@ impl Subsystem {
             })
     }
 
+    /// Whether I/O of this disk may wait although the controller is live: the target shows the namespace there
+    /// and serves it nowhere (asymmetric namespace access). The kernel keeps such I/O for as long as a
+    /// controller is there (`nvme_available_path` in drivers/nvme/host/multipath.c).
+    #[must_use]
+    pub fn waits_behind(&self, namespace: &Namespace, controller: &Controller) -> bool {
+        let is_shut = |path: &NamespacePath| path.head == namespace.name && !path.is_accessible();
+        namespace.is_head()
+            && !self.is_reachable(namespace)
+            && controller.is_live()
+            && controller.paths.iter().any(is_shut)
+    }
+
     fn orphans(&self) -> impl Iterator<Item = &Controller> {
         self.controllers.iter().filter(|controller| {
             let own_disk = NamespaceKind::Disk(controller.instance);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nvme_sysfs::{
-    Action, AnaState, ControllerLoss, ControllerState, FastIoFail, Instance, IoPolicy,
+    Action, AnaState, Controller, ControllerLoss, ControllerState, FastIoFail, Instance, IoPolicy,
     NamespaceKind, NamespaceSelector, Nqn, Sysfs, Transport, Tree, Uevent,
 };
 
@@ -125,6 +125,23 @@ fn two_paths_of_one_head_have_their_own_access_states_and_time_outs() {
         );
         assert!(!first.address.same_endpoint(&second.address));
         assert_eq!(tree.orphans().count(), 0);
+    });
+}
+
+#[test]
+fn io_waits_behind_live_controllers_where_no_path_of_the_disk_is_served() {
+    on_each(&ALL, "two-paths-ana", |_, mut tree| {
+        let waits = |tree: &Tree| {
+            let subsystem = &tree.subsystems[0];
+            let disk = &subsystem.namespaces[0];
+            let behind = |it: &Controller| subsystem.waits_behind(disk, it);
+            subsystem.controllers.iter().map(behind).collect::<Vec<_>>()
+        };
+        assert_eq!(waits(&tree), [false, false], "one path is served");
+        tree.subsystems[0].controllers[0].paths[0].ana_state = Some(AnaState::Inaccessible);
+        assert_eq!(waits(&tree), [true, true]);
+        tree.subsystems[0].controllers[1].state = ControllerState::Connecting;
+        assert_eq!(waits(&tree), [true, false], "it is not live");
     });
 }
 
