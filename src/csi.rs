@@ -22,6 +22,8 @@ pub mod services;
 mod status;
 mod user;
 
+pub use parameters::{SECRET_NAMES, parameter_names};
+
 /// The messages and services of the protocol, made from `csi.proto`.
 #[expect(clippy::too_many_lines, reason = "written by tonic-prost-build")]
 pub mod proto {

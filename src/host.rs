@@ -8,6 +8,7 @@
 //! "blank".
 
 pub mod backing;
+pub mod backing_device;
 pub mod block;
 pub mod blocking;
 pub mod command;
@@ -41,6 +42,7 @@ use nvme_fabrics::{
 };
 use nvme_sysfs::{DevT, Instance, Nqn};
 
+pub use backing_device::BackingDeviceError;
 pub use device_node::DeviceNode;
 pub use dm::{MapError, MapId, MapTable};
 pub use filesystem::{CheckError, FormatError, FormatOver, FormatRequest, GrowError};
@@ -49,7 +51,7 @@ pub use head::HeadError;
 pub use linux::{LinuxHost, Timeouts};
 pub use mount::{Access, MountAccess, MountError, MountRequest, UnmountError};
 pub use mount_flag::{MountFlag, ParseMountFlagError};
-pub use mount_point::{MountPoint, MountPointError};
+pub use mount_point::{Made, MountPoint, MountPointError};
 
 /// Everything that this program does to the machine.
 ///
@@ -133,6 +135,13 @@ pub trait Host: Send + Sync + Debug {
     /// [`MapError`].
     fn remove_map(&self, map: MapId) -> Result<(), MapError>;
 
+    /// Leaves a disk a small share of the memory for writes that wait, so that those of other disks
+    /// go on while it takes none.
+    ///
+    /// # Errors
+    /// [`BackingDeviceError`].
+    fn limit_dirty(&self, disk: DevT) -> Result<(), BackingDeviceError>;
+
     /// Mounts a filesystem on top of whatever is at the target: the caller has looked at the mount
     /// table. Not safe to repeat.
     ///
@@ -161,11 +170,11 @@ pub trait Host: Send + Sync + Debug {
     /// [`UnmountError`].
     fn unmount(&self, target: &Path) -> Result<(), UnmountError>;
 
-    /// Makes the last component of `path`, unless it is there already.
+    /// Makes the last component of `path`, unless it is there already, and says which of the two.
     ///
     /// # Errors
     /// [`MountPointError`].
-    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError>;
+    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<Made, MountPointError>;
 
     /// Removes the empty directory or file at `path`. Nothing there is a success.
     ///

@@ -94,6 +94,11 @@ impl<T> Shared<T> {
         Ok(turn.end(value))
     }
 
+    /// What the last reading gave that has ended, if one did.
+    pub(crate) fn last(&self) -> Option<Reading<T>> {
+        self.lock().last.clone()
+    }
+
     /// Waits for one that is newer than `seen`; `None` when the deadline has passed.
     pub(crate) fn wait_newer(&self, seen: &Reading<T>, deadline: Instant) -> Option<Reading<T>> {
         let mut published = self.lock();

@@ -15,6 +15,7 @@ pub mod condition;
 mod current;
 pub mod detach;
 pub mod expand;
+mod ext4_errors;
 mod filesystem;
 #[cfg(test)]
 mod fixture;

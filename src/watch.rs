@@ -8,15 +8,18 @@ mod events;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use nvme_sysfs::{ScanError, Sysfs, Tree};
+use nvme_sysfs::{ScanError, Sysfs, Tree, UeventSocket};
 use tokio::sync::watch;
 
 use events::Events;
 pub use events::Seen;
 
 use crate::shared::{Reading, Shared};
+
+/// A scan that takes longer than this is rested from for as long as it took.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// Hands out snapshots of the tree. Clones share them.
 #[derive(Debug, Clone)]
@@ -58,6 +61,12 @@ impl Trees {
         self.kept.tree.read(|| self.kept.sysfs.scan())
     }
 
+    /// The newest tree that there is, without a scan.
+    #[must_use]
+    pub fn last(&self) -> Option<Snapshot> {
+        self.kept.tree.last()
+    }
+
     /// Waits for a tree that is newer than `seen`; `None` when the deadline has passed.
     #[must_use]
     pub fn wait_newer(&self, seen: &Snapshot, deadline: Instant) -> Option<Snapshot> {
@@ -66,9 +75,18 @@ impl Trees {
 
     /// Scans and publishes until [`Trees::close`], telling `seen` of each event. Needs a thread of
     /// its own.
-    pub fn watch(&self, mut seen: impl FnMut(Seen)) {
-        let mut events = Events::open();
+    pub fn watch(&self, seen: impl FnMut(Seen)) {
+        self.follow(Events::open(), seen);
+    }
+
+    /// The same with events from a socket of the caller's, which may repeat what was captured.
+    pub fn watch_on(&self, socket: UeventSocket, seen: impl FnMut(Seen)) {
+        self.follow(Events::of(socket), seen);
+    }
+
+    fn follow(&self, mut events: Events, mut seen: impl FnMut(Seen)) {
         while !self.kept.closed.load(Ordering::Relaxed) {
+            let began = Instant::now();
             match self.scan() {
                 Ok(snapshot) => drop(self.kept.numbers.send_replace(snapshot.number())),
                 Err(error) => {
@@ -76,7 +94,8 @@ impl Trees {
                     tracing::warn!(error, "cannot read the NVMe devices");
                 }
             }
-            events.wait(&mut seen);
+            let rested = Instant::now() + rest_after(began.elapsed());
+            events.wait(rested, &mut seen);
         }
     }
 
@@ -92,12 +111,20 @@ impl Trees {
     }
 }
 
+/// A scan answers all events that came before it, so those that come meanwhile lose nothing by waiting; on a
+/// slow machine the devices they are about get the processor.
+fn rest_after(scan: Duration) -> Duration {
+    match scan > SLOW {
+        true => scan,
+        false => Duration::ZERO,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::Path;
     use std::thread;
-    use std::time::Duration;
 
     use super::*;
 
@@ -146,6 +173,7 @@ mod tests {
         let seen = trees.scan().expect("a tree");
         let newer = trees.scan().expect("a tree");
         assert_eq!((seen.number(), newer.number()), (1, 2));
+        assert_eq!(trees.last().map(|last| last.number()), Some(2));
         assert!(trees.wait_newer(&seen, Instant::now()).is_some());
         assert!(trees.wait_newer(&newer, Instant::now()).is_none());
     }

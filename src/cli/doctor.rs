@@ -8,6 +8,7 @@ mod identity;
 mod kernel;
 mod machine;
 mod maps;
+mod neighbours;
 mod volumes;
 
 use std::convert::Infallible;
@@ -85,6 +86,7 @@ fn examine(root: &Path, state_dir: &Path) -> Vec<Check> {
     let volumes = survey(root, state_dir);
     checks.extend(maps::check(root, volumes.as_deref().ok()));
     checks.extend(volumes::check(&volumes));
+    checks.extend(neighbours::check(root));
     checks.push(machine::check_autoconnect(root));
     checks.push(machine::check_exclusions(root));
     checks

@@ -50,8 +50,8 @@ pub struct Arguments {
 
     /// How many calls are worked on at once
     // A call that waits for a dead target occupies a thread for a few seconds, and a node starts
-    // dozens of pods at once after a reboot. An idle thread costs some 20 KiB of memory.
-    #[arg(long, value_name = "N", default_value = "32")]
+    // dozens of pods at once after a reboot. A thread that has staged keeps some 30 KiB of memory.
+    #[arg(long, value_name = "N", default_value = "24")]
     blocking_threads: NonZeroUsize,
 
     /// Where to serve /metrics, /live and /ready; empty: nowhere

@@ -1,14 +1,14 @@
 //! `release`: lets go of I/O that waits for a path, for whoever cannot wait: the shutdown of a node.
 //!
 //! Works without the plugin, by device-mapper and sysfs alone. Invariant: only maps of this program
-//! are told, and only controllers of this program that are not live are deleted.
+//! are told, and only controllers of this program in which I/O may wait are deleted.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nvme_fabrics::{DisconnectError, Registry, RegistryError};
-use nvme_sysfs::{Instance, Nqn, ScanError, Sysfs, Tree};
+use nvme_sysfs::{Controller, Instance, Nqn, ScanError, Sysfs, Tree};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -173,10 +173,15 @@ fn find_stuck(
 ) -> Result<Vec<(Instance, Nqn)>, ReleaseFailure> {
     let registry = Registry::at(&config.root);
     let mut stuck = Vec::new();
-    for controller in tree
-        .controllers()
-        .filter(|controller| !controller.is_live())
-    {
+    let keeps = |controller: &Controller| {
+        let mut disks = tree
+            .subsystems
+            .iter()
+            .flat_map(|s| s.namespaces.iter().map(move |disk| (s, disk)));
+        !controller.is_live()
+            || disks.any(|(subsystem, disk)| subsystem.waits_behind(disk, controller))
+    };
+    for controller in tree.controllers().filter(|controller| keeps(controller)) {
         let Some(nqn) = &controller.subsysnqn else {
             continue;
         };

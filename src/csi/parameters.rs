@@ -27,6 +27,11 @@ use crate::volume::request::{ConnectTuning, Secrets, Source};
 use crate::volume::{Hold, connect_options};
 use keys::{Given, Key};
 
+pub use keys::parameter_names;
+
+/// The keys of a Secret for NodeStageVolume.
+pub const SECRET_NAMES: [&str; 2] = ["dhchapSecret", "dhchapCtrlSecret"];
+
 /// Names and values as they are on the wire.
 pub(super) type Map = BTreeMap<String, String>;
 
@@ -63,7 +68,7 @@ pub(super) fn parse_secrets(secrets: &Map) -> Result<Secrets, InvalidRequest> {
             "dhchapSecret" => &mut parsed.dhchap_secret,
             "dhchapCtrlSecret" => &mut parsed.dhchap_ctrl_secret,
             _ => {
-                let rule = "is not known: dhchapSecret and dhchapCtrlSecret are";
+                let rule = format!("is not known: {} are", SECRET_NAMES.join(" and "));
                 return Err(InvalidRequest::field(field, rule));
             }
         };

@@ -11,9 +11,10 @@ use nvme_sysfs::{DevT, Instance, Nqn};
 
 use crate::host::command::Programs;
 use crate::host::{
-    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError,
-    HeadError, Host, MapError, MapId, MapTable, MountError, MountFlag, MountPoint, MountPointError,
-    MountRequest, UnmountError, dm, filesystem, head, mount, mount_point,
+    Access, BackingDeviceError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
+    GrowError, HeadError, Host, Made, MapError, MapId, MapTable, MountError, MountFlag, MountPoint,
+    MountPointError, MountRequest, UnmountError, backing_device, dm, filesystem, head, mount,
+    mount_point,
 };
 
 /// This machine.
@@ -120,6 +121,10 @@ impl Host for LinuxHost {
         dm::remove(&self.root, map)
     }
 
+    fn limit_dirty(&self, disk: DevT) -> Result<(), BackingDeviceError> {
+        backing_device::limit_dirty(&self.root, disk)
+    }
+
     fn mount(&self, request: &MountRequest) -> Result<(), MountError> {
         mount::mount(&self.root, request)
     }
@@ -138,7 +143,7 @@ impl Host for LinuxHost {
         mount::unmount(target)
     }
 
-    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {
+    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<Made, MountPointError> {
         mount_point::make(path, kind)
     }
 

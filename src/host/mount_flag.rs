@@ -101,6 +101,17 @@ impl MountFlag {
     }
 }
 
+/// Every option that may be asked for, `…` for a value.
+#[must_use]
+pub fn allowed() -> Vec<String> {
+    table::names()
+}
+
+/// Every option that is refused by name, `…` for what may follow, and the reason.
+pub fn refused() -> impl Iterator<Item = (String, &'static str)> {
+    refused::all()
+}
+
 impl FromStr for MountFlag {
     type Err = ParseMountFlagError;
 

@@ -18,6 +18,15 @@ pub enum MountPoint {
     File,
 }
 
+/// Since when a mount point is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// This call made it.
+    Now,
+    /// It was there already.
+    Before,
+}
+
 /// Why a mount point was not made or removed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -58,15 +67,15 @@ pub enum MountPointError {
 ///
 /// # Errors
 /// [`MountPointError`]; the parent must exist.
-pub(crate) fn make(path: &Path, kind: MountPoint) -> Result<(), MountPointError> {
+pub(crate) fn make(path: &Path, kind: MountPoint) -> Result<Made, MountPointError> {
     let (call, made) = match kind {
         // kubelet's own directories have this mode.
         MountPoint::Directory => ("mkdir", rustix::fs::mkdir(path, Mode::from_raw_mode(0o750))),
         MountPoint::File => ("open", create_file(path)),
     };
     match made {
-        Ok(()) => Ok(()),
-        Err(Errno::EXIST) => check_kind(path, kind),
+        Ok(()) => Ok(Made::Now),
+        Err(Errno::EXIST) => check_kind(path, kind).map(|()| Made::Before),
         Err(source) => Err(failed(call, path, source)),
     }
 }
@@ -167,8 +176,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("temporary directory");
         for kind in [MountPoint::Directory, MountPoint::File] {
             let path = directory.path().join("target");
-            for _ in 0..2 {
-                make(&path, kind).expect("made");
+            for since in [Made::Now, Made::Before] {
+                assert_eq!(make(&path, kind).expect("made"), since);
                 assert_eq!(path.is_dir(), kind == MountPoint::Directory);
             }
             for _ in 0..2 {
@@ -215,8 +224,8 @@ mod tests {
         let link = directory.path().join("link");
         symlink(directory.path(), &link).expect("link");
         for result in [
-            make(&link, MountPoint::Directory),
-            make(&link, MountPoint::File),
+            make(&link, MountPoint::Directory).map(drop),
+            make(&link, MountPoint::File).map(drop),
             remove(&link),
         ] {
             let error = result.expect_err("a link").to_string();

@@ -36,6 +36,9 @@ pub struct Mount {
     pub source: PathBuf,
     /// Options of the filesystem, which all its mounts share, separated by commas.
     pub super_options: String,
+    /// Whether the kernel has found errors in the filesystem. No table says so: it is false until
+    /// whoever has asked for it elsewhere notes it.
+    pub has_errors: bool,
 }
 
 impl Mount {
@@ -95,6 +98,11 @@ impl MountTable {
         self.mounts.iter()
     }
 
+    /// The same, to note something at them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Mount> {
+        self.mounts.iter_mut()
+    }
+
     /// Every mount at `path`, oldest first.
     pub fn mounts_at(&self, path: &Path) -> impl Iterator<Item = &Mount> {
         self.mounts
@@ -139,6 +147,7 @@ fn parse_line(line: usize, text: &[u8]) -> Result<Mount, ParseMountinfoError> {
         filesystem,
         source,
         super_options,
+        has_errors: false,
     })
 }
 
@@ -223,6 +232,7 @@ mod tests {
             filesystem: "ext4".into(),
             source: "/dev/nvme0n1".into(),
             super_options: "rw".into(),
+            has_errors: false,
         };
         assert_eq!(mount, expected);
     }

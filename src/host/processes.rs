@@ -65,10 +65,17 @@ pub fn read_processes(root: &Path) -> io::Result<Vec<Process>> {
 
 /// The mount table of a process, or `None` when it has ended.
 ///
+/// A process that has ended and whose parent has not asked for its status keeps its directory, and
+/// its mount table answers EINVAL (`mounts_open_common` in fs/proc_namespace.c): in a container
+/// whose first process reaps nobody it does so for ever.
+///
 /// # Errors
 /// When the file is there and cannot be read.
 pub fn read_mountinfo(root: &Path, pid: u32) -> io::Result<Option<Vec<u8>>> {
-    gone_is_none(fs::read(directory(root, pid).join("mountinfo")))
+    match fs::read(directory(root, pid).join("mountinfo")) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+        result => gone_is_none(result),
+    }
 }
 
 /// Which mount namespace a process lives in (`mnt:[4026531841]`), or `None` when that cannot be
@@ -143,6 +150,8 @@ fn gone_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use rustix::process::{WaitId, WaitIdOptions};
+
     use super::*;
 
     fn process(root: &Path, pid: u32) -> PathBuf {
@@ -199,6 +208,22 @@ mod tests {
             files.contains(&OpenFile::Unknown(io::ErrorKind::InvalidInput)),
             "{files:?}"
         );
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "not the product's")]
+    fn a_process_that_nobody_reaps_has_nothing() {
+        let mut child = std::process::Command::new("true")
+            .spawn()
+            .expect("a process");
+        // Waits for its end and leaves it unreaped.
+        let pid = rustix::process::Pid::from_child(&child);
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        rustix::process::waitid(WaitId::Pid(pid), options).expect("its end");
+        let root = Path::new("/");
+        assert_eq!(read_mountinfo(root, child.id()).expect("gone"), None);
+        assert_eq!(read_open_files(root, child.id()).expect("gone"), []);
+        child.wait().expect("its status");
     }
 
     #[test]

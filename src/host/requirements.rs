@@ -71,7 +71,7 @@ pub fn check(root: &Path) -> Vec<Check> {
     let mut checks = modules::check(root);
     checks.push(check_device(root));
     checks.push(check_network(root));
-    checks.push(namespaces::check_processes(root));
+    checks.push(check_processes(root));
     checks
 }
 
@@ -85,6 +85,12 @@ pub fn missing_for_maps(root: &Path) -> Option<&'static str> {
 #[must_use]
 pub fn check_network(root: &Path) -> Check {
     namespaces::check_network(root)
+}
+
+/// Whether the processes of the whole host are to be seen.
+#[must_use]
+pub fn check_processes(root: &Path) -> Check {
+    namespaces::check_processes(root)
 }
 
 /// The device through which everything is connected. Only looked at, not opened: a read waits for

@@ -14,7 +14,7 @@ use std::time::Duration;
 use nvme_sysfs::{Instance, Nqn};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::action::{Action, Came};
 use super::apply::apply;
@@ -25,14 +25,18 @@ use crate::host::blocking::Blocking;
 use crate::report::metrics::Metrics;
 use crate::report::outcome::{ClaimRef, Outcome, PodRef};
 use crate::report::reporter::Reporter;
-use crate::volume::record::Complete;
-use crate::volume::{VolumeId, Volumes};
-use crate::watch::Trees;
+use crate::volume::record::{Complete, StageRecord};
+use crate::volume::{Sight, VolumeId, Volumes};
+use crate::watch::{Snapshot, Trees};
 
 /// Longest time between two looks while volumes are staged: a path that goes down emits no uevent.
 const PERIOD: Duration = Duration::from_secs(1);
 /// The same while none is.
 const PERIOD_IDLE: Duration = Duration::from_secs(5);
+/// A look that takes longer than this keeps what is under way from the processor.
+const SLOW: Duration = Duration::from_millis(100);
+/// How long a slow look is rested from, in times of its own length.
+const REST: u32 = 2;
 /// How long an action is waited for: to its end.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How many targets may keep a connect waiting at the same time.
@@ -60,6 +64,13 @@ pub struct Keeper {
 struct Observation {
     seen: Vec<Seen>,
     unwanted: Vec<(Instance, Nqn)>,
+}
+
+impl Observation {
+    /// Whether there is nothing to do.
+    fn is_all_well(&self) -> bool {
+        self.unwanted.is_empty() && self.seen.iter().all(|seen| seen.findings.is_empty())
+    }
 }
 
 impl Keeper {
@@ -91,12 +102,18 @@ impl Keeper {
     /// to its end.
     pub async fn run(mut self, mut stopped: watch::Receiver<()>) {
         let mut changes = self.trees.subscribe();
+        self.adopt().await;
+        let mut just_read = None;
         loop {
-            let seen = self.look().await;
+            let began = Instant::now();
+            let seen = self.look(just_read.take()).await;
+            let rested = Instant::now() + rest_after(began.elapsed());
             let idle = seen.is_empty() && self.running.is_empty();
             let due = Instant::now() + if idle { PERIOD_IDLE } else { PERIOD };
             tokio::select! {
-                _ = timeout_at(due, changes.changed()) => {}
+                woken = rest_and_wait(rested, due, &mut changes) => {
+                    just_read = woken.then(|| self.trees.last()).flatten();
+                }
                 Some(done) = self.running.join_next() => {
                     if let Ok((action, came)) = done {
                         self.ended(&action, &came);
@@ -108,17 +125,33 @@ impl Keeper {
                     return;
                 }
             }
-            while let Some(Ok((action, came))) = self.running.try_join_next() {
+            while let Ok(Some(Ok((action, came)))) =
+                timeout_at(rested, self.running.join_next()).await
+            {
                 self.ended(&action, &came);
+                // It may have been done since the tree was read.
+                just_read = None;
             }
             changes.mark_unchanged();
         }
     }
 
-    /// Looks at everything and starts what is to be done.
-    async fn look(&mut self) -> Vec<Seen> {
+    /// Does for what is there already what is done for what is made.
+    async fn adopt(&self) {
         let volumes = Arc::clone(&self.volumes);
-        let look = self.others.run(FOR_EVER, "look", move || observe(&volumes));
+        let adopt = move || volumes.limit_dirty_of_maps().map_err(|e| chain(&e));
+        match self.others.run(FOR_EVER, "adopt", adopt).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error, "the maps of this node have no limit yet"),
+            Err(error) => tracing::error!(error = chain(&error), "no maps were adopted"),
+        }
+    }
+
+    /// Looks at everything and starts what is to be done.
+    async fn look(&mut self, just_read: Option<Snapshot>) -> Vec<Seen> {
+        let volumes = Arc::clone(&self.volumes);
+        let look = move || observe(&volumes, just_read);
+        let look = self.others.run(FOR_EVER, "look", look);
         let observation = match look.await {
             Ok(Ok(observation)) => observation,
             Ok(Err(error)) => {
@@ -224,10 +257,43 @@ impl Keeper {
     }
 }
 
-/// Reads all that is needed to judge the volumes.
-fn observe(volumes: &Volumes) -> Result<Observation, String> {
-    let (records, complete) = volumes.staged().map_err(|error| chain(&error))?;
+/// Sixty-four volumes that come back at once change something all the time: looking without a rest, the
+/// keeper would hold up on a slow machine the very connects and swaps that it waits for.
+fn rest_after(look: Duration) -> Duration {
+    match look > SLOW {
+        true => look * REST,
+        false => Duration::ZERO,
+    }
+}
+
+/// Returns whether something changed before `due`; not before `rested` in any case.
+async fn rest_and_wait(rested: Instant, due: Instant, changes: &mut watch::Receiver<u64>) -> bool {
+    sleep_until(rested).await;
+    timeout_at(due.max(rested), changes.changed()).await.is_ok()
+}
+
+/// Reads all that is needed to judge the volumes, once where all is well: to read the devices takes
+/// longest, and the watch has just done so. Where something is wrong they are read again, for what is
+/// missing in a tree that is older than the records may have come since.
+fn observe(volumes: &Volumes, just_read: Option<Snapshot>) -> Result<Observation, String> {
+    if let Some(tree) = just_read {
+        let staged = volumes.staged().map_err(|error| chain(&error))?;
+        let sight = volumes.look_beside(tree).map_err(|error| chain(&error))?;
+        let observation = judge(volumes, staged, &sight);
+        if observation.is_all_well() {
+            return Ok(observation);
+        }
+    }
+    let staged = volumes.staged().map_err(|error| chain(&error))?;
     let sight = volumes.look().map_err(|error| chain(&error))?;
+    Ok(judge(volumes, staged, &sight))
+}
+
+fn judge(
+    volumes: &Volumes,
+    (records, complete): (Vec<StageRecord>, Complete),
+    sight: &Sight,
+) -> Observation {
     let hostnqn = &volumes.identity().hostnqn;
     let is_ours = |controller| match volumes.is_ours(controller) {
         Ok(ours) => ours,
@@ -242,15 +308,15 @@ fn observe(volumes: &Volumes) -> Result<Observation, String> {
         Complete::No => Vec::new(),
     };
     let seen = records.into_iter().map(|record| {
-        let mut findings = detect(&record, &sight, hostnqn);
+        let mut findings = detect(&record, sight, hostnqn);
         if volumes.is_busy(&record.volume_id) {
             // What is missing may be on its way, or on its way out.
             findings.retain(|finding| !finding.is_about_mounts());
         }
         Seen { record, findings }
     });
-    Ok(Observation {
+    Observation {
         seen: seen.collect(),
         unwanted,
-    })
+    }
 }

@@ -11,9 +11,9 @@ use nvme_fabrics::{
 use nvme_sysfs::{DevT, Instance, Nqn};
 
 use crate::host::{
-    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError,
-    HeadError, Host, MapError, MapId, MapTable, MountError, MountFlag, MountPoint, MountPointError,
-    MountRequest, UnmountError,
+    Access, BackingDeviceError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
+    GrowError, HeadError, Host, Made, MapError, MapId, MapTable, MountError, MountFlag, MountPoint,
+    MountPointError, MountRequest, UnmountError,
 };
 use crate::report::metrics::Metrics;
 
@@ -88,6 +88,10 @@ impl Host for Measured {
         self.host.remove_map(map)
     }
 
+    fn limit_dirty(&self, disk: DevT) -> Result<(), BackingDeviceError> {
+        self.host.limit_dirty(disk)
+    }
+
     fn mount(&self, request: &MountRequest) -> Result<(), MountError> {
         self.host.mount(request)
     }
@@ -106,7 +110,7 @@ impl Host for Measured {
         self.host.unmount(target)
     }
 
-    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {
+    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<Made, MountPointError> {
         self.host.make_mount_point(path, kind)
     }
 

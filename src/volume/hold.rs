@@ -8,6 +8,7 @@
 //! Invariant: no map gets a disk whose identity was not proved while the map already held it open.
 
 mod choice;
+mod dirty;
 mod let_go;
 mod map;
 
@@ -18,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::text;
 use crate::host::MapId;
-pub(super) use choice::refine;
 pub use choice::{ChooseHoldError, HoldError};
+pub(super) use choice::{protect_readers, refine};
 pub use let_go::LetGoError;
 pub(super) use map::Below;
 pub use map::{SwapError, Swapped};

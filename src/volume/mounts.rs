@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::{Namespace, Tree};
 use thiserror::Error;
 
+use super::ext4_errors::note_errors;
 use super::identity::Disk;
 use crate::host::MountAccess;
 use crate::host::dm::Map;
@@ -36,15 +37,17 @@ pub enum ReadMountsError {
     },
 }
 
-/// The mount table below `root`.
+/// The mount table below `root`, with the errors that the kernel has found.
 pub(super) fn read_mounts(root: &Path) -> Result<MountTable, ReadMountsError> {
     let path = root.join("proc/self/mountinfo");
-    match fs::read(&path) {
+    let mut table = match fs::read(&path) {
         Ok(text) => {
-            MountTable::parse(&text).map_err(|source| ReadMountsError::Parse { path, source })
+            MountTable::parse(&text).map_err(|source| ReadMountsError::Parse { path, source })?
         }
-        Err(source) => Err(ReadMountsError::Read { path, source }),
-    }
+        Err(source) => return Err(ReadMountsError::Read { path, source }),
+    };
+    note_errors(root, &mut table)?;
+    Ok(table)
 }
 
 /// Whether a mount shows this disk: its filesystem, or its device node.
@@ -95,10 +98,11 @@ pub(super) fn is_shut_down(mount: &Mount) -> bool {
 }
 
 /// Whether what is mounted serves nobody any more: shut down, or, where it is for writing, made
-/// read-only by the kernel. Up to 6.12 an aborted ext4 shows nothing but that.
+/// read-only by the kernel. On 6.1 an aborted ext4 shows nothing but that, and on 6.12 nothing but
+/// its errors.
 pub(super) fn is_dead(mount: &Mount, access: MountAccess) -> bool {
     let is_read_only = mount.super_options.split(',').any(|option| option == "ro");
-    is_shut_down(mount) || access == MountAccess::ReadWrite && is_read_only
+    is_shut_down(mount) || access == MountAccess::ReadWrite && (is_read_only || mount.has_errors)
 }
 
 /// The name of the device node that is mounted, if it is one: `/nvme0n1` of devtmpfs. A node whose
@@ -134,8 +138,11 @@ mod tests {
         let aborted = mount("40 1 259:1 / /m rw - ext4 /dev/nvme0n1 ro");
         assert!(is_dead(&aborted, MountAccess::ReadWrite));
         assert!(!is_dead(&aborted, MountAccess::ReadOnly));
-        let alive = mount("40 1 259:1 / /m ro - ext4 /dev/nvme0n1 rw");
+        let mut alive = mount("40 1 259:1 / /m ro - ext4 /dev/nvme0n1 rw");
         assert!(!is_dead(&alive, MountAccess::ReadWrite));
+        alive.has_errors = true;
+        assert!(is_dead(&alive, MountAccess::ReadWrite));
+        assert!(!is_dead(&alive, MountAccess::ReadOnly));
     }
 
     fn mount(line: &str) -> Mount {

@@ -6,6 +6,7 @@
 //! it shows.
 
 mod error;
+mod undo;
 
 use std::error::Error;
 
@@ -18,12 +19,12 @@ use super::record::{Publication, StageRecord, Staged};
 use super::repair::Repaired;
 use super::request::{PublishRequest, Readonly};
 use super::sight::Sight;
-use super::unmount::Own;
 use super::view::has_lost_disk;
 use super::volumes::Volumes;
 use crate::host::{Access, MountAccess, MountFlag, MountPoint};
 
 pub use error::PublishError;
+use undo::Done;
 
 impl Volumes {
     /// Publishes a staged volume. One that is published there already, and the same way, is a
@@ -45,13 +46,14 @@ impl Volumes {
         let staged = record.staged().cloned().ok_or_else(not_staged)?;
         let disk = self.prove(&record, &staged)?;
         let published = self.is_published(&record, request, &disk)?;
+        let mut done = Done::nothing(record.clone());
         self.add_publication(&mut record, request, &disk)?;
         if published {
             return Ok(());
         }
-        let result = self.bind(&record, request, &disk);
+        let result = self.bind(&record, request, &disk, &mut done);
         if result.is_err() {
-            self.take_back(record, request);
+            self.take_back(&done, request);
         }
         result
     }
@@ -154,6 +156,7 @@ impl Volumes {
         record: &StageRecord,
         request: &PublishRequest,
         disk: &Disk,
+        done: &mut Done,
     ) -> Result<(), PublishError> {
         let (kind, source) = match record.capability.access {
             AccessType::Filesystem { .. } => {
@@ -167,34 +170,15 @@ impl Volumes {
             MountPoint::Directory => None,
         };
         let target = &request.target_path;
-        self.host().make_mount_point(target, kind)?;
+        done.target = Some(self.host().make_mount_point(target, kind)?);
         let flags = single_mount_flags(request);
         self.host().bind(&source, target, access(request), flags)?;
+        done.bound = true;
         match self.is_published(record, request, disk)? {
             true => Ok(()),
             false => Err(PublishError::NotMounted {
                 path: target.clone(),
             }),
-        }
-    }
-
-    /// Takes back what a failed call did. Goes on past a failure; what remains is in the record, and
-    /// unpublishing takes it away.
-    fn take_back(&self, mut record: StageRecord, request: &PublishRequest) {
-        let own = Own {
-            volume_id: &request.volume_id,
-            identity: record.identity(),
-        };
-        let taken = self.unmount_target(&request.target_path, own);
-        if let Err(error) = taken {
-            let error: &(dyn std::error::Error + 'static) = &error;
-            tracing::warn!(volume_id = %request.volume_id, error, "a failed publish leaves its target behind");
-            return;
-        }
-        remove_publication(&mut record, request);
-        if let Err(error) = self.records.write(&record) {
-            let error: &(dyn std::error::Error + 'static) = &error;
-            tracing::warn!(volume_id = %request.volume_id, error, "a failed publish stays in the record");
         }
     }
 }

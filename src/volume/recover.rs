@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::attach::connect_options;
 use super::hold::{Below, Hold, LetGoError, SwapError, Swapped, native_time};
 use super::record::{Complete, RecordError, StageRecord};
+use super::sight::LookError;
 use super::view::controllers_of;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
@@ -55,6 +56,9 @@ pub enum RecoverError {
     /// The devices cannot be read.
     #[error("cannot read the NVMe devices")]
     Scan(#[from] ScanError),
+    /// The maps cannot be read.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// It cannot be told who connected a controller.
     #[error("cannot tell who connected {controller}")]
     Owner {

@@ -65,12 +65,19 @@ impl Volumes {
     /// # Errors
     /// [`LookError`].
     pub fn look(&self) -> Result<Reading<Sight>, LookError> {
-        self.sights.read(|| {
-            Ok(Sight {
-                tree: self.config.trees.scan()?,
-                maps: read_maps(&self.config.root)?,
-                mounts: self.read_mounts()?,
-            })
+        self.sights
+            .read(|| self.look_beside(self.config.trees.scan()?))
+    }
+
+    /// Looks at everything but the devices, which somebody has just read.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub fn look_beside(&self, tree: Snapshot) -> Result<Sight, LookError> {
+        Ok(Sight {
+            tree,
+            maps: read_maps(&self.config.root)?,
+            mounts: self.read_mounts()?,
         })
     }
 

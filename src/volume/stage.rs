@@ -5,6 +5,7 @@
 //! before the first effect; a failed call takes back what it did itself, in reverse order, and leaves
 //! what was there before.
 
+mod claim;
 mod error;
 mod undo;
 
@@ -14,19 +15,17 @@ use std::time::Duration;
 use nvme_sysfs::{Instance, Namespace};
 
 use super::attach::Attached;
-use super::capability::{AccessType, Capability};
+use super::capability::AccessType;
 use super::current::{Current, find_carrier};
 use super::filesystem::{Memory, Step, mount_access, next_step};
-use super::hold::{Below, ChooseHoldError, Hold, native_time, refine};
+use super::hold::{Below, ChooseHoldError, Hold, native_time, protect_readers, refine};
 use super::identity::{Disk, VolumeIdentity};
 use super::mounts::{is_dead, shows};
 use super::record::{Phase, StageRecord, Staged, Unfinished};
 use super::request::StageRequest;
 use super::sight::LookError;
 use super::volumes::Volumes;
-use crate::host::{
-    FilesystemType, FormatOver, FormatRequest, MapId, MountAccess, MountFlag, MountRequest,
-};
+use crate::host::{FilesystemType, FormatOver, FormatRequest, MapId, MountFlag, MountRequest};
 
 pub use error::StageError;
 
@@ -142,14 +141,6 @@ fn check_compatible(known: &StageRecord, request: &StageRequest) -> Result<(), S
     })
 }
 
-/// Whether two volumes may be on one namespace: raw disks are their users' care, and readers that
-/// replay no journal change nothing.
-fn may_share(one: &Capability, other: &Capability) -> bool {
-    let all = |holds: fn(&Capability) -> bool| holds(one) && holds(other);
-    all(|it| it.access == AccessType::Block)
-        || all(|it| mount_access(it.mode) == MountAccess::ReadOnlyShared)
-}
-
 impl<'a> Staging<'a> {
     fn new(volumes: &'a Volumes, request: &'a StageRequest, known: Option<StageRecord>) -> Self {
         let claim = request.claim.clone();
@@ -229,8 +220,9 @@ impl<'a> Staging<'a> {
     fn hold(&mut self, attached: &mut Attached) -> Result<(), StageError> {
         let wanted = self.request.source.hold;
         let chosen = self.record.hold.clone().unwrap_or(Hold::None);
-        let hold =
-            refine(chosen.clone(), wanted, &attached.namespace).map_err(ChooseHoldError::Hold)?;
+        let hold = refine(chosen.clone(), wanted, &attached.namespace)
+            .and_then(|hold| protect_readers(hold, &self.record, &attached.namespace))
+            .map_err(ChooseHoldError::Hold)?;
         let identity = VolumeIdentity::of(&attached.namespace);
         self.record.hold = Some(hold.clone());
         if hold.map() != chosen.map() {
@@ -264,31 +256,6 @@ impl<'a> Staging<'a> {
                 })?;
                 attached.disk = made.ok_or(StageError::LostAgain)?;
             }
-        }
-        Ok(())
-    }
-
-    /// Takes the namespace for this volume. Two filesystems on one namespace would each have a map of
-    /// their own, and the second stage would replay the journal under the mount of the first.
-    fn claim(&mut self, namespace: &Namespace) -> Result<(), StageError> {
-        let volumes = self.volumes;
-        // Another stage may be at the same point.
-        let _subsystem = volumes.subsystems.lock(&self.request.source.nqn);
-        let (records, _) = volumes.records.read_readable()?;
-        let other = records.iter().find(|other| {
-            other.volume_id != self.record.volume_id
-                && other.wants(&self.record.source.nqn)
-                && other.identity().is_some_and(|it| it.names(namespace))
-                && !may_share(&other.capability, &self.record.capability)
-        });
-        if let Some(other) = other {
-            return Err(StageError::Shared {
-                other: other.volume_id.clone(),
-                disk: namespace.name.clone(),
-            });
-        }
-        if self.record.staged().is_none() && !self.is_unfinished(namespace) {
-            self.write_phase(Phase::Attached(VolumeIdentity::of(namespace)))?;
         }
         Ok(())
     }

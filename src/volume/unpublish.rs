@@ -4,8 +4,6 @@
 //! what is removed is an empty directory or file, and only after the mount table shows that nothing
 //! is mounted there any more.
 
-use std::path::Path;
-
 use thiserror::Error;
 
 use super::record::{RecordError, StageRecord};
@@ -45,7 +43,8 @@ impl Volumes {
             volume_id: id,
             identity: record.as_ref().and_then(StageRecord::identity),
         };
-        self.unmount_target(target, own)?;
+        self.unmount_volume(target, own)?;
+        self.host().remove_mount_point(target)?;
         if let Some(mut record) = record.filter(|record| record.find_publication(target).is_some())
         {
             record
@@ -54,11 +53,5 @@ impl Volumes {
             self.records.write(&record)?;
         }
         Ok(())
-    }
-
-    /// Unmounts the volume from a target and removes the target.
-    pub(super) fn unmount_target(&self, target: &Path, own: Own<'_>) -> Result<(), UnpublishError> {
-        self.unmount_volume(target, own)?;
-        Ok(self.host().remove_mount_point(target)?)
     }
 }

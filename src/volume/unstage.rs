@@ -4,20 +4,22 @@
 //! gone. Invariant: the record is removed last, so that a call that fails is repeated with all that
 //! the first one knew.
 
+mod standing;
+mod sync;
+
 use std::error::Error;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nvme_sysfs::{Nqn, Tree};
+use nvme_sysfs::Nqn;
 use thiserror::Error;
 
 use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
 use super::hold::{Hold, LetGoError};
 use super::identity::VolumeIdentity;
-use super::mounts::{find_shown, is_shut_down, shows_map, shows_nvme};
+use super::mounts::{find_shown, shows_map, shows_nvme};
 use super::record::{RecordError, StageRecord};
 use super::request::UnstageRequest;
 use super::sight::{LookError, map_of};
@@ -25,8 +27,8 @@ use super::unmount::{Own, UnmountVolumeError};
 use super::volumes::Volumes;
 use crate::causes::chain;
 use crate::host::MapError;
-use crate::host::dm::Map;
 use crate::report::outcome::{Outcome, Reason};
+use standing::{Standing, look_at_map};
 
 /// Why a volume is still on this node.
 #[derive(Debug, Error)]
@@ -76,17 +78,6 @@ struct Volume<'a> {
     record: Option<StageRecord>,
     nqn: Option<Nqn>,
     identity: Option<VolumeIdentity>,
-}
-
-/// Whether what is mounted at a staging path can be ended without waiting for its target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mounted {
-    /// Its disk is reached.
-    Reached,
-    /// What it has not written yet waits for a path.
-    Waiting,
-    /// Nothing of it waits: it is not mounted, or its disk is gone.
-    Dead,
 }
 
 impl Volumes {
@@ -174,14 +165,11 @@ impl Volumes {
     /// after a while the volume is cut off.
     fn write_back(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
         match self.wait_for_path(volume)? {
-            Mounted::Dead => Ok(()),
-            Mounted::Waiting => self.cut_off(volume),
-            Mounted::Reached => {
-                let path = &volume.request.staging_target_path;
-                let written = self.unless_lost(volume, || {
-                    let directory = File::open(path)?;
-                    Ok::<(), std::io::Error>(rustix::fs::syncfs(&directory)?)
-                });
+            Standing::Dead => Ok(()),
+            Standing::Waiting => self.cut_off(volume),
+            Standing::Reached => {
+                let raw = volume.raw_disk(&*self.look()?);
+                let written = self.unless_lost(volume, || self.sync(volume, raw.as_ref()));
                 if let Err(error) = written {
                     let error = chain(&error);
                     self.tell_lost(volume, format!("data could not be written back: {error}"));
@@ -217,13 +205,13 @@ impl Volumes {
         let mut lost_since: Option<Instant> = None;
         while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             match self.look_at(volume) {
-                Ok(Mounted::Waiting) => {
+                Ok(Standing::Waiting) => {
                     let since = *lost_since.get_or_insert_with(Instant::now);
                     if since.elapsed() >= self.config.timing.path {
                         self.cut_off(volume).unwrap_or_else(|error| tell(&error));
                     }
                 }
-                Ok(Mounted::Reached | Mounted::Dead) => lost_since = None,
+                Ok(Standing::Reached | Standing::Dead) => lost_since = None,
                 Err(error) => tell(&error),
             }
         }
@@ -235,17 +223,20 @@ impl Volumes {
         let by_map = self.find_map_disk(&volume.request.volume_id)?.is_some();
         if by_map {
             self.let_go(volume.record.as_ref(), map)?;
-        } else if let Some(leaving) = volume.leaving()
-            && self.detach(Leaving {
+        } else if let Some(leaving) = volume.leaving() {
+            let cut = Leaving {
                 own_use: OwnUse::Cut,
                 ..leaving
-            })? == Detached::Kept
-        {
-            return Err(UnstageError::Held);
+            };
+            if self.detach(cut)? == Detached::Kept && !volume.is_raw() {
+                return Err(UnstageError::Held);
+            }
         }
-        match self.look_at(volume)? {
-            Mounted::Waiting => Err(UnstageError::Held),
-            Mounted::Reached | Mounted::Dead => {
+        match (self.look_at(volume)?, by_map) {
+            // No unmount of a raw disk waits: what serves others stays as it is.
+            (Standing::Waiting, false) if volume.is_raw() => Ok(()),
+            (Standing::Waiting, _) if !volume.is_raw() => Err(UnstageError::Held),
+            _ => {
                 let message = "cut off from its target: what was not written is lost";
                 self.tell_lost(volume, message.to_owned());
                 Ok(())
@@ -264,56 +255,13 @@ impl Volumes {
         });
     }
 
-    /// Waits for a path to the disk of what is mounted.
-    fn wait_for_path(&self, volume: &Volume<'_>) -> Result<Mounted, UnstageError> {
-        let deadline = Instant::now() + self.config.timing.path;
-        let mut snapshot = self.config.trees.scan().map_err(LookError::Scan)?;
-        loop {
-            let mounted = self.look_at(volume)?;
-            if mounted != Mounted::Waiting || Instant::now() >= deadline {
-                return Ok(mounted);
-            }
-            let until = deadline.min(Instant::now() + LOOK);
-            snapshot = self
-                .next_snapshot(&snapshot, until)
-                .map_err(LookError::Scan)?;
-        }
-    }
-
-    fn look_at(&self, volume: &Volume<'_>) -> Result<Mounted, LookError> {
-        let sight = self.look()?;
-        let path = &volume.request.staging_target_path;
-        let map = sight.find_map(map_of(&volume.request.volume_id));
-        let Some(mount) = sight
-            .mounts
-            .find_mount_at(path)
-            .filter(|m| !is_shut_down(m))
-        else {
-            return Ok(Mounted::Dead);
-        };
-        if let Some(map) = map.filter(|map| shows_map(mount, Some(map))) {
-            return Ok(look_at_map(map, sight.tree()));
-        }
-        let Some(disk) = Some(mount)
-            .filter(|mount| shows_nvme(mount))
-            .and_then(|mount| find_shown(mount, sight.tree()))
-        else {
-            return Ok(Mounted::Dead);
-        };
-        let mut subsystems = sight.tree().subsystems.iter();
-        Ok(match subsystems.any(|s| s.is_reachable(disk)) {
-            true => Mounted::Reached,
-            false => Mounted::Waiting,
-        })
-    }
-
     /// Removes the map, or lets the head go with its paths.
     fn end_hold(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
         let map = map_of(&volume.request.volume_id);
         if let Some(found) = self.read_map(map)? {
             let tree = self.config.trees.scan().map_err(LookError::Scan)?;
             // What a process that was killed has left in it would keep the map from going.
-            if look_at_map(&found, &tree) == Mounted::Waiting {
+            if look_at_map(&found, &tree) == Standing::Waiting {
                 self.let_go(volume.record.as_ref(), map)?;
             }
             let _map = self.maps.lock(&map);
@@ -361,19 +309,4 @@ impl Volume<'_> {
 
 fn tell(error: &(dyn Error + 'static)) {
     tracing::warn!(error, "what waits for a lost volume waits on");
-}
-
-/// Whether I/O of a map gets to a live disk, whosever it is: it was compared when it was loaded.
-fn look_at_map(map: &Map, tree: &Tree) -> Mounted {
-    let is_reached = |dev| {
-        let disk = tree.find_namespace_by_dev(dev);
-        let mut subsystems = tree.subsystems.iter();
-        disk.is_some_and(|disk| subsystems.any(|s| s.is_reachable(disk)))
-    };
-    let reached = map.usable_paths().any(|path| is_reached(path.dev));
-    match (reached && !map.suspended, map.was_let_go()) {
-        (true, _) => Mounted::Reached,
-        (false, true) => Mounted::Dead,
-        (false, false) => Mounted::Waiting,
-    }
 }

@@ -22,7 +22,7 @@ const RULE_DIRECTORIES: [&str; 5] = [
 /// Whether nvme-cli connects by itself when a discovery log changes.
 pub(super) fn check_autoconnect(root: &Path) -> Check {
     const NAME: &str = "autoconnect";
-    match find_rule(root) {
+    match find_rule(root, RULE) {
         Ok(None) => Check::ok(NAME, "no other program connects on its own by udev"),
         Ok(Some(path)) => Check::bad(
             NAME,
@@ -42,11 +42,11 @@ pub(super) fn check_autoconnect(root: &Path) -> Check {
     }
 }
 
-/// The rule file that is in force, unless it is empty or a link to `/dev/null`, which both switch
+/// The file of this name that is in force among udev's rules, unless it is empty or a link to `/dev/null`, which both switch
 /// it off.
-fn find_rule(root: &Path) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
+pub(super) fn find_rule(root: &Path, name: &str) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
     for directory in RULE_DIRECTORIES {
-        let path = root.join(directory).join(RULE);
+        let path = root.join(directory).join(name);
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err((path, error)),

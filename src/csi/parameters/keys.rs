@@ -73,6 +73,11 @@ const KEYS: [(&str, Key); 27] = [
     ("pathLossTimeout", Key::PathLossTimeout),
 ];
 
+/// Every name that a parameter can have, those of other drivers included.
+pub fn parameter_names() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|(name, _)| *name)
+}
+
 /// Keys of Kubernetes itself: the provisioner's and, with `podInfoOnMount`, kubelet's.
 const KUBERNETES: &str = "csi.storage.k8s.io/";
 

@@ -25,6 +25,7 @@ impl Coded for StageError {
             // Data could be lost, or the volume is not fit for what is asked: a person has to look.
             StageError::Identity(_)
             | StageError::Shared { .. }
+            | StageError::Covered { .. }
             | StageError::Occupied { .. }
             | StageError::Prepare(_) => Code::FailedPrecondition,
             StageError::Hold(error) => error.code(),
@@ -83,9 +84,7 @@ impl Coded for ConnectError {
     fn code(&self) -> Code {
         match self {
             // The author of the Secret has to correct it.
-            ConnectError::KeyMissing { .. }
-            | ConnectError::KeyRejected { .. }
-            | ConnectError::KeyRevoked { .. } => Code::Unauthenticated,
+            refused if is_refused_key(refused) => Code::Unauthenticated,
             other => match other.class() {
                 RetryClass::Transient | RetryClass::AlreadyConnected => Code::Unavailable,
                 // The administrator of this node or of the target has to change something.
@@ -96,6 +95,10 @@ impl Coded for ConnectError {
 
     fn remedy(&self) -> Option<&'static str> {
         match self {
+            refused if is_refused_key(refused) => Some(
+                "compare the keys in the Secret that the volume's nodeStageSecretRef names with \
+                 those of this host at the target",
+            ),
             ConnectError::Device(OpenDeviceError::Missing { .. }) => Some(
                 "on the node, add the line `nvme-fabrics` to \
                  /etc/modules-load.d/nvmeof-csi.conf, and load it now with `modprobe nvme-fabrics`",
@@ -109,6 +112,17 @@ impl Coded for ConnectError {
             ),
             _ => None,
         }
+    }
+}
+
+/// Whether the target did not believe who this host is, or this host not the target. Kernels up to 6.9
+/// answer EIO to that, and only their log tells it from other refusals.
+fn is_refused_key(error: &ConnectError) -> bool {
+    match error {
+        ConnectError::KeyMissing { .. }
+        | ConnectError::KeyRejected { .. }
+        | ConnectError::KeyRevoked { .. } => true,
+        other => matches!(other.cause(), Some(Cause::AuthRequired | Cause::AuthFailed)),
     }
 }
 
@@ -230,7 +244,10 @@ impl Coded for ExpandError {
             | ExpandError::NoDisk
             | ExpandError::Identity(_)
             | ExpandError::StaleStaging { .. } => Code::Unavailable,
-            ExpandError::Map(error) => error.code(),
+            ExpandError::Map(error) => match error.code() {
+                Code::FailedPrecondition => Code::Unavailable,
+                code => code,
+            },
             ExpandError::Grow(_)
             | ExpandError::Record(_)
             | ExpandError::Scan(_)
@@ -257,5 +274,21 @@ impl Coded for HealthError {
             // kubelet keeps the conditions that it was told before.
             HealthError::Record(_) | HealthError::Look(_) => Code::Internal,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::MapError;
+
+    #[test]
+    fn a_map_that_cannot_grow_now_is_tried_again_while_the_volume_is_in_use() {
+        let no_control = MapError::NoControl {
+            path: "/dev/mapper/control".into(),
+            source: rustix::io::Errno::NOENT,
+        };
+        let error = ExpandError::Map(SwapError::Map(no_control));
+        assert_eq!(error.code(), Code::Unavailable);
     }
 }

@@ -1,10 +1,12 @@
 //! Checks a filesystem before it is mounted: `e2fsck -p` for ext4.
 //!
 //! `-p` repairs what it can without asking: it replays the journal, and looks at everything only
-//! where the superblock asks for it. Exit codes (e2fsck(8)): 0 clean, 1 corrected, 4 errors left,
+//! where the superblock asks for it. Errors that are counted are not among that, and stay counted: where
+//! some are left, everything is looked at. Exit codes (e2fsck(8)): 0 clean, 1 corrected, 4 errors left,
 //! 8 and up no verdict. There is nothing to run for xfs: its log is replayed by the mount, and
 //! `fsck.xfs` does nothing.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use super::CheckError;
 use crate::host::command::{CommandError, Finished, Invocation, Programs};
 use crate::host::device_node::{DeviceNode, Opening};
 use crate::host::filesystem_type::FilesystemType;
+use crate::host::signature::{Check, read_ext};
 
 /// Checks the filesystem; see [`crate::host::Host::check`].
 ///
@@ -40,15 +43,24 @@ fn check_ext4(
     // Keeps number and name of the disk from being re-used; e2fsck opens it exclusively itself.
     let kept = device.open(root, Opening::Shared)?;
     drop(exclusive);
-    let invocation = Invocation {
-        program: "e2fsck",
-        arguments: vec!["-p".into(), device.path.clone().into()],
-        deadline,
+    let run = |options: &[&str]| {
+        let mut arguments: Vec<OsString> = options.iter().map(Into::into).collect();
+        arguments.push(device.path.clone().into());
+        let invocation = Invocation {
+            program: "e2fsck",
+            arguments,
+            deadline,
+        };
+        let finished = programs.run(&invocation);
+        let finished = finished.map_err(|source| failed(device, source))?;
+        verdict(device, &invocation, finished)
     };
-    let finished = programs.run(&invocation);
-    drop(kept);
-    let finished = finished.map_err(|source| failed(device, source))?;
-    verdict(device, &invocation, finished)
+    run(&["-p"])?;
+    match read_ext(&kept) {
+        Ok(Some(ext)) if ext.check == Check::Needed => run(&["-p", "-f"]),
+        // What cannot be read, or is no ext any more, is found by the mount that follows.
+        _ => Ok(()),
+    }
 }
 
 fn verdict(

@@ -77,3 +77,12 @@ pub(super) fn find_reason(text: &str) -> Option<&'static str> {
     let prefix = || PREFIXES.iter().find(|(start, _)| text.starts_with(start));
     exact.or_else(prefix).map(|(_, reason)| *reason)
 }
+
+/// Every option of the tables, `…` for what may follow.
+pub(super) fn all() -> impl Iterator<Item = (String, &'static str)> {
+    let exact = EXACT
+        .iter()
+        .map(|(name, reason)| ((*name).to_owned(), *reason));
+    let prefixes = PREFIXES.iter();
+    exact.chain(prefixes.map(|(name, reason)| (format!("{name}…"), *reason)))
+}

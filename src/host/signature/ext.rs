@@ -98,7 +98,10 @@ fn read(superblock: &[u8]) -> Ext {
         0 => Journal::Clean,
         _ => Journal::NeedsRecovery,
     };
-    let sound = state & VALID != 0 && state & ERROR == 0 && journal == Journal::Clean;
+    // An error that was found while it was mounted is counted until a check has seen everything.
+    let errors = le32(superblock, 0x194);
+    let sound =
+        state & VALID != 0 && state & ERROR == 0 && errors == 0 && journal == Journal::Clean;
     let blocks = block_count(superblock, incompat);
     let layout = layout(superblock, incompat, blocks);
     Ext {
@@ -251,6 +254,8 @@ mod tests {
             let ext = parsed(&with(0x3A, &state.to_le_bytes()));
             assert_eq!((ext.check, ext.journal), (Check::Needed, Journal::Clean));
         }
+        let counted = parsed(&with(0x194, &1_u32.to_le_bytes()));
+        assert_eq!(counted.check, Check::Needed);
         let recover = 0x2C2 | INCOMPAT_RECOVER;
         let ext = parsed(&with(0x60, &recover.to_le_bytes()));
         assert_eq!(

@@ -18,6 +18,9 @@ use crate::watch::Trees;
 
 const HOSTNQN: &str = "nqn.2014-08.org.nvmexpress:uuid:aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
 
+/// Whose trees are captured.
+const SUITES: [&str; 3] = ["bookworm", "trixie", "sid"];
+
 /// The volume of the captured trees, staged as a filesystem, and what is seen of it.
 struct World {
     record: StageRecord,
@@ -36,9 +39,10 @@ impl World {
         World::staged(capture, "trixie-one-path", Hold::None)
     }
 
-    /// With the map of the captures.
-    fn held(capture: &str) -> World {
-        World::staged(capture, "trixie-map", map_hold())
+    /// With the map of the captures of one kernel.
+    fn held(suite: &str, capture: &str) -> World {
+        let (capture, before) = (format!("{suite}-{capture}"), format!("{suite}-map"));
+        World::staged(&capture, &before, map_hold())
     }
 
     /// A volume that was staged when the machine looked like `before`, and looks like `capture` now.
@@ -190,7 +194,7 @@ fn paths_that_are_down_or_missing_are_found_on_every_kernel() {
         ("one-path", second_address, &[down.clone(), PathMissing(1)]),
         ("two-namespaces", nothing, &[]),
     ];
-    for suite in ["bookworm", "trixie", "sid"] {
+    for suite in SUITES {
         for (capture, change, wanted) in &rows {
             let capture = format!("{suite}-{capture}");
             let before = format!("{suite}-one-path");
@@ -222,23 +226,27 @@ fn maps_are_judged_by_what_is_below_them() {
         world.maps = Vec::new();
     };
     let rows: [(&str, Change, &[Finding]); 9] = [
-        ("trixie-map", nothing, &[]),
-        ("trixie-map-lost", nothing, &[NoPath, PathMissing(0)]),
-        ("trixie-map-behind", nothing, &[NoPath, MapBehind]),
-        ("trixie-map-failed", nothing, &[NoPath, MapBehind]),
-        ("trixie-map-suspended", nothing, &[NoPath, MapBehind]),
-        ("trixie-map-let-go", nothing, &[NoPath, MapLetGo]),
-        ("trixie-map", forget, &[NoPath, MapMissing]),
-        ("trixie-map", half_changed, &[MapBehind]),
+        ("map", nothing, &[]),
+        ("map-lost", nothing, &[NoPath, PathMissing(0)]),
+        ("map-behind", nothing, &[NoPath, MapBehind]),
+        ("map-failed", nothing, &[NoPath, MapBehind]),
+        ("map-suspended", nothing, &[NoPath, MapBehind]),
+        ("map-let-go", nothing, &[NoPath, MapLetGo]),
+        ("map", forget, &[NoPath, MapMissing]),
+        ("map", half_changed, &[MapBehind]),
         // Another map is mounted there: it is somebody else's.
-        ("trixie-map", other_map, &[]),
+        ("map", other_map, &[]),
     ];
-    for (capture, change, wanted) in rows {
-        World::held(capture).check(capture, change, wanted);
-    }
     let untuned = [NoPath, MapMissing, Untuned(instance("nvme0"))];
-    let mut outliving = World::staged("trixie-one-path", "trixie-map", map_hold());
-    outliving.check("a controller that outlives its loss", outlives, &untuned);
+    for suite in SUITES {
+        for (capture, change, wanted) in &rows {
+            let name = format!("{suite}-{capture}");
+            World::held(suite, capture).check(&name, *change, wanted);
+        }
+        let mut outliving = World::held(suite, "one-path");
+        let name = format!("{suite}: a controller that outlives its loss");
+        outliving.check(&name, outlives, &untuned);
+    }
 }
 
 #[test]
@@ -296,7 +304,10 @@ fn mounts_are_stale_when_they_lead_nowhere_or_elsewhere() {
         Finding::PathMissing(0),
         Finding::Stale(DeviceGone),
     ];
-    World::bare("trixie-map-lost").check("gone", nothing, &lost);
+    for suite in SUITES {
+        let (capture, before) = (format!("{suite}-map-lost"), format!("{suite}-one-path"));
+        World::staged(&capture, &before, Hold::None).check(&capture, nothing, &lost);
+    }
     world.check("somebody else's", foreign, &[]);
 }
 
@@ -330,7 +341,8 @@ fn another_namespace_behind_the_name_is_never_the_volume() {
     ];
     for mut world in [
         World::bare("trixie-one-path"),
-        World::held("trixie-map-behind"),
+        World::held("trixie", "map-behind"),
+        World::held("sid", "map-behind"),
     ] {
         let before = world.record.clone();
         for (name, change) in rows {

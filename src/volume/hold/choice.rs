@@ -8,8 +8,9 @@ use thiserror::Error;
 use super::Hold;
 use crate::host::MapId;
 use crate::host::requirements::missing_for_maps;
+use crate::volume::capability::AccessType;
 use crate::volume::mounts::shows_nvme;
-use crate::volume::record::RecordError;
+use crate::volume::record::{RecordError, StageRecord};
 use crate::volume::sight::{LookError, map_of};
 use crate::volume::source::{PathLossHold, Source};
 use crate::volume::volume_id::VolumeId;
@@ -58,6 +59,13 @@ pub enum HoldError {
         /// What was asked for.
         wanted: &'static str,
     },
+    /// Nothing but a map keeps those who may only read a raw block device from writing to it.
+    #[error(
+        "a raw block volume for readers needs a map, or anybody who opens its device could write: \
+         use pathLossHold dm, load dm-multipath and dm-round-robin, and give the namespace a uuid, \
+         or make it read-only at the target"
+    )]
+    ReadersNeedMap,
 }
 
 /// Why no hold was chosen.
@@ -133,6 +141,22 @@ pub(in crate::volume) fn refine(
         (Hold::None, PathLossHold::Auto) if native && is_unique => Ok(Hold::Native),
         (hold, _) => Ok(hold),
     }
+}
+
+/// Refuses a raw disk for readers that nothing would protect: the kernel opens a device node for
+/// writing through a mount that is read-only, too.
+pub(in crate::volume) fn protect_readers(
+    hold: Hold,
+    record: &StageRecord,
+    namespace: &Namespace,
+) -> Result<Hold, HoldError> {
+    let is_block = record.capability.access == AccessType::Block;
+    let refuses_itself = namespace.read_only == Some(true);
+    let is_for_readers = record.is_map_read_only(namespace.read_only);
+    if is_block && is_for_readers && !refuses_itself && hold.map().is_none() {
+        return Err(HoldError::ReadersNeedMap);
+    }
+    Ok(hold)
 }
 
 impl Volumes {

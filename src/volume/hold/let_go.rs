@@ -1,13 +1,13 @@
 //! Letting go of what waits for a path that does not come back.
 //!
-//! Two places can hold I/O: the map, which is told to fail it, and a controller that is still
-//! `connecting`, below the map, which is deleted. A controller that other volumes need stays unless
-//! nothing of theirs goes through it and they hold what it drops by maps of their own.
+//! Two places can hold I/O: the map, which is told to fail it, and a controller below the map, which is
+//! deleted: one that is still `connecting`, or one through which the target does not serve the namespace
+//! now. A controller that other volumes need stays unless they hold what it drops by maps of their own.
 //!
 //! Invariant: a map that was let go never holds again.
 
 use nvme_fabrics::DisconnectError;
-use nvme_sysfs::{Instance, Nqn, ScanError, Tree};
+use nvme_sysfs::{Instance, Namespace, Nqn, ScanError, Tree};
 use thiserror::Error;
 
 use super::super::record::{RecordError, StageRecord};
@@ -70,13 +70,21 @@ impl Volumes {
     }
 }
 
-/// The controllers in which I/O may wait: those that are not live. What waits behind a live one is
-/// answered by the target.
+/// The controllers in which I/O may wait: those that are not live, and live ones through which the target
+/// serves other namespaces at most.
 fn find_stuck(tree: &Tree, record: &StageRecord, hostnqn: &Nqn) -> Vec<Instance> {
-    let controllers = tree
-        .find_subsystems(&record.source.nqn)
-        .flat_map(|subsystem| &subsystem.controllers);
-    let stuck = controllers
-        .filter(|controller| !controller.is_live() && record.source.asks_for(controller, hostnqn));
-    stuck.map(|controller| controller.instance).collect()
+    let mut stuck = Vec::new();
+    for subsystem in tree.find_subsystems(&record.source.nqn) {
+        let ours = |disk: &&Namespace| record.identity().is_some_and(|it| it.names(disk));
+        let mut disks = subsystem.namespaces.iter().filter(ours);
+        let disk = disks.next();
+        for controller in &subsystem.controllers {
+            let waits = disk.is_some_and(|disk| subsystem.waits_behind(disk, controller));
+            let is_stuck = !controller.is_live() || waits;
+            if is_stuck && record.source.asks_for(controller, hostnqn) {
+                stuck.push(controller.instance);
+            }
+        }
+    }
+    stuck
 }

@@ -73,7 +73,11 @@ impl Volumes {
                 return Ok(None);
             }
         }
-        Ok(self.read_map(below.map)?.as_ref().map(Disk::of_map))
+        let disk = self.read_map(below.map)?.as_ref().map(Disk::of_map);
+        if let Some(disk) = &disk {
+            self.limit_dirty(disk);
+        }
+        Ok(disk)
     }
 
     /// Gives a map the disks that carry the volume now, and lets its I/O flow.

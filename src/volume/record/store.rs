@@ -289,6 +289,15 @@ fn parse(path: &Path, text: &[u8]) -> Result<StageRecord, RecordError> {
         path: path.to_owned(),
         source,
     };
+    let record = serde_json::from_slice(text);
+    if let Ok(StageRecord {
+        version: StageRecord::VERSION,
+        ..
+    }) = record
+    {
+        return record.map_err(malformed);
+    }
+    // Of another form the number alone says something.
     let Version { version } = serde_json::from_slice(text).map_err(malformed)?;
     if version != StageRecord::VERSION {
         return Err(RecordError::Version {
@@ -296,7 +305,7 @@ fn parse(path: &Path, text: &[u8]) -> Result<StageRecord, RecordError> {
             found: version,
         });
     }
-    serde_json::from_slice(text).map_err(malformed)
+    record.map_err(malformed)
 }
 
 /// Makes the directory of a volume, readable by root alone, and makes sure that it stays.

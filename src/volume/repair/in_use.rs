@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::host::mountinfo::{MountTable, ParseMountinfoError};
 use crate::host::processes::{Process, read_mount_namespace, read_mountinfo, read_processes};
+use crate::host::requirements::{Status, check_processes};
 
 /// Somebody who uses a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,9 @@ impl fmt::Display for User {
 /// Why it cannot be told who uses a mount.
 #[derive(Debug, Error)]
 pub enum InUseError {
+    /// The mounts of pods are out of sight.
+    #[error("{0}")]
+    Hidden(String),
     /// The processes cannot be listed.
     #[error("cannot list the processes")]
     Processes(#[source] io::Error),
@@ -69,6 +73,11 @@ pub(super) fn find_user(
     devices: &[DevT],
     places: &[PathBuf],
 ) -> Result<Option<User>, InUseError> {
+    let sight = check_processes(root);
+    if sight.status == Status::Fail {
+        let remedy = sight.what_to_do.unwrap_or_default();
+        return Err(InUseError::Hidden(format!("{}; {remedy}", sight.finding)));
+    }
     let mut seen = BTreeSet::new();
     for process in read_processes(root).map_err(InUseError::Processes)? {
         let namespace = read_mount_namespace(root, process.pid);
@@ -137,6 +146,20 @@ mod tests {
         process(root.path(), 7, "mnt:[2]", theirs);
         let found = user(root.path()).expect("a use");
         assert_eq!(found.to_string(), "app (pid 7) has it at /data");
+    }
+
+    #[test]
+    fn without_the_processes_of_the_host_nothing_is_known() {
+        let root = tempfile::tempdir().expect("a directory");
+        process(root.path(), 1, "mnt:[1]", "");
+        symlink("1", root.path().join("proc/self")).expect("a link");
+        let namespace = root.path().join("proc/1/ns/pid");
+        symlink("pid:[4026532000]", &namespace).expect("a link");
+        let error = find_user(root.path(), &[], &[]).expect_err("a container of its own");
+        assert!(error.to_string().contains("hostPID"), "{error}");
+        fs::remove_file(&namespace).expect("removed");
+        symlink("pid:[4026531836]", &namespace).expect("a link");
+        assert_eq!(user(root.path()), None);
     }
 
     #[test]

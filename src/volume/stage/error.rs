@@ -57,6 +57,17 @@ pub enum StageError {
         /// Kernel name of the disk.
         disk: String,
     },
+    /// A map of which no record is left lies over the namespace, and may be mounted.
+    #[error(
+        "{map} lies over {disk} for another volume, of which no record is left here: unstage that \
+         volume, or remove the map when nothing uses it"
+    )]
+    Covered {
+        /// Kernel name of the map's disk.
+        map: String,
+        /// Kernel name of the disk.
+        disk: String,
+    },
     /// This node cannot be judged.
     #[error(transparent)]
     Look(#[from] LookError),

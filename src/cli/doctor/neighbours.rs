@@ -1,0 +1,296 @@
+//! The host's own programs that look for disks: udev, LVM, multipathd. Unless they are told otherwise, they take what
+//! lies on a raw block volume for the host's.
+//!
+//! What they shall be told is in `deploy/host`. Known by its words, wherever the administrator has put them.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::machine::find_rule;
+use super::{Check, Status};
+
+/// Ours, below a directory of udev's rules.
+const RULE: &str = "59-nvmeof-csi.rules";
+/// Where udev keeps what it knows: it is there while udev runs.
+const UDEV: &str = "run/udev";
+/// Directories of programs, with and without a merged `/usr`.
+const PROGRAMS: [&str; 2] = ["usr/sbin", "sbin"];
+/// LVM reads the second one on top of the first (lvm.conf(5)).
+const LVM: [&str; 2] = ["etc/lvm/lvm.conf", "etc/lvm/lvmlocal.conf"];
+/// What our filter rejects: the links that our rule makes to disks, and maps.
+const REJECTED: [&str; 2] = ["/dev/nvmeof-csi/", "/dev/mapper/nvmeof-"];
+const MULTIPATH: &str = "etc/multipath.conf";
+const MULTIPATH_DIRECTORY: &str = "etc/multipath/conf.d";
+/// The protocol of a disk over TCP, as multipathd calls it.
+const PROTOCOL: &str = "\"nvme:tcp\"";
+
+/// Whether they leave volumes alone.
+pub(super) fn check(root: &Path) -> [Check; 3] {
+    [check_udev(root), check_lvm(root), check_multipathd(root)]
+}
+
+fn check_udev(root: &Path) -> Check {
+    const NAME: &str = "udev";
+    match root.join(UDEV).try_exists() {
+        Ok(false) => return Check::ok(NAME, "does not run here"),
+        Ok(true) => {}
+        Err(error) => return unknown(NAME, &root.join(UDEV), &error),
+    }
+    match find_rule(root, RULE) {
+        Ok(Some(path)) => Check::ok(NAME, format!("{} keeps it from volumes", path.display())),
+        Ok(None) => Check::bad(
+            NAME,
+            Status::Warn,
+            format!(
+                "has no {RULE}: LVM and md take what lies on a raw block volume for the host's"
+            ),
+            format!(
+                "copy deploy/host/udev/{RULE} to /etc/udev/rules.d/, and `udevadm control --reload`"
+            ),
+        ),
+        Err((path, error)) => unknown(NAME, &path, &error),
+    }
+}
+
+fn check_lvm(root: &Path) -> Check {
+    const NAME: &str = "lvm";
+    match is_installed(root, "lvm") {
+        Ok(true) => {}
+        Ok(false) => return Check::ok(NAME, "is not installed"),
+        Err((path, error)) => return unknown(NAME, &path, &error),
+    }
+    let mut filter = None;
+    for name in LVM {
+        match read(&root.join(name)) {
+            Ok(text) => filter = find_filter(&text).or(filter),
+            Err((path, error)) => return unknown(NAME, &path, &error),
+        }
+    }
+    let patterns = filter.unwrap_or_default();
+    let rejects = |path| {
+        let is_its = |pattern: &String| pattern.starts_with('r') && pattern.contains(path);
+        patterns.iter().any(is_its)
+    };
+    // A device with several names is accepted if an `a` is the first to match any of them (lvm.conf(5)).
+    let accepting = patterns.iter().find(|pattern| pattern.starts_with('a'));
+    if !REJECTED.iter().all(rejects) {
+        return Check::bad(
+            NAME,
+            Status::Warn,
+            "its global_filter does not reject volumes: it looks into raw block volumes, and a look at a held one \
+             never ends",
+            "put the patterns of deploy/host/lvm/nvmeof-csi.conf into /etc/lvm/lvm.conf or /etc/lvm/lvmlocal.conf",
+        );
+    }
+    match accepting {
+        Some(pattern) => Check::bad(
+            NAME,
+            Status::Warn,
+            format!(
+                "its global_filter accepts volumes by {pattern:?}: each has a name that no other pattern matches"
+            ),
+            "leave that pattern out, or narrow it to the host's own disks: what no pattern matches is accepted",
+        ),
+        None => Check::ok(NAME, "its global_filter rejects volumes"),
+    }
+}
+
+fn check_multipathd(root: &Path) -> Check {
+    const NAME: &str = "multipathd";
+    let found = is_installed(root, "multipathd").and_then(|installed| {
+        let files = configuration(root)?;
+        let texts: Result<Vec<String>, _> = files.iter().map(|path| read(path)).collect();
+        Ok((installed, texts?))
+    });
+    match found {
+        Err((path, error)) => unknown(NAME, &path, &error),
+        Ok((false, _)) => Check::ok(NAME, "is not installed"),
+        Ok((true, texts)) if texts.iter().any(|text| says(text, PROTOCOL)) => {
+            Check::ok(NAME, "its configuration speaks of disks over TCP")
+        }
+        Ok((true, _)) => Check::bad(
+            NAME,
+            Status::Warn,
+            "nothing keeps it from the disks of volumes where nvme_core.multipath is off",
+            format!(
+                "copy deploy/host/multipath/nvmeof-csi.conf to /{MULTIPATH_DIRECTORY}/, and `multipathd reconfigure`"
+            ),
+        ),
+    }
+}
+
+fn unknown(name: &'static str, path: &Path, error: &io::Error) -> Check {
+    let finding = format!("cannot look at {}: {error}", path.display());
+    Check::bad(name, Status::Unknown, finding, "run as root")
+}
+
+fn is_installed(root: &Path, program: &str) -> Result<bool, (PathBuf, io::Error)> {
+    for directory in PROGRAMS {
+        let path = root.join(directory).join(program);
+        match path.try_exists() {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(error) => return Err((path, error)),
+        }
+    }
+    Ok(false)
+}
+
+/// The text of a file; one that is not there says nothing.
+fn read(path: &Path) -> Result<String, (PathBuf, io::Error)> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+        result => result.map_err(|error| (path.to_owned(), error)),
+    }
+}
+
+/// multipathd's main file and those of its directory that it reads.
+fn configuration(root: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    let mut files = vec![root.join(MULTIPATH)];
+    let directory = root.join(MULTIPATH_DIRECTORY);
+    let entries = match fs::read_dir(&directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(files),
+        entries => entries.map_err(|error| (directory.clone(), error))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(|error| (directory.clone(), error))?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "conf")
+        {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// Whether a line that is no comment has these words.
+fn says(text: &str, words: &str) -> bool {
+    lines(text).any(|line| line.contains(words))
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(|line| line.split('#').next().unwrap_or(line))
+}
+
+/// The patterns of `global_filter`, the last one that is given.
+fn find_filter(text: &str) -> Option<Vec<String>> {
+    let text: Vec<&str> = lines(text).collect();
+    let text = text.join("\n");
+    let (_, value) = text.rsplit_once("global_filter")?;
+    let value = value.trim_start().strip_prefix('=')?;
+    // A pattern may have brackets of its own.
+    let mut pieces = value.split('"');
+    let mut patterns = Vec::new();
+    while let Some(between) = pieces.next()
+        && !between.contains(']')
+        && let Some(pattern) = pieces.next()
+    {
+        patterns.push(pattern.to_owned());
+    }
+    Some(patterns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = include_str!("../../../deploy/host/lvm/nvmeof-csi.conf");
+
+    fn root() -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a directory");
+        for path in ["usr/sbin/lvm", "usr/sbin/multipathd", "run/udev/control"] {
+            put(root.path(), path, "");
+        }
+        root
+    }
+
+    fn put(root: &Path, path: &str, text: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(path, text).expect("a file");
+    }
+
+    fn statuses(root: &Path) -> [Status; 3] {
+        check(root).map(|check| check.status)
+    }
+
+    #[test]
+    fn a_host_without_them_needs_nothing() {
+        let root = tempfile::tempdir().expect("a directory");
+        assert_eq!(statuses(root.path()), [Status::Ok; 3]);
+    }
+
+    #[test]
+    fn each_piece_is_asked_for_until_it_is_there() {
+        let root = root();
+        assert_eq!(statuses(root.path()), [Status::Warn; 3]);
+        put(root.path(), "etc/udev/rules.d/59-nvmeof-csi.rules", "rule");
+        assert_eq!(
+            statuses(root.path()),
+            [Status::Ok, Status::Warn, Status::Warn]
+        );
+        put(root.path(), "etc/lvm/lvmlocal.conf", OURS);
+        assert_eq!(
+            statuses(root.path()),
+            [Status::Ok, Status::Ok, Status::Warn]
+        );
+        let ours = include_str!("../../../deploy/host/multipath/nvmeof-csi.conf");
+        put(root.path(), "etc/multipath/conf.d/nvmeof-csi.conf", ours);
+        assert_eq!(statuses(root.path()), [Status::Ok; 3]);
+    }
+
+    #[test]
+    fn a_filter_that_accepts_everything_rejects_nothing() {
+        let root = root();
+        let text = OURS.replace(" ]", ", \"a|.*|\" ]");
+        put(root.path(), "etc/lvm/lvm.conf", &text);
+        let check = check_lvm(root.path());
+        assert_eq!(check.status, Status::Warn);
+        assert!(check.finding.contains("a|.*|"), "{check:?}");
+    }
+
+    #[test]
+    fn what_is_commented_out_does_not_count() {
+        let root = root();
+        let commented: Vec<String> = OURS.lines().map(|line| format!("# {line}")).collect();
+        put(root.path(), "etc/lvm/lvm.conf", &commented.join("\n"));
+        assert_eq!(check_lvm(root.path()).status, Status::Warn);
+        put(
+            root.path(),
+            "etc/multipath.conf",
+            "# protocol \"nvme:tcp\"\n",
+        );
+        assert_eq!(check_multipathd(root.path()).status, Status::Warn);
+    }
+
+    #[test]
+    fn the_local_file_has_the_last_word() {
+        let root = root();
+        put(root.path(), "etc/lvm/lvm.conf", OURS);
+        put(
+            root.path(),
+            "etc/lvm/lvmlocal.conf",
+            "devices { global_filter = [ \"r|/dev/sdz|\" ] }",
+        );
+        assert_eq!(check_lvm(root.path()).status, Status::Warn);
+    }
+
+    #[test]
+    fn filters_that_are_not_well_formed_are_none() {
+        for text in [
+            "",
+            "global_filter",
+            "global_filter =",
+            "filter = [ \"a|x|\" ]",
+        ] {
+            assert_eq!(
+                find_filter(text).unwrap_or_default(),
+                Vec::<String>::new(),
+                "{text}"
+            );
+        }
+    }
+}

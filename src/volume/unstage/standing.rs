@@ -1,0 +1,122 @@
+//! Whether what a volume has not written yet can still reach its target. Nothing of the volume is
+//! touched to find that.
+//!
+//! A filesystem is judged by what is mounted at its staging path. A raw disk is mounted nowhere, but
+//! what programs wrote to it may wait all the same: it is judged by its map, or else by its namespace.
+
+use std::time::Instant;
+
+use nvme_sysfs::{Namespace, Tree};
+
+use super::{LOOK, UnstageError, Volume};
+use crate::host::dm::Map;
+use crate::volume::capability::AccessType;
+use crate::volume::current::find_current;
+use crate::volume::identity::Disk;
+use crate::volume::mounts::{find_shown, is_shut_down, shows_map, shows_nvme};
+use crate::volume::sight::{LookError, Sight, map_of};
+use crate::volume::volumes::Volumes;
+
+/// Whether what is left of a volume can be ended without waiting for its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Its disk is reached.
+    Reached,
+    /// What it has not written yet waits for a path.
+    Waiting,
+    /// Nothing of it waits: it is not mounted, or its disk is gone.
+    Dead,
+}
+
+impl Volume<'_> {
+    /// Whether the volume is a raw disk. One without a record may be.
+    pub(super) fn is_raw(&self) -> bool {
+        let record = self.record.as_ref();
+        record.is_none_or(|record| record.capability.access == AccessType::Block)
+    }
+
+    /// The disk that pods had of a raw volume, if it is there.
+    pub(super) fn raw_disk(&self, sight: &Sight) -> Option<Disk> {
+        let staging = &self.request.staging_target_path;
+        if !self.is_raw() || sight.mounts.find_mount_at(staging).is_some() {
+            return None;
+        }
+        match sight.find_map(map_of(&self.request.volume_id)) {
+            Some(map) => Some(Disk::of_map(map)),
+            None => self.namespace(sight.tree()).and_then(Disk::of),
+        }
+    }
+
+    fn namespace<'t>(&self, tree: &'t Tree) -> Option<&'t Namespace> {
+        let (nqn, identity) = (self.nqn.as_ref()?, self.identity.as_ref()?);
+        find_current(tree, nqn, identity).found()
+    }
+}
+
+impl Volumes {
+    /// Waits for a path to the disk of the volume.
+    pub(super) fn wait_for_path(&self, volume: &Volume<'_>) -> Result<Standing, UnstageError> {
+        let deadline = Instant::now() + self.config.timing.path;
+        let mut snapshot = self.config.trees.scan().map_err(LookError::Scan)?;
+        loop {
+            let standing = self.look_at(volume)?;
+            if standing != Standing::Waiting || Instant::now() >= deadline {
+                return Ok(standing);
+            }
+            let until = deadline.min(Instant::now() + LOOK);
+            snapshot = self
+                .next_snapshot(&snapshot, until)
+                .map_err(LookError::Scan)?;
+        }
+    }
+
+    pub(super) fn look_at(&self, volume: &Volume<'_>) -> Result<Standing, LookError> {
+        let sight = self.look()?;
+        let path = &volume.request.staging_target_path;
+        let map = sight.find_map(map_of(&volume.request.volume_id));
+        let mount = match sight.mounts.find_mount_at(path) {
+            Some(mount) if !is_shut_down(mount) => mount,
+            None if volume.is_raw() => return Ok(look_at_raw(volume, map, sight.tree())),
+            Some(_) | None => return Ok(Standing::Dead),
+        };
+        if let Some(map) = map.filter(|map| shows_map(mount, Some(map))) {
+            return Ok(look_at_map(map, sight.tree()));
+        }
+        let disk = Some(mount)
+            .filter(|mount| shows_nvme(mount))
+            .and_then(|mount| find_shown(mount, sight.tree()));
+        Ok(look_at_disk(disk, sight.tree()))
+    }
+}
+
+fn look_at_raw(volume: &Volume<'_>, map: Option<&Map>, tree: &Tree) -> Standing {
+    match map {
+        Some(map) => look_at_map(map, tree),
+        None => look_at_disk(volume.namespace(tree), tree),
+    }
+}
+
+fn look_at_disk(disk: Option<&Namespace>, tree: &Tree) -> Standing {
+    match disk.map(|disk| is_reached(disk, tree)) {
+        Some(true) => Standing::Reached,
+        Some(false) => Standing::Waiting,
+        None => Standing::Dead,
+    }
+}
+
+/// Whether I/O of a map gets to a live disk, whosever it is: it was compared when it was loaded.
+pub(super) fn look_at_map(map: &Map, tree: &Tree) -> Standing {
+    let mut disks = map
+        .usable_paths()
+        .filter_map(|path| tree.find_namespace_by_dev(path.dev));
+    let reached = disks.any(|disk| is_reached(disk, tree));
+    match (reached && !map.suspended, map.was_let_go()) {
+        (true, _) => Standing::Reached,
+        (false, true) => Standing::Dead,
+        (false, false) => Standing::Waiting,
+    }
+}
+
+fn is_reached(disk: &Namespace, tree: &Tree) -> bool {
+    tree.subsystems.iter().any(|s| s.is_reachable(disk))
+}
