@@ -13,5 +13,7 @@ mod examples;
 mod files;
 #[path = "deploy/manifests.rs"]
 mod manifests;
+#[path = "deploy/parameters.rs"]
+mod parameters;
 #[path = "deploy/program.rs"]
 mod program;

@@ -20,10 +20,16 @@ mod requests;
 
 #[path = "node/admin.rs"]
 mod admin;
+#[path = "node/calls.rs"]
+mod calls;
 #[path = "node/codes.rs"]
 mod codes;
 #[path = "node/deadline.rs"]
 mod deadline;
+#[path = "node/every_call.rs"]
+mod every_call;
+#[path = "node/every_code.rs"]
+mod every_code;
 #[path = "node/identity.rs"]
 mod identity;
 #[path = "node/invalid.rs"]

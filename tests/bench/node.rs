@@ -3,7 +3,8 @@
 //! The program as released runs on a synthetic sysfs tree of 64 connected volumes. It stages each by a real call, which finds
 //! its controller connected; then it is killed and started again, several times, and asked all that kubelet asks.
 //!
-//! Wanted: with 64 staged volumes at most 10 MiB of resident memory, and an answer to Probe within 100 ms of the start.
+//! Wanted: with 64 staged volumes at most 10 MiB of resident memory, and an answer to Probe within 100 ms of the start. Where
+//! either does not hold, the exit code is 1.
 
 #![expect(
     clippy::disallowed_methods,
@@ -13,6 +14,7 @@
 
 use std::env;
 use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,7 +44,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Verdict::Holds) => ExitCode::SUCCESS,
+        Ok(Verdict::Missed) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
@@ -50,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), Box<dyn Error>> {
+fn run() -> Result<Verdict, Box<dyn Error>> {
     let machine = NodeMachine::new(VOLUMES)?;
     let running = Running::start(&machine)?;
     running.stage_all(&machine)?;
@@ -68,32 +71,55 @@ fn run() -> Result<(), Box<dyn Error>> {
         memories.push(running.memory()?);
     }
     println!("nvmeof-csi node with {VOLUMES} staged volumes, {STARTS} starts");
-    print_time(&times);
     let largest = memories.iter().max_by_key(|memory| memory.resident);
-    print_memory("idle", *largest.ok_or("it was never started")?);
-    print_memory("after staging", after_staging);
-    Ok(())
+    let verdicts = [
+        print_time(&times),
+        print_memory("idle", *largest.ok_or("it was never started")?),
+        print_memory("after staging", after_staging),
+    ];
+    Ok(match verdicts.contains(&Verdict::Missed) {
+        true => Verdict::Missed,
+        false => Verdict::Holds,
+    })
 }
 
-fn print_time(times: &Times) {
+/// Whether what is wanted holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Holds,
+    Missed,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Holds => "holds",
+            Verdict::Missed => "DOES NOT HOLD",
+        })
+    }
+}
+
+fn print_time(times: &Times) -> Verdict {
     let verdict = verdict(times.median().is_some_and(|median| median <= TIME_LIMIT));
     println!(
         "start to answer of Probe: fastest / median {times}; wanted: {} ms or less: {verdict}",
         TIME_LIMIT.as_millis()
     );
+    verdict
 }
 
-fn print_memory(when: &str, memory: Memory) {
+fn print_memory(when: &str, memory: Memory) -> Verdict {
     let verdict = verdict(memory.resident <= MEMORY_LIMIT);
     println!(
         "resident memory {when}: {memory}; wanted: {} MiB or less: {verdict}",
         MEMORY_LIMIT >> 20
     );
+    verdict
 }
 
-fn verdict(holds: bool) -> &'static str {
+fn verdict(holds: bool) -> Verdict {
     match holds {
-        true => "holds",
-        false => "DOES NOT HOLD",
+        true => Verdict::Holds,
+        false => Verdict::Missed,
     }
 }

@@ -64,6 +64,11 @@ impl NodeMachine {
         self.root().join("kubelet")
     }
 
+    /// Where the plugin keeps its records.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.kubelet().join("plugins/direct.nvmeof.csi/state")
+    }
+
     /// Of a raw block volume: a filesystem would have to be mounted.
     fn stage(
         &self,

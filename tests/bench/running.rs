@@ -105,6 +105,8 @@ fn command(machine: &NodeMachine, socket: &Path) -> Command {
         .arg(machine.root())
         .args(["node", "--node-id", "worker-1"])
         .args(["--admin-address", "127.0.0.1:0"])
+        .arg("--state-dir")
+        .arg(machine.state_dir())
         .arg("--kubelet-dir")
         .arg(machine.kubelet())
         .arg("--endpoint")

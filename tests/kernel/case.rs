@@ -7,13 +7,38 @@ pub(crate) enum Profile {
     Default,
     /// `nvme_core.multipath=N`.
     MultipathOff,
+    /// A Debian host runs beside it, with udev, LVM, md and multipathd.
+    DebianHost,
+    /// With little memory, and two disks of its own beside it: [`OTHER_DISK_MIB`] and [`TARGET_DISK_MIB`] large.
+    LittleMemory,
 }
 
+/// A disk that nothing else is on.
+pub(crate) const OTHER_DISK_MIB: u32 = 128;
+/// A disk for a target, whose volume is then not in memory.
+pub(crate) const TARGET_DISK_MIB: u32 = 384;
+
 impl Profile {
+    /// The size of the memory.
+    pub(crate) fn memory_mib(self) -> u32 {
+        match self {
+            Self::LittleMemory => 512,
+            _ => 1024,
+        }
+    }
+
+    /// The sizes of the PCIe disks.
+    pub(crate) fn disks_mib(self) -> Vec<u32> {
+        match self {
+            Self::LittleMemory => vec![OTHER_DISK_MIB, TARGET_DISK_MIB],
+            _ => vec![16],
+        }
+    }
+
     /// The words for the kernel command line.
     pub(crate) fn append(self) -> Vec<String> {
         match self {
-            Self::Default => Vec::new(),
+            Self::Default | Self::DebianHost | Self::LittleMemory => Vec::new(),
             Self::MultipathOff => vec!["nvme_core.multipath=N".to_owned()],
         }
     }
@@ -28,8 +53,19 @@ pub(crate) enum Need {
     NvmeCli,
     /// csi-sanity, the conformance suite.
     CsiSanity,
+    /// The programs of a Debian host, with the time of [`Need::Faults`], on the kernel of their suite.
+    DebianHost,
     /// The time of `cargo lab faults`: the kernel is among those that `LAB_FAULTS` names.
     Faults,
+}
+
+/// What a kernel can is in no list of its own: it shows by a word, such as the name of an attribute, in the code of a module.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Word {
+    /// The module.
+    pub(crate) module: &'static str,
+    /// What its code holds where the kernel can do it.
+    pub(crate) word: &'static str,
 }
 
 /// One case.
@@ -39,6 +75,8 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) profile: Profile,
     pub(crate) need: Option<Need>,
+    /// What the kernel must be able to do; where it is not, the case is ignored by name.
+    pub(crate) asks: Option<Word>,
     /// Panics where the fact does not hold.
     pub(crate) run: fn(),
 }
@@ -49,12 +87,25 @@ impl Case {
             name,
             profile: Profile::Default,
             need: None,
+            asks: None,
             run,
         }
     }
 
+    /// Whether it is a row of the table of faults.
+    pub(crate) fn is_row(&self) -> bool {
+        self.name.starts_with("row_")
+    }
+
     pub(crate) const fn on(self, profile: Profile) -> Self {
         Self { profile, ..self }
+    }
+
+    pub(crate) const fn asks(self, word: Word) -> Self {
+        Self {
+            asks: Some(word),
+            ..self
+        }
     }
 
     pub(crate) const fn needs(self, need: Need) -> Self {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use kernel_lab::guest::demo::STEP;
 use kernel_lab::{Boot, Suite, protocol};
 
+use crate::case::Profile;
 use crate::cases;
 use crate::host::guest_files;
 
@@ -31,7 +32,7 @@ fn tell() -> Result<(), Box<dyn std::error::Error>> {
     let cases = cases::all().into_iter().map(|case| case.name);
     let chapters: Vec<&str> = cases.filter(|name| name.starts_with("demo_")).collect();
     let mut boot = Boot::new(&kernel, std::env::current_exe()?);
-    boot.files = guest_files(&chapters)?;
+    boot.files = guest_files(&chapters, Profile::Default)?;
     boot.deadline = DEADLINE;
     let mut story = Story {
         start: Instant::now(),

@@ -21,7 +21,7 @@ pub(crate) const RUN_CASE: &str = "--run-case";
 /// The names of the chosen cases, packed by the host.
 pub(crate) const PLAN: &str = "/lab/plan";
 /// No case may take longer, on the slowest machine that the lab supports.
-const CASE_DEADLINE: Duration = Duration::from_secs(900);
+pub(crate) const CASE_DEADLINE: Duration = Duration::from_secs(900);
 
 /// Runs the plan and ends the machine.
 pub(crate) fn main() -> ! {

@@ -7,17 +7,20 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use kernel_lab::initramfs::GuestFile;
+use kernel_lab::initramfs::{self, GuestFile};
 use kernel_lab::modules::{self, Absent, Selection};
-use kernel_lab::{Boot, Kernel, Suite, Unavailable, peers, programs, protocol, sanity};
+use kernel_lab::{Boot, DebianHost, Kernel, Suite, Unavailable, peers, programs, protocol, sanity};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::case::{Case, Need, Profile};
-use crate::{cases, guest, scene};
+use crate::case::{Case, Need, Profile, Word};
+use crate::{cases, debian, guest, scene};
 
-/// A machine may take this long per case, on the slowest host, before it counts as hung.
-const PER_CASE: Duration = Duration::from_secs(910);
+/// A machine may take this long per case before it counts as hung: longer than the guest itself waits for the case, so
+/// that it can still say which one it was.
+const PER_CASE: Duration = guest::CASE_DEADLINE.saturating_add(Duration::from_secs(10));
 const TO_BOOT: Duration = Duration::from_secs(300);
+/// So many rows of the table of faults share a boot.
+const ROWS_PER_MACHINE: usize = 8;
 /// How a line begins that is to be shown although the case passed.
 pub(crate) const REPORT: &str = "report: ";
 
@@ -71,7 +74,7 @@ fn ignored(name: String, reason: &str) -> Trial {
         .with_ignored_flag(true)
 }
 
-/// Makes a trial of each case and one machine of each profile that a chosen case wants.
+/// Makes a trial of each case, and the machines that run the chosen ones.
 fn plan_kernel(
     arguments: &Arguments,
     kernel: Kernel,
@@ -79,51 +82,90 @@ fn plan_kernel(
     machines: &mut Vec<Arc<Machine>>,
 ) {
     let selection = modules::select(&kernel.modules);
-    let mut profiles: BTreeMap<Profile, Arc<Machine>> = BTreeMap::new();
+    let mut shares: BTreeMap<(Share, Profile), Arc<Machine>> = BTreeMap::new();
+    let mut rows = 0;
     for case in cases::all() {
         let name = format!("{}::{}", kernel.suite, case.name);
-        match case.need {
-            Some(Need::Module(module)) if is_missing(&selection, module) => {
-                trials.push(ignored(
-                    name,
-                    &format!("{} has no {module}", kernel.release),
-                ));
-                continue;
-            }
-            Some(Need::CsiSanity) if sanity::find().is_none() => {
-                trials.push(without_the_lab(
-                    name,
-                    "csi-sanity was not built: run `cargo lab setup --peers`",
-                ));
-                continue;
-            }
-            Some(Need::Faults) if !has_time_for_faults(&kernel.suite.to_string()) => {
-                trials.push(ignored(
-                    name,
-                    "a row of the table of faults: run `cargo lab faults`",
-                ));
-                continue;
-            }
-            Some(Need::NvmeCli) if let Err(missing) = peers::find_nvme_cli() => {
-                trials.push(without_the_lab(name, &missing.to_string()));
-                continue;
-            }
-            _ => {}
+        if let Some(missing) = what_is_missing(&case, &kernel, &selection) {
+            trials.push(missing.trial(name));
+            continue;
         }
-        let machine = profiles
-            .entry(case.profile)
+        let chosen = is_chosen(arguments, &name);
+        let share = if case.is_row() {
+            Share::Rows(rows / ROWS_PER_MACHINE)
+        } else {
+            Share::Rest
+        };
+        rows += usize::from(chosen && case.is_row());
+        let machine = shares
+            .entry((share, case.profile))
             .or_insert_with(|| Arc::new(Machine::new(kernel.clone(), case.profile)));
-        if is_chosen(arguments, &name) {
+        if chosen {
             machine.lock().plan.push(case.name);
         }
         let machine = Arc::clone(machine);
         trials.push(Trial::test(name, move || machine.verdict(case.name)));
     }
     machines.extend(
-        profiles
+        shares
             .into_values()
             .filter(|machine| !machine.lock().plan.is_empty()),
     );
+}
+
+/// Why a case does not run.
+enum Missing {
+    /// It cannot, or was not asked for, here: ignored.
+    ForGood(String),
+    /// `cargo lab` would have got it: failed where the lab is required.
+    FromTheLab(String),
+}
+
+impl Missing {
+    fn trial(self, name: String) -> Trial {
+        match self {
+            Self::ForGood(reason) => ignored(name, &reason),
+            Self::FromTheLab(remedy) => without_the_lab(name, &remedy),
+        }
+    }
+}
+
+/// The first thing that a case needs and does not have.
+fn what_is_missing(
+    case: &Case,
+    kernel: &Kernel,
+    selection: &io::Result<Selection>,
+) -> Option<Missing> {
+    let lacks = |what: &str| Missing::ForGood(format!("{} has no {what}", kernel.release));
+    if let Some(asked) = case.asks.filter(|asked| !mentions(selection, *asked)) {
+        return Some(lacks(asked.word));
+    }
+    let has_time = has_time_for_faults(&kernel.suite.to_string());
+    match case.need? {
+        Need::Module(module) => is_missing(selection, module).then(|| lacks(module)),
+        Need::CsiSanity => match sanity::find() {
+            Some(_) => None,
+            None => Some(Missing::FromTheLab(
+                "csi-sanity was not built: run `cargo lab setup --peers`".to_owned(),
+            )),
+        },
+        Need::DebianHost if kernel.suite != Suite::Trixie => {
+            let reason = "the host's programs are trixie's";
+            Some(Missing::ForGood(reason.to_owned()))
+        }
+        Need::Faults | Need::DebianHost if !has_time => Some(Missing::ForGood(
+            "a row of the table of faults: run `cargo lab faults`".to_owned(),
+        )),
+        Need::Faults => None,
+        Need::DebianHost => from_the_lab(DebianHost::find()),
+        Need::NvmeCli => from_the_lab(peers::find_nvme_cli()),
+    }
+}
+
+fn from_the_lab<T, E: std::fmt::Display>(found: Result<T, E>) -> Option<Missing> {
+    found
+        .err()
+        .map(|error| Missing::FromTheLab(error.to_string()))
 }
 
 /// The filters of libtest, which libtest-mimic applies only once the trials exist.
@@ -140,12 +182,20 @@ fn is_chosen(arguments: &Arguments, name: &str) -> bool {
         && !arguments.ignored
 }
 
+/// Cases that share a boot, beside their profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Share {
+    /// So many of the rows; they mostly wait, so several machines with rows fit on one processor.
+    Rows(usize),
+    Rest,
+}
+
 /// The programs that the product runs.
 const FILESYSTEM_PROGRAMS: [&str; 3] = ["mke2fs", "mkfs.xfs", "e2fsck"];
 
 /// What every guest carries: the program under test, those that it runs with their libraries, the
 /// names of the cases.
-pub(crate) fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
+pub(crate) fn guest_files(plan: &[&str], profile: Profile) -> Result<Vec<GuestFile>, String> {
     let mut files = Vec::new();
     for name in FILESYSTEM_PROGRAMS {
         let path = format!("/usr/sbin/{name}");
@@ -161,6 +211,11 @@ pub(crate) fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
         "/bin/nvmeof-csi",
         env!("CARGO_BIN_EXE_nvmeof-csi"),
     ));
+    files.push(GuestFile::text(guest::PLAN, &plan.join("\n")));
+    if profile == Profile::LittleMemory {
+        // All files of a guest are in its memory.
+        return Ok(files);
+    }
     if let Some(suite) = sanity::find() {
         files.push(GuestFile::program("/peers/csi-sanity", suite));
     }
@@ -170,7 +225,6 @@ pub(crate) fn guest_files(plan: &[&str]) -> Result<Vec<GuestFile>, String> {
                 .map_err(|error| error.to_string())?,
         );
     }
-    files.push(GuestFile::text(guest::PLAN, &plan.join("\n")));
     Ok(files)
 }
 
@@ -187,6 +241,18 @@ fn is_missing(selection: &io::Result<Selection>, module: &str) -> bool {
     selection.as_ref().is_ok_and(|selection| {
         let loaded = selection.load.iter().any(|loaded| loaded.name == module);
         !loaded && !selection.absent.iter().any(built_in)
+    })
+}
+
+/// Whether the code of a module holds the word.
+fn mentions(selection: &io::Result<Selection>, asked: Word) -> bool {
+    let module = asked.module.replace('-', "_");
+    selection.as_ref().is_ok_and(|selection| {
+        let mut loaded = selection.load.iter();
+        let code = loaded.find(|loaded| loaded.name == module);
+        let code = code.and_then(|module| initramfs::decompressed(module).ok());
+        let mut pieces = code.iter().flat_map(|code| code.split(|byte| *byte == 0));
+        pieces.any(|piece| piece == asked.word.as_bytes())
     })
 }
 
@@ -256,9 +322,15 @@ impl Machine {
         let init = std::env::current_exe().map_err(|error| format!("this binary: {error}"))?;
         let cases = u32::try_from(plan.len()).expect("the cases fit a u32");
         let mut boot = Boot::new(&self.kernel, init);
-        boot.files = guest_files(plan)?;
+        boot.files = guest_files(plan, self.profile)?;
+        if self.profile == Profile::DebianHost {
+            let host = DebianHost::find().map_err(|error| error.to_string())?;
+            let files = host.guest_files(debian::ROOT);
+            boot.files.extend(files.map_err(|error| error.to_string())?);
+        }
         boot.append = self.profile.append();
-        boot.pcie_namespaces_mib = vec![16];
+        boot.memory_mib = self.profile.memory_mib();
+        boot.pcie_namespaces_mib = self.profile.disks_mib();
         boot.deadline = TO_BOOT + PER_CASE * cases;
         boot.run(&mut |line| self.hear(line))
             .map(|exit| format!("{exit:?}"))
@@ -295,6 +367,8 @@ impl Machine {
                 for report in log.iter().filter_map(|line| line.strip_prefix(REPORT)) {
                     eprintln!("{}: {name}: {report}", self.kernel.suite);
                 }
+                let took = text.parse().map(Duration::from_millis).unwrap_or_default();
+                eprintln!("{}: {name} passed in {took:.1?}", self.kernel.suite);
                 state.verdicts.insert(name.to_owned(), Ok(()));
             }
             "failed" => drop(state.verdicts.insert(name.to_owned(), Err(text.to_owned()))),
@@ -306,12 +380,12 @@ impl Machine {
     }
 }
 
-/// Runs the machines, as many at a time as `LAB_JOBS` says (2 by default: each guest has two processors).
+/// Runs the machines, as many at a time as `LAB_JOBS` says (4 by default: those with rows mostly wait).
 fn run_machines(machines: Vec<Arc<Machine>>) {
     let jobs = std::env::var("LAB_JOBS")
         .ok()
         .and_then(|jobs| jobs.parse().ok())
-        .unwrap_or(2);
+        .unwrap_or(4);
     let queue = Mutex::new(machines.into_iter());
     thread::scope(|scope| {
         for _ in 0..jobs {

@@ -12,11 +12,13 @@
 mod case;
 mod cases;
 mod conformance;
+mod debian;
 mod demo;
 mod disk;
 mod guest;
 mod host;
 mod plugin;
+mod remains;
 mod responder;
 mod scene;
 mod strace;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     }
     match arguments.as_slice() {
         [_, verb, name] if verb == guest::RUN_CASE => guest::run_case(name),
+        [_, verb, path] if verb == writer::WRITE => writer::write_until_killed(path.as_ref()),
         [_, verb] if verb == demo::DEMO => demo::main(),
         _ => host::main(),
     }

@@ -14,8 +14,8 @@ use nvmeof_csi::csi::proto::node_client::NodeClient;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use crate::scene::{NQN, UUID, eventually};
 
@@ -143,11 +143,14 @@ impl Plugin {
         .map(drop)
     }
 
+    /// Made again while another operation, such as the keeper's, has the volume: so does kubelet.
     pub(crate) fn unstage(&self, volume: &Volume) -> Result<(), Status> {
-        self.call(
-            |mut client| async move { client.node_unstage_volume(volume.unstage_request()).await },
-        )
-        .map(drop)
+        until_not_aborted(|| {
+            self.call(|mut client| async move {
+                client.node_unstage_volume(volume.unstage_request()).await
+            })
+            .map(drop)
+        })
     }
 
     pub(crate) fn publish(&self, volume: &Volume) -> Result<(), Status> {
@@ -157,37 +160,27 @@ impl Plugin {
         .map(drop)
     }
 
+    /// Made again while another operation, such as the keeper's, has the volume: so does kubelet.
     pub(crate) fn unpublish(&self, volume: &Volume) -> Result<(), Status> {
-        self.call(|mut client| async move {
-            client
-                .node_unpublish_volume(volume.unpublish_request())
-                .await
+        until_not_aborted(|| {
+            self.call(|mut client| async move {
+                client
+                    .node_unpublish_volume(volume.unpublish_request())
+                    .await
+            })
+            .map(drop)
         })
-        .map(drop)
     }
 
     pub(crate) fn expand(&self, volume: &Volume, bytes: i64) -> Result<i64, Status> {
-        let request = csi::NodeExpandVolumeRequest {
-            volume_id: volume.id.clone(),
-            volume_path: volume.target().display().to_string(),
-            staging_target_path: volume.staging().display().to_string(),
-            capacity_range: Some(csi::CapacityRange {
-                required_bytes: bytes,
-                limit_bytes: 0,
-            }),
-            volume_capability: Some(volume.capability()),
-            ..csi::NodeExpandVolumeRequest::default()
-        };
+        let request = volume.expand_request(bytes);
         self.call(|mut client| async move { client.node_expand_volume(request).await })
             .map(|answer| answer.capacity_bytes)
     }
 
     /// The reasons of what is wrong with a volume.
     pub(crate) fn health(&self, volume: &Volume) -> Result<Vec<String>, Status> {
-        let request = csi::NodeGetVolumeHealthRequest {
-            volume_id: volume.id.clone(),
-            ..csi::NodeGetVolumeHealthRequest::default()
-        };
+        let request = volume.health_request();
         let answer =
             self.call(|mut client| async move { client.node_get_volume_health(request).await })?;
         let statuses = answer.volume_health.unwrap_or_default().health_statuses;
@@ -195,13 +188,16 @@ impl Plugin {
     }
 
     pub(crate) fn stats(&self, volume: &Volume) -> Result<csi::NodeGetVolumeStatsResponse, Status> {
-        let request = csi::NodeGetVolumeStatsRequest {
-            volume_id: volume.id.clone(),
-            volume_path: volume.target().display().to_string(),
-            ..csi::NodeGetVolumeStatsRequest::default()
-        };
+        let request = volume.stats_request();
         self.call(|mut client| async move { client.node_get_volume_stats(request).await })
     }
+}
+
+fn until_not_aborted(call: impl Fn() -> Result<(), Status>) -> Result<(), Status> {
+    eventually("the volume to be free", || match call() {
+        Err(busy) if busy.code() == Code::Aborted => None,
+        answer => Some(answer),
+    })
 }
 
 impl Drop for Plugin {
@@ -333,6 +329,34 @@ impl Volume {
         csi::NodeUnpublishVolumeRequest {
             volume_id: self.id.clone(),
             target_path: self.target().display().to_string(),
+        }
+    }
+    pub(crate) fn expand_request(&self, bytes: i64) -> csi::NodeExpandVolumeRequest {
+        csi::NodeExpandVolumeRequest {
+            volume_id: self.id.clone(),
+            volume_path: self.target().display().to_string(),
+            staging_target_path: self.staging().display().to_string(),
+            capacity_range: Some(csi::CapacityRange {
+                required_bytes: bytes,
+                limit_bytes: 0,
+            }),
+            volume_capability: Some(self.capability()),
+            ..csi::NodeExpandVolumeRequest::default()
+        }
+    }
+
+    pub(crate) fn health_request(&self) -> csi::NodeGetVolumeHealthRequest {
+        csi::NodeGetVolumeHealthRequest {
+            volume_id: self.id.clone(),
+            ..csi::NodeGetVolumeHealthRequest::default()
+        }
+    }
+
+    pub(crate) fn stats_request(&self) -> csi::NodeGetVolumeStatsRequest {
+        csi::NodeGetVolumeStatsRequest {
+            volume_id: self.id.clone(),
+            volume_path: self.target().display().to_string(),
+            ..csi::NodeGetVolumeStatsRequest::default()
         }
     }
 }

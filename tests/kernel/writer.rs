@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,12 +14,16 @@ use crate::host::REPORT;
 
 /// Bytes of one write.
 pub(crate) const BLOCK: usize = 4096;
+/// The first argument that makes this binary write to a path until it is killed.
+pub(crate) const WRITE: &str = "--write";
 /// Longer than any outage of a case, and what it takes to recover on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A writer at work.
 pub(crate) struct Writer {
     path: PathBuf,
+    /// Where the first block lies.
+    first: u64,
     shared: Arc<Shared>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -81,24 +86,35 @@ impl Writer {
     pub(crate) fn start(directory: &Path) -> Writer {
         let path = directory.join("written");
         let file = File::create(&path).expect("a file");
-        Writer::write_to(file, path)
+        Writer::write_to(file, path, 0)
     }
 
     /// Writes to a raw block device, past the page cache.
     pub(crate) fn start_raw(device: &Path) -> Writer {
+        Writer::start_raw_from(device, 0)
+    }
+
+    /// The same from this byte on.
+    pub(crate) fn start_raw_from(device: &Path, first: u64) -> Writer {
         let file = File::options()
             .write(true)
             .custom_flags(libc::O_DIRECT)
             .open(device)
             .expect("the device opens");
-        Writer::write_to(file, device.to_owned())
+        Writer::write_to(file, device.to_owned(), first)
     }
 
-    fn write_to(file: File, path: PathBuf) -> Writer {
+    /// Writes to a raw block device through the page cache, each write with fsync.
+    pub(crate) fn start_cached(device: &Path) -> Writer {
+        let file = File::options().write(true).open(device);
+        Writer::write_to(file.expect("the device opens"), device.to_owned(), 0)
+    }
+
+    fn write_to(file: File, path: PathBuf, first: u64) -> Writer {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         let thread = thread::spawn(move || {
-            let result = write_all(file, &theirs);
+            let result = write_all(file, first, &theirs);
             if let Err(error) = &result {
                 theirs.lock().failed = Some((error.to_string(), Instant::now()));
                 theirs.changed.notify_all();
@@ -107,6 +123,7 @@ impl Writer {
         });
         Writer {
             path,
+            first,
             shared,
             thread,
         }
@@ -145,7 +162,7 @@ impl Writer {
         waited.expect("no panic holds the lock").0
     }
 
-    /// Tells the writer to end after the write that it is at.
+    /// Tells the writer to end after the write that it is at, be it the first.
     pub(crate) fn stop(&self) {
         self.shared.lock().stop = true;
     }
@@ -167,7 +184,7 @@ impl Writer {
         let result = self.thread.join().expect("no panic");
         let progress = self.shared.lock();
         result.unwrap_or_else(|error| panic!("after {} writes: {error}", progress.written));
-        verify(&self.path, progress.written);
+        verify_from(&self.path, self.first, progress.written);
         Figures {
             written: progress.written,
             longest: progress.longest,
@@ -191,6 +208,11 @@ impl Shared {
 
 /// Asserts that so many writes are in a file or on a device, past the page cache where it has one.
 pub(crate) fn verify(path: &Path, written: u64) {
+    verify_from(path, 0, written);
+}
+
+/// The same from this byte on.
+pub(crate) fn verify_from(path: &Path, first: u64, written: u64) {
     let direct = File::options()
         .read(true)
         .custom_flags(libc::O_DIRECT)
@@ -199,17 +221,17 @@ pub(crate) fn verify(path: &Path, written: u64) {
     let file = direct.or_else(|_| File::open(path)).expect("it opens");
     let mut block = Box::new(Block([0; BLOCK]));
     for number in 0..written {
-        file.read_exact_at(&mut block.0, number * BLOCK as u64)
+        file.read_exact_at(&mut block.0, first + number * BLOCK as u64)
             .expect("a block");
         assert!(block.0 == pattern(number).0, "block {number} is another");
     }
 }
 
-fn write_all(file: File, shared: &Shared) -> io::Result<()> {
+fn write_all(file: File, first: u64, shared: &Shared) -> io::Result<()> {
     let mut number = 0;
-    while !shared.lock().stop {
+    loop {
         let began = Instant::now();
-        file.write_all_at(&pattern(number).0, number * BLOCK as u64)?;
+        file.write_all_at(&pattern(number).0, first + number * BLOCK as u64)?;
         file.sync_data()?;
         number += 1;
         let mut progress = shared.lock();
@@ -218,10 +240,25 @@ fn write_all(file: File, shared: &Shared) -> io::Result<()> {
         if let Some(returned) = progress.returned.take() {
             progress.recovery = progress.recovery.max(Some(returned.elapsed()));
         }
+        let is_last = progress.stop;
         drop(progress);
         shared.changed.notify_all();
+        if is_last {
+            return file.sync_all();
+        }
     }
-    file.sync_all()
+}
+
+/// A process that only writes, for who wants to kill one.
+pub(crate) fn write_until_killed(path: &Path) -> ExitCode {
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
+    let written = file.and_then(|file| write_all(file, 0, &Shared::default()));
+    eprintln!("the writer ends: {written:?}");
+    ExitCode::FAILURE
 }
 
 /// What block `number` holds.

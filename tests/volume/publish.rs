@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nvmeof_csi::host::Host;
 use nvmeof_csi::volume::request::{AccessMode, FilesystemType, PodRef, Readonly};
 use nvmeof_csi::volume::{PublishError, UnpublishError};
 
@@ -192,6 +193,50 @@ fn a_failed_bind_leaves_neither_target_nor_publication() {
     volumes
         .unstage(&unstage(&staged))
         .expect("nothing is published");
+}
+
+#[test]
+fn a_failed_bind_leaves_a_target_that_was_there_before() {
+    for (capability, is_directory) in [(ext4(), true), (block(), false)] {
+        let machine = Machine::new("trixie-one-path");
+        let volumes = machine.volumes();
+        let staged = stage(&machine, capability);
+        volumes.stage(&staged).expect("staged");
+        let target = machine.target("pod");
+        match is_directory {
+            true => fs::create_dir(&target).expect("a directory"),
+            false => fs::write(&target, "").expect("a file"),
+        }
+        machine.host.fail("bind");
+        let request = publish(&staged, &target);
+        volumes.publish(&request).expect_err("no bind");
+        assert!(target.exists(), "{is_directory}");
+        machine.host.succeed("bind");
+        volumes.publish(&request).expect("published");
+    }
+}
+
+#[test]
+fn a_failed_repeat_leaves_the_publication_that_was_there_before() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let mode = AccessMode::SingleNodeSingleWriter;
+    let staged = stage(&machine, filesystem(FilesystemType::Ext4, mode));
+    volumes.stage(&staged).expect("staged");
+    let request = publish(&staged, &machine.target("pod"));
+    volumes.publish(&request).expect("published");
+    // Somebody unmounts it, and the pod's target stays.
+    let unmounted = machine.host.unmount(&request.target_path);
+    unmounted.expect("unmounted");
+    machine.host.fail("bind");
+    volumes.publish(&request).expect_err("no bind");
+    let error = volumes
+        .publish(&publish(&staged, &machine.target("other")))
+        .expect_err("the first pod has it");
+    assert!(
+        matches!(error, PublishError::SingleWriter { .. }),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,11 +1,17 @@
 //! NodeStageVolume.
 
+use std::os::unix::fs::symlink;
+
+use nvme_fabrics::ConnectError;
 use nvme_sysfs::NamespaceSelector;
-use nvmeof_csi::volume::StageError;
-use nvmeof_csi::volume::request::{AccessMode, FilesystemType};
+use nvmeof_csi::host::MapId;
+use nvmeof_csi::volume::request::{AccessMode, AccessType, Capability, FilesystemType};
+use nvmeof_csi::volume::{ChooseHoldError, HoldError, StageError};
 
 use crate::machine::Machine;
 use crate::requests::{SECOND, block, ext4, filesystem, id, stage};
+use crate::swap::show_map;
+use crate::unstage::forget_everything;
 
 #[test]
 fn a_blank_namespace_is_connected_formatted_and_mounted_once() {
@@ -149,6 +155,27 @@ fn readers_get_a_filesystem_that_nobody_writes_to() {
 }
 
 #[test]
+fn a_raw_disk_for_readers_is_refused_where_nothing_keeps_them_from_writing() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    for mode in [
+        AccessMode::SingleNodeReaderOnly,
+        AccessMode::MultiNodeReaderOnly,
+    ] {
+        let access = AccessType::Block;
+        let readers = stage(&machine, Capability { access, mode });
+        let error = volumes.stage(&readers).expect_err("there are no maps");
+        let needs_map = HoldError::ReadersNeedMap;
+        assert!(
+            matches!(&error, StageError::Hold(ChooseHoldError::Hold(it)) if *it == needs_map),
+            "{error}"
+        );
+        assert!(machine.host.connected().is_empty());
+        assert!(machine.state_files().is_empty());
+    }
+}
+
+#[test]
 fn another_volume_is_never_busy_because_of_this_one() {
     let machine = Machine::new("trixie-one-path");
     let volumes = machine.volumes();
@@ -204,4 +231,39 @@ fn a_repeated_call_for_another_namespace_is_another_volume() {
         "volume volume-1 is staged already with another namespace"
     );
     volumes.stage(&request).expect("still staged");
+}
+
+#[test]
+fn a_key_that_the_target_rejects_leaves_nothing_behind() {
+    let machine = Machine::new("trixie-one-path");
+    let rejected = |nqn| ConnectError::KeyRejected { nqn };
+    machine.host.refuse(rejected);
+    let error = machine
+        .volumes()
+        .stage(&stage(&machine, ext4()))
+        .expect_err("rejected");
+    assert!(matches!(error, StageError::Attach(_)), "{error}");
+    assert!(machine.state_files().is_empty());
+}
+
+#[test]
+fn a_namespace_below_a_map_whose_record_is_lost_is_refused_and_left_alone() {
+    for capability in [ext4(), block()] {
+        let machine = Machine::new("trixie-one-path");
+        let volumes = machine.volumes();
+        let first = stage(&machine, block());
+        volumes.stage(&first).expect("staged");
+        show_map(&machine, "dm-0", MapId::of_volume("volume-1"), 40);
+        let below = machine.root().join("sys/block/dm-0/slaves/nvme0n1");
+        symlink(machine.root().join("sys/block/nvme0n1"), below).expect("a disk below");
+        drop(volumes);
+        let volumes = forget_everything(&machine);
+        let mut second = stage(&machine, capability);
+        second.volume_id = id("volume-2");
+        machine.host.take_log();
+        let error = volumes.stage(&second).expect_err("covered");
+        assert!(matches!(error, StageError::Covered { .. }), "{error}");
+        assert_eq!(machine.host.take_log(), ["connect 4420"]);
+        volumes.stage(&first).expect("its own map");
+    }
 }

@@ -13,7 +13,7 @@ const OURS: &str = "11111111-1111-4111-8111-111111111111\n";
 const LOAD: &str = "load 3 queue_if_no_path queue_mode bio 0 1 1 round-robin 0 1 1 259:1 1";
 
 /// A disk of device-mapper, as sysfs shows it.
-fn show_map(machine: &Machine, name: &str, map: MapId, diskseq: u64) {
+pub(crate) fn show_map(machine: &Machine, name: &str, map: MapId, diskseq: u64) {
     let directory = machine.root().join("sys/block").join(name);
     fs::create_dir_all(directory.join("dm")).expect("a directory");
     fs::create_dir_all(directory.join("slaves")).expect("a directory");
@@ -28,8 +28,8 @@ fn show_map(machine: &Machine, name: &str, map: MapId, diskseq: u64) {
     }
 }
 
-/// A volume whose I/O is held by a map that has no disk now.
-fn held(machine: &Machine) -> Volumes {
+/// A raw block volume whose I/O is held by a map that has no disk now.
+pub(crate) fn held(machine: &Machine) -> Volumes {
     let staged = machine.volumes().stage(&stage(machine, block()));
     staged.expect("staged");
     let map = MapId::of_volume("volume-1");
@@ -95,6 +95,33 @@ fn a_disk_that_goes_during_the_load_gets_no_io() {
     });
     assert_eq!(bring_back(&volumes), Swapped::NoDisk);
     assert_eq!(machine.host.take_log(), [LOAD, "clear"]);
+}
+
+#[test]
+fn a_map_that_is_made_gets_a_small_share_of_the_memory_and_no_stage_fails_for_it() {
+    for refused in [false, true] {
+        let machine = Machine::new("trixie-one-path");
+        let volumes = held(&machine);
+        if refused {
+            machine.host.fail("limit");
+        }
+        let staged = volumes.stage(&stage(&machine, block()));
+        staged.expect("staged again");
+        let log = machine.host.take_log();
+        let made = ["create map", LOAD, "resume", "limit 253:0"];
+        assert!(log.ends_with(&made.map(str::to_owned)), "{log:?}");
+    }
+}
+
+#[test]
+fn a_new_plugin_gives_the_maps_that_it_finds_their_share() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    show_map(&machine, "dm-1", MapId::of_volume("of-nobody"), 41);
+    volumes
+        .limit_dirty_of_maps()
+        .expect("maps that can be read");
+    assert_eq!(machine.host.take_log(), ["limit 253:0"]);
 }
 
 /// The target's namespace is replaced by another one, which gets the name and number of the old.

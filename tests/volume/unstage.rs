@@ -1,18 +1,23 @@
 //! NodeUnstageVolume, out of order and without what it would like to know.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use nvmeof_csi::report::outcome::Reason;
-use nvmeof_csi::report::reporter::Reporter;
+use nvmeof_csi::report::outcome::{Outcome, Reason};
+use nvmeof_csi::report::reporter::{Outcomes, Reporter};
 use nvmeof_csi::volume::request::ClaimRef;
-use nvmeof_csi::volume::{UnstageError, Volumes, VolumesConfig};
+use nvmeof_csi::volume::{Timing, UnstageError, Volumes, VolumesConfig};
 
 use crate::machine::Machine;
 use crate::machine::fake_host::Death;
-use crate::requests::{block, ext4, publish, stage, stage_second, unpublish, unstage};
+use crate::requests::{block, ext4, id, publish, stage, stage_second, unpublish, unstage};
+use crate::swap::held;
 
-fn forget_everything(machine: &Machine) -> Volumes {
+/// The records are lost, and a new program starts.
+pub(crate) fn forget_everything(machine: &Machine) -> Volumes {
     for id in fs::read_dir(machine.state_dir().join("volumes")).expect("records") {
         let directory = id.expect("an entry").path();
         for file in fs::read_dir(&directory).expect("files") {
@@ -139,36 +144,128 @@ fn a_target_that_does_not_answer_is_cut_off_before_the_unmount() {
     assert!(machine.state_files().is_empty());
 }
 
-#[test]
-fn what_is_lost_is_told_to_claim_and_pods() {
-    let machine = Machine::new("trixie-one-path");
-    let (reporter, mut outcomes) = Reporter::new();
+/// The volumes of a machine, and what users hear of them.
+fn heard(machine: &Machine, timing: Timing) -> (Volumes, Outcomes) {
+    let (reporter, outcomes) = Reporter::new();
     let volumes = Volumes::new(VolumesConfig {
         reporter,
+        timing,
         ..machine.config()
     });
-    let volumes = volumes.expect("readable records");
-    let mut staged = stage(&machine, ext4());
-    let claim = ClaimRef {
-        namespace: "shop".to_owned(),
-        name: "data".to_owned(),
-    };
-    staged.claim = Some(claim.clone());
-    volumes.stage(&staged).expect("staged");
-    // A repeat that does not name the claim takes it from nobody.
-    staged.claim = None;
-    volumes.stage(&staged).expect("staged");
+    (volumes.expect("readable records"), outcomes)
+}
+
+/// The next thing that users hear, if anything is left to be heard.
+fn next(outcomes: &mut Outcomes) -> Option<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("a runtime").block_on(outcomes.next())
+}
+
+#[test]
+fn what_is_lost_is_told_to_claim_and_pods() {
+    for capability in [ext4(), block()] {
+        let machine = Machine::new("trixie-one-path");
+        let (volumes, mut outcomes) = heard(&machine, machine.config().timing);
+        let mut staged = stage(&machine, capability);
+        let claim = ClaimRef {
+            namespace: "shop".to_owned(),
+            name: "data".to_owned(),
+        };
+        staged.claim = Some(claim.clone());
+        volumes.stage(&staged).expect("staged");
+        // A repeat that does not name the claim takes it from nobody.
+        staged.claim = None;
+        volumes.stage(&staged).expect("staged");
+        machine
+            .host
+            .devices(|devices| devices.set("state", "connecting\n"));
+        volumes.unstage(&unstage(&staged)).expect("unstaged");
+        drop(volumes);
+        let told = next(&mut outcomes).expect("an outcome");
+        assert_eq!(told.reason, Reason::DataLost);
+        assert_eq!(told.claim, Some(claim));
+        assert!(machine.state_files().is_empty());
+    }
+}
+
+#[test]
+fn a_held_raw_block_volume_is_let_go_only_after_its_time_and_that_is_told() {
+    let machine = Machine::new("trixie-one-path");
+    held(&machine);
+    let (volumes, mut outcomes) = heard(&machine, machine.config().timing);
+    let staged = stage(&machine, block());
+    let began = Instant::now();
+    volumes.unstage(&unstage(&staged)).expect("unstaged");
+    let waited = began.elapsed();
+    assert!(waited >= machine.config().timing.path, "{waited:?}");
+    let log = machine.host.take_log();
+    assert_eq!(log.first().map(String::as_str), Some("let go"), "{log:?}");
+    assert!(log.contains(&"remove map".to_owned()), "{log:?}");
+    drop(volumes);
+    let told = next(&mut outcomes).expect("an outcome");
+    assert_eq!(told.reason, Reason::DataLost);
+}
+
+#[test]
+fn a_held_volume_that_the_target_does_not_serve_loses_the_live_controller_in_which_its_io_waits() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    let slave = machine.root().join("sys/block/dm-0/slaves/nvme0n1");
+    symlink(machine.root().join("sys/block/nvme0n1"), slave).expect("a disk below");
+    volumes.give_up(&id("volume-1")).expect("let go");
+    assert_eq!(machine.host.take_log(), ["let go"], "it is served");
     machine
         .host
-        .devices(|devices| devices.set("state", "connecting\n"));
+        .devices(|devices| devices.set("nvme0c0n1/ana_state", "inaccessible\n"));
+    volumes.give_up(&id("volume-1")).expect("let go");
+    assert_eq!(machine.host.take_log(), ["let go", "disconnect nvme0"]);
+}
+
+#[test]
+fn a_held_raw_block_volume_that_gets_its_path_back_in_time_is_not_let_go() {
+    let machine = Machine::new("trixie-one-path");
+    held(&machine);
+    let timing = Timing {
+        path: Duration::from_secs(60),
+        ..machine.config().timing
+    };
+    let (volumes, mut outcomes) = heard(&machine, timing);
+    let staged = stage(&machine, block());
+    symlink("nvme0n1", machine.root().join("dev/dm-0")).expect("a node");
+    let slave = machine.root().join("sys/block/dm-0/slaves/nvme0n1");
+    thread::scope(|scope| {
+        let unstaged = scope.spawn(|| volumes.unstage(&unstage(&staged)));
+        while !volumes.is_busy(&staged.volume_id) {
+            thread::yield_now();
+        }
+        // A program that does not wait is done by then.
+        for _ in 0..100_000 {
+            thread::yield_now();
+        }
+        symlink(machine.root().join("sys/block/nvme0n1"), &slave).expect("a disk below");
+        unstaged.join().expect("no panic").expect("unstaged");
+    });
+    let log = machine.host.take_log();
+    assert_eq!(log, ["remove map", "disconnect nvme0"]);
+    drop(volumes);
+    assert_eq!(next(&mut outcomes), None);
+}
+
+#[test]
+fn a_raw_block_volume_that_cannot_be_written_back_is_told() {
+    let machine = Machine::new("trixie-one-path");
+    let (volumes, mut outcomes) = heard(&machine, machine.config().timing);
+    let staged = stage(&machine, block());
+    volumes.stage(&staged).expect("staged");
+    let node = machine.root().join("dev/nvme0n1");
+    fs::remove_file(&node).expect("removed");
+    // The kernel refuses to write this one back.
+    symlink("/dev/full", &node).expect("a node");
     volumes.unstage(&unstage(&staged)).expect("unstaged");
     drop(volumes);
-    let next = outcomes.next();
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let told = runtime.expect("a runtime").block_on(next);
-    let told = told.expect("an outcome");
+    let told = next(&mut outcomes).expect("an outcome");
     assert_eq!(told.reason, Reason::DataLost);
-    assert_eq!(told.claim, Some(claim));
+    assert!(told.message.contains("written back"), "{}", told.message);
 }
 
 #[test]

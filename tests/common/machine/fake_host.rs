@@ -18,9 +18,9 @@ use nvme_sysfs::{ControllerState, DevT, Instance, Nqn, Sysfs};
 use nvmeof_csi::host::command::CommandError;
 use nvmeof_csi::host::mountinfo::{Mount, MountTable};
 use nvmeof_csi::host::{
-    Access, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest, GrowError,
-    HeadError, Host, MapError, MapId, MapTable, MountAccess, MountError, MountFlag, MountPoint,
-    MountPointError, MountRequest, UnmountError,
+    Access, BackingDeviceError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
+    GrowError, HeadError, Host, Made, MapError, MapId, MapTable, MountAccess, MountError,
+    MountFlag, MountPoint, MountPointError, MountRequest, UnmountError,
 };
 use rustix::io::Errno;
 
@@ -35,6 +35,9 @@ pub(crate) enum Death {
     /// Right after it.
     After(usize),
 }
+
+/// How the kernel fails to connect a subsystem.
+type Refusal = fn(Nqn) -> ConnectError;
 
 /// Something that happens to the devices.
 type Change = fn(&mut Devices);
@@ -55,6 +58,8 @@ struct State {
     failing: BTreeSet<&'static str>,
     /// Ports of the target that do not answer.
     silent: BTreeSet<String>,
+    /// With what every connect fails.
+    refusal: Option<Refusal>,
     death: Option<Death>,
     /// The size that the target gives its namespaces at the next rescan.
     grown: Option<u64>,
@@ -71,6 +76,7 @@ impl FakeHost {
                 log: Vec::new(),
                 failing: BTreeSet::new(),
                 silent: BTreeSet::new(),
+                refusal: None,
                 death: None,
                 grown: None,
                 meanwhile: None,
@@ -98,6 +104,11 @@ impl FakeHost {
 
     pub(crate) fn answer(&self, trsvcid: &str) {
         self.state().silent.remove(trsvcid);
+    }
+
+    /// From now on every connect fails like this.
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        self.state().refusal = Some(refusal);
     }
 
     pub(crate) fn die(&self, death: Option<Death>) {
@@ -190,6 +201,9 @@ impl Host for FakeHost {
     fn connect(&self, options: &ConnectOptions) -> Result<Connected, ConnectError> {
         let port = options.address().trsvcid.clone().unwrap_or_default();
         self.effect(format!("connect {port}"), |state| {
+            if let Some(refusal) = state.refusal {
+                return Err(refusal(options.nqn().clone()));
+            }
             let controller = state.devices.find(options.address());
             let controller = controller.filter(|_| !state.silent.contains(&port));
             let controller = controller.ok_or(DialError::NoAnswer {
@@ -284,6 +298,19 @@ impl Host for FakeHost {
         self.effect("remove map".to_owned(), |_| Ok(()))
     }
 
+    fn limit_dirty(&self, disk: DevT) -> Result<(), BackingDeviceError> {
+        self.effect(format!("limit {disk}"), |state| {
+            if state.failing.contains("limit") {
+                return Err(BackingDeviceError {
+                    path: self.root.join("sys/class/bdi"),
+                    value: "5",
+                    source: Errno::NOENT.into(),
+                });
+            }
+            Ok(())
+        })
+    }
+
     fn mount(&self, request: &MountRequest) -> Result<(), MountError> {
         let words = format!("mount {}", name(&request.device.path));
         self.effect(words, |state| {
@@ -358,19 +385,16 @@ impl Host for FakeHost {
         })
     }
 
-    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<(), MountPointError> {
+    fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<Made, MountPointError> {
         self.effect(format!("make {}", name(path)), |_| {
             let made = match kind {
                 MountPoint::Directory => fs::create_dir(path),
-                MountPoint::File => fs::File::options()
-                    .append(true)
-                    .create(true)
-                    .open(path)
-                    .map(drop),
+                MountPoint::File => fs::File::create_new(path).map(drop),
             };
             match made {
-                Err(_) if path.exists() => Ok(()),
-                made => made.map_err(|_| failed("make", path, Errno::NOENT)),
+                Ok(()) => Ok(Made::Now),
+                Err(_) if path.exists() => Ok(Made::Before),
+                Err(_) => Err(failed("make", path, Errno::NOENT)),
             }
         })
     }
@@ -427,8 +451,19 @@ impl Host for FakeHost {
         })
     }
 
-    fn grow(&self, mounted_at: &Path, _: &DeviceNode, _: FilesystemType) -> Result<(), GrowError> {
-        self.effect(format!("grow {}", name(mounted_at)), |_| Ok(()))
+    fn grow(
+        &self,
+        mounted_at: &Path,
+        device: &DeviceNode,
+        _: FilesystemType,
+    ) -> Result<(), GrowError> {
+        self.effect(format!("grow {}", name(mounted_at)), |state| {
+            if state.failing.contains("grow") {
+                let device = device.path.clone();
+                return Err(GrowError::NotExt4 { device });
+            }
+            Ok(())
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Calls that are in the middle of something when the device, the link or the plugin goes away. strace holds
-//! mke2fs back meanwhile: until the end of a delay, or until it is killed itself.
+//! mkfs back meanwhile: until the end of a delay, or until it is killed itself.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::thread;
 
 use crate::case::Case;
@@ -15,8 +16,12 @@ pub(super) const CASES: &[Case] = &[
         vanished,
     ),
     Case::new(
-        "a_plugin_that_is_killed_in_the_middle_of_mkfs_formats_again",
-        killed_in_mkfs,
+        "a_plugin_that_is_killed_in_the_middle_of_mke2fs_formats_again",
+        || killed_in_mkfs("ext4", MKE2FS_STOPS_MIDWAY),
+    ),
+    Case::new(
+        "a_plugin_that_is_killed_in_the_middle_of_mkfs_xfs_formats_again",
+        || killed_in_mkfs("xfs", MKFS_XFS_STOPS_MIDWAY),
     ),
     Case::new(
         "a_link_that_is_cut_does_not_stop_unpublish_and_unstage",
@@ -27,7 +32,9 @@ pub(super) const CASES: &[Case] = &[
 /// mke2fs does not begin before the device has gone.
 const BEGINS_LATE: &str = "execve:delay_enter=20s";
 /// mke2fs has written some, and goes on long after everything is over.
-const STOPS_MIDWAY: &str = "pwrite64:delay_enter=600s:when=4";
+const MKE2FS_STOPS_MIDWAY: &str = "pwrite64:delay_enter=600s:when=4";
+/// The same of mkfs.xfs, which by then has written an unfinished superblock: its third write, of 65.
+const MKFS_XFS_STOPS_MIDWAY: &str = "pwrite64:delay_enter=600s:when=30";
 
 fn is_formatting(volume: &Volume) -> bool {
     let record = format!("{STATE}/volumes/{}/record.json", volume.id);
@@ -35,8 +42,15 @@ fn is_formatting(volume: &Volume) -> bool {
 }
 
 fn is_blank() -> bool {
-    let image = fs::read(format!("/tmp/{UUID}.img")).expect("the backing file");
-    image.iter().all(|byte| *byte == 0)
+    let mut image = File::open(format!("/tmp/{UUID}.img")).expect("the backing file");
+    let (mut buffer, zeros) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    loop {
+        match image.read(&mut buffer).expect("a read") {
+            0 => return true,
+            length if buffer[..length] != zeros[..length] => return false,
+            _ => {}
+        }
+    }
 }
 
 fn ends(plugin: &Plugin, volume: &Volume) {
@@ -75,18 +89,18 @@ fn vanished() {
     ends(&plugin, &volume);
 }
 
-fn killed_in_mkfs() {
+fn killed_in_mkfs(fs_type: &'static str, stops_midway: &str) {
     let scene = Scene::new();
-    scene.volume();
+    scene.big_volume();
     let plugin = Plugin::start();
-    let volume = Volume::new(Use::Filesystem("ext4"));
-    let mut strace = hold_back(&plugin, STOPS_MIDWAY, &[]);
+    let volume = Volume::new(Use::Filesystem(fs_type));
+    let mut strace = hold_back(&plugin, stops_midway, &[]);
     thread::scope(|scope| {
         let call = scope.spawn(|| {
             let stage = volume.stage_request();
             plugin.call(|mut node| async move { node.node_stage_volume(stage).await })
         });
-        eventually("mke2fs to have written", || (!is_blank()).then_some(()));
+        eventually("mkfs to have written", || (!is_blank()).then_some(()));
         nix::sys::signal::kill(
             nix::unistd::Pid::from_raw(plugin.id().cast_signed()),
             nix::sys::signal::Signal::SIGKILL,

@@ -8,7 +8,7 @@
 use crate::case::{Case, Need};
 use crate::plugin::{Plugin, Use, Volume, is_mounted, remembered};
 use crate::scene::{Scene, controllers};
-use crate::strace::{kill_at, trace};
+use crate::strace::{Effect, kill_at, trace};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("a_stage_may_be_killed_at_any_step", || {
@@ -63,6 +63,8 @@ struct Step {
     /// Back to the state before the call.
     back: &'static [Call],
     after: &'static [Call],
+    /// Commands to a map that are among its steps.
+    commands: &'static [&'static str],
 }
 
 const STAGE: Step = Step {
@@ -70,24 +72,28 @@ const STAGE: Step = Step {
     call: Plugin::stage,
     back: &[Plugin::unstage],
     after: &[],
+    commands: &["DM_DEV_CREATE", "DM_TABLE_LOAD", "DM_DEV_SUSPEND"],
 };
 const PUBLISH: Step = Step {
     before: &[Plugin::stage],
     call: Plugin::publish,
     back: &[Plugin::unpublish],
     after: &[Plugin::unstage],
+    commands: &[],
 };
 const UNPUBLISH: Step = Step {
     before: &[Plugin::stage, Plugin::publish],
     call: Plugin::unpublish,
     back: &[Plugin::publish],
     after: &[Plugin::unpublish, Plugin::unstage],
+    commands: &[],
 };
 const UNSTAGE: Step = Step {
     before: &[Plugin::stage],
     call: Plugin::unstage,
     back: &[Plugin::stage],
     after: &[Plugin::unstage],
+    commands: &["DM_DEV_REMOVE"],
 };
 
 fn start() -> Plugin {
@@ -105,6 +111,10 @@ fn survives(usage: Use, step: Step) {
     all(&plugin, &volume, step.back);
     let effects = trace(&plugin, || (step.call)(&plugin, &volume));
     assert!(effects.len() >= 3, "{effects:?}");
+    for command in step.commands {
+        let is_it = |effect: &Effect| effect.line.contains(command);
+        assert!(effects.iter().any(is_it), "no {command} in {effects:?}");
+    }
     all(&plugin, &volume, step.back);
     for effect in &effects {
         // The kernel may have done a step of the clean run by itself this time (an entry of a dead

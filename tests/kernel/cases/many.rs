@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use nvmeof_csi::csi::proto::{NodeStageVolumeRequest, NodeUnstageVolumeRequest};
+use nvmeof_csi::host::Timeouts;
 use tonic::Request;
 
 use crate::case::Case;
+use crate::guest::CASE_DEADLINE;
 use crate::plugin::{Plugin, Use, Volume, is_mounted, remembered};
 use crate::scene::{Scene, controllers, subsystem, target};
 
@@ -17,10 +19,17 @@ pub(super) const CASES: &[Case] = &[Case::new(
 const REACHED: usize = 63;
 /// Of those that are reached, so many hold filesystems; the others are raw block devices.
 const FILESYSTEMS: usize = 4;
-/// Each of them is dialled until the plugin gives it up, one after the other: together longer than any case may take.
-const DEAD_ADDRESSES: u16 = 120;
-/// The caller's patience, so that its deadline decides nothing.
-const LONG: Duration = Duration::from_secs(600);
+/// The caller's patience: its deadline must not decide, so it is that of the whole case.
+const LONG: Duration = CASE_DEADLINE;
+
+/// The plugin dials the addresses of a volume one after the other, and each of them until it gives it up. With so many
+/// the stage of the dead volume cannot end before the case does, on the slowest machine: that it is still being dialled
+/// when the others are done is then a matter of order alone.
+fn dead_addresses() -> u16 {
+    let dial = Timeouts::default().dial;
+    let dials = CASE_DEADLINE.as_secs().div_ceil(dial.as_secs()) + 1;
+    u16::try_from(dials).expect("fewer than there are ports")
+}
 
 fn reached(scene: &Scene) -> Vec<Volume> {
     let volumes: Vec<_> = (0..REACHED)
@@ -46,7 +55,7 @@ fn dead(scene: &Scene) -> Volume {
     let nqn = "nqn.2026-01.org.example:dead";
     let uuid = "dddddddd-1111-4111-8111-111111111111";
     let mut volume = Volume::of("dead", Use::Block, nqn, uuid);
-    let ports = 4420..4420 + DEAD_ADDRESSES;
+    let ports = 4420..4420 + dead_addresses();
     let addresses: Vec<_> = ports
         .map(|port| format!("{}:{port}", crate::scene::SILENT))
         .collect();

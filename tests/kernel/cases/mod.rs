@@ -1,6 +1,7 @@
 //! The cases, by subject.
 
 mod conformance;
+mod damaged;
 mod errors;
 mod faults;
 mod filesystem;
@@ -14,11 +15,14 @@ mod mounts;
 mod namespaces;
 mod node;
 mod privileges;
+mod readers;
 mod repeated;
 mod restarted;
 mod safety;
+mod shared;
 mod signals;
 mod traced;
+mod unreachable;
 
 use crate::case::Case;
 
@@ -37,6 +41,10 @@ pub(crate) fn all() -> Vec<Case> {
         mounts::CASES,
         namespaces::CASES,
         node::CASES,
+        unreachable::CASES,
+        shared::CASES,
+        readers::CASES,
+        damaged::CASES,
         repeated::CASES,
         restarted::CASES,
         privileges::CASES,

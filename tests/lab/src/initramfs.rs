@@ -164,7 +164,11 @@ fn hash(selection: &Selection) -> Result<u64, InitramfsError> {
     Ok(hasher.finish())
 }
 
-fn decompressed(module: &Module) -> Result<Vec<u8>, InitramfsError> {
+/// The code of a module.
+///
+/// # Errors
+/// [`InitramfsError`] where it cannot be read or decompressed.
+pub fn decompressed(module: &Module) -> Result<Vec<u8>, InitramfsError> {
     if module
         .path
         .extension()

@@ -1,7 +1,7 @@
 //! Real kernels in QEMU, and captured pieces of them, for tests.
 //!
 //! - [`suite`], [`kernels`], [`modules`]: which kernels, where they come from, what they load.
-//! - [`cpio`], [`initramfs`], [`programs`], [`peers`]: what the guest finds.
+//! - [`cpio`], [`initramfs`], [`programs`], [`peers`], [`debian_host`]: what the guest finds.
 //! - [`qemu`], [`protocol`]: a boot and the lines it speaks; [`guest`] is the side that runs as PID 1.
 //! - [`kubernetes`]: an API server on the host.
 //! - [`available()`]: whether the lab can be had, without changing anything; [`setup`] makes it so.
@@ -17,6 +17,7 @@ pub mod apt;
 pub mod availability;
 pub mod command;
 pub mod cpio;
+pub mod debian_host;
 pub mod faults;
 pub mod golang;
 pub mod guest;
@@ -39,6 +40,7 @@ pub mod tree;
 mod console;
 
 pub use availability::{Unavailable, available};
+pub use debian_host::DebianHost;
 pub use kernels::Kernel;
 pub use kubernetes::Kubernetes;
 pub use qemu::{Boot, BootError, GuestExit};

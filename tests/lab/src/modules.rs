@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// What the tests need. Hardly any kernel has all of it as modules: loop's transport came in 6.12, checksums moved
 /// into the kernel. crc32c and crc32 are asked for by alias (ext4, NVMe/TCP digests, rdma_rxe), so no dependency
 /// leads to them.
-pub(crate) const WANTED: [&str; 25] = [
+pub(crate) const WANTED: [&str; 27] = [
     "configfs",
     "crc32c_generic",
     "crc32_generic",
@@ -30,6 +30,8 @@ pub(crate) const WANTED: [&str; 25] = [
     "dm_mod",
     "dm_multipath",
     "dm_round_robin",
+    "md_mod",
+    "raid1",
     "rdma_rxe",
     "nvme_rdma",
     "nvmet_rdma",

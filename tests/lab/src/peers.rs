@@ -71,7 +71,7 @@ pub fn get_nvme_cli() -> Result<Peer, PeerError> {
 }
 
 /// What a program needs at run time; zlib is the one library of them whose package is not called `lib…`.
-fn is_library(package: &str) -> bool {
+pub(crate) fn is_library(package: &str) -> bool {
     package.starts_with("lib") || package.starts_with("zlib")
 }
 

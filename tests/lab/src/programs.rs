@@ -66,7 +66,7 @@ pub fn program(name: &str, guest_path: &str) -> Result<Vec<GuestFile>, ProgramEr
 }
 
 /// `libc.so.6 => /lib/…/libc.so.6 (0x…)` and `/lib64/ld-linux-x86-64.so.2 (0x…)`; the vdso has no file.
-fn parse_ldd(program: &Path, text: &str) -> Result<Vec<PathBuf>, ProgramError> {
+pub(crate) fn parse_ldd(program: &Path, text: &str) -> Result<Vec<PathBuf>, ProgramError> {
     let mut files = Vec::new();
     for line in text.lines() {
         let line = line.trim();

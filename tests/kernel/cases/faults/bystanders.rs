@@ -49,7 +49,7 @@ fn connect_by_hand(nqn: &str, service: u16, more: &str) -> String {
 }
 
 /// dmsetup, as an administrator runs it.
-fn dmsetup(arguments: &[&str]) -> String {
+pub(super) fn dmsetup(arguments: &[&str]) -> String {
     let output = program("dmsetup").args(arguments).output();
     let output = output.expect("dmsetup runs");
     let said = String::from_utf8_lossy(&output.stderr);

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,12 @@ use crate::disk::total_bytes;
 use crate::host::REPORT;
 use crate::plugin::{Call, Plugin, Use, Volume, is_mounted, write_and_read};
 use crate::scene::{NQN, Scene, UUID, cli, connect, controllers, eventually, net};
-use crate::strace::{detach, hold_back, reached};
+use crate::strace::{attach, detach, hold_back, reached, threads};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("row_23_a_link_may_be_cut_during_mkfs", mkfs),
     Case::new("row_23_a_link_may_be_cut_during_e2fsck", check),
+    Case::new("row_23_a_link_may_be_cut_during_mount", mounted),
     Case::new("row_23_a_link_may_be_cut_during_grow", grown),
     Case::new("row_23_a_link_may_be_cut_during_unmount", unmounted),
 ];
@@ -31,15 +33,42 @@ struct Step<'a> {
     what: &'a str,
     /// What strace does at it.
     inject: &'a str,
+    /// Who makes it.
+    whose: Whose,
     /// Which of these calls it is, in strace's words.
     filter: &'a [&'a str],
     /// How it shows in the trace.
     shows: &'a str,
 }
 
+/// Who makes a step.
+#[derive(Debug, Clone, Copy)]
+enum Whose {
+    /// A program that the plugin starts, or the plugin.
+    Anybody,
+    /// The thread that works on the call. What it starts is not slowed down.
+    Worker,
+}
+
+impl Step<'_> {
+    fn hold_back(&self, plugin: &Plugin) -> Child {
+        match self.whose {
+            Whose::Anybody => hold_back(plugin, self.inject, self.filter),
+            Whose::Worker => {
+                let (call, _) = self.inject.split_once(':').expect("a system call");
+                let inject = format!("inject={}", self.inject);
+                attach(
+                    &threads(plugin, "call-"),
+                    &[&format!("trace={call}"), &inject],
+                )
+            }
+        }
+    }
+}
+
 /// The call, with the link cut from the step on. Where it fails it is called again, as kubelet does.
 fn cut_at(step: &Step<'_>, plugin: &Plugin, volume: &Volume, call: Call) {
-    let mut strace = hold_back(plugin, step.inject, step.filter);
+    let mut strace = step.hold_back(plugin);
     let (first, took) = thread::scope(|scope| {
         let running = scope.spawn(|| call(plugin, volume));
         reached(step.shows);
@@ -95,6 +124,7 @@ fn mkfs() {
     let step = Step {
         what: "mkfs",
         inject: "pwrite64:delay_enter=2s:when=4",
+        whose: Whose::Anybody,
         filter: &[],
         shows: "pwrite64(",
     };
@@ -110,10 +140,27 @@ fn check() {
     let step = Step {
         what: "e2fsck",
         inject: "pwrite64:delay_enter=2s:when=1+",
+        whose: Whose::Anybody,
         filter: &[],
         shows: "pwrite64(",
     };
     cut_at(&step, &plugin, &volume, Plugin::stage);
+    ends(&plugin, &volume);
+}
+
+fn mounted() {
+    let (_scene, plugin, volume) = start();
+    plugin.stage(&volume).expect("stage");
+    plugin.unstage(&volume).expect("unstage");
+    let step = Step {
+        what: "mount",
+        inject: "mount:delay_enter=2s",
+        whose: Whose::Worker,
+        filter: &[],
+        shows: "mount(",
+    };
+    cut_at(&step, &plugin, &volume, Plugin::stage);
+    assert!(is_mounted(&volume.staging()));
     ends(&plugin, &volume);
 }
 
@@ -151,6 +198,7 @@ fn grown() {
     let step = Step {
         what: "grow",
         inject: "ioctl:delay_enter=2s",
+        whose: Whose::Anybody,
         filter: &["-P", staging],
         shows: "ioctl(",
     };
@@ -171,6 +219,7 @@ fn unmounted() {
     let step = Step {
         what: "unmount",
         inject: "umount2:delay_enter=2s",
+        whose: Whose::Anybody,
         filter: &[],
         shows: "umount2(",
     };

@@ -53,6 +53,24 @@ pub(super) const CASES: &[Case] = &[
         },
     )
     .on(Profile::MultipathOff),
+    Case::new(
+        "row_25_without_multipath_a_smaller_or_nameless_namespace_is_never_written",
+        || {
+            idle(Foreign::smaller(), Loss::Cable);
+            crate::guest::clean_up().expect("a clean machine");
+            busy(Foreign::nameless(), Loss::Cable);
+        },
+    )
+    .on(Profile::MultipathOff),
+    Case::new(
+        "row_25_without_multipath_after_a_lost_controller_another_uuid_is_never_written",
+        || {
+            idle(Foreign::uuid(), Loss::Controller);
+            crate::guest::clean_up().expect("a clean machine");
+            busy(Foreign::uuid(), Loss::Controller);
+        },
+    )
+    .on(Profile::MultipathOff),
 ];
 
 /// How the volume is lost.

@@ -13,10 +13,17 @@ pub(super) const CASES: &[Case] = &[
         cut_link(Use::Block);
     }),
     Case::new("row_4_a_renumbered_device_costs_no_write", renumbered),
-    Case::new("row_5_a_deleted_controller_costs_no_write", deleted),
+    Case::new("row_5_a_deleted_controller_costs_no_write", || {
+        deleted("row 5, deleted", &[]);
+    }),
     Case::new(
         "row_25_without_multipath_a_deleted_controller_costs_no_write",
-        deleted,
+        || deleted("row 5, deleted", &[]),
+    )
+    .on(Profile::MultipathOff),
+    Case::new(
+        "row_25_without_multipath_a_renumbered_device_costs_no_write",
+        renumbered,
     )
     .on(Profile::MultipathOff),
 ];
@@ -43,8 +50,8 @@ fn renumbered() {
     running.end_and_verify(written);
 }
 
-fn deleted() {
-    let running = Running::start(Use::Filesystem("ext4"), &[]);
+pub(super) fn deleted(what: &str, parameters: &[(&str, &str)]) {
+    let running = Running::start(Use::Filesystem("ext4"), parameters);
     let writer = running.writer();
     for _ in 0..3 {
         writer.wait_for(20);
@@ -54,6 +61,6 @@ fn deleted() {
         writer.target_returns();
     }
     writer.wait_for(20);
-    let written = writer.end("row 5, deleted");
+    let written = writer.end(what);
     running.end_and_verify(written);
 }

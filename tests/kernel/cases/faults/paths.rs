@@ -8,16 +8,16 @@ use crate::scene::{Scene, controllers, eventually, net, target};
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "row_6_two_paths_that_die_and_return_in_turn_cost_no_write",
-        in_turn,
+        || in_turn(1),
     ),
     Case::new(
         "row_25_without_multipath_two_paths_that_die_and_return_in_turn_cost_no_write",
-        in_turn,
+        || in_turn(2),
     )
     .on(Profile::MultipathOff),
 ];
 
-fn start() -> Running {
+pub(super) fn start() -> Running {
     let scene = Scene::new();
     scene.add_cable(1);
     let (exported, port) = scene.volume();
@@ -34,10 +34,18 @@ fn count(wanted: usize) {
     });
 }
 
-fn in_turn() {
+/// Waits until so many disks lie below the map.
+fn below(running: &Running, wanted: usize) -> Vec<String> {
+    eventually(&format!("{wanted} disks below the map"), || {
+        Some(disks_below(&running.volume)).filter(|disks| disks.len() == wanted)
+    })
+}
+
+/// Both paths lead to `disks` disks: to the one head, or each to a disk of its own.
+fn in_turn(disks: usize) {
     let running = start();
     count(2);
-    let before = disks_below(&running.volume);
+    let before = below(&running, disks);
     let writer = running.writer();
     net::set_down("v0").expect("the first cable is pulled");
     count(1);
@@ -58,6 +66,7 @@ fn in_turn() {
     net::set_up("v1").expect("the second cable is back");
     eventually("both paths", || running.is_whole().then_some(()));
     count(2);
+    below(&running, disks);
     writer.wait_for(20);
     let written = writer.end("row 6, two paths in turn");
     running.end_and_verify(written);

@@ -1,4 +1,4 @@
-//! Plugins that are killed while they bring volumes back, and are started again.
+//! Plugins that are killed at random moments while they bring volumes back, and are started again.
 
 use std::fs;
 use std::thread;
@@ -7,32 +7,42 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::Running;
+use super::{Running, gone, paths, returns};
 use crate::case::Case;
-use crate::host::REPORT;
 use crate::plugin::{Plugin, Use};
-use crate::scene::{controllers, eventually, net, subsystem};
-use crate::strace::{attach, reached, threads};
+use crate::scene::{HOSTNQN, controllers, eventually, net, subsystem};
 
+/// Fifty kills in all: no case may take too long.
 pub(super) const CASES: &[Case] = &[
     Case::new(
-        "row_12_a_plugin_that_is_killed_at_random_moments_costs_no_write",
-        at_random,
+        "row_12_a_plugin_that_is_killed_while_a_link_is_cut_costs_no_write",
+        || at_random(&LINK_CUT, 9),
     ),
     Case::new(
-        "row_12_a_plugin_that_is_killed_at_any_command_to_a_map_costs_no_write",
-        at_commands,
+        "row_12_a_plugin_that_is_killed_while_a_target_exports_late_costs_no_write",
+        || at_random(&EXPORTS_LATE, 9),
+    ),
+    Case::new(
+        "row_12_a_plugin_that_is_killed_while_a_target_admits_the_host_late_costs_no_write",
+        || at_random(&ADMITS_LATE, 8),
+    ),
+    Case::new(
+        "row_12_a_plugin_that_is_killed_while_a_controller_expires_costs_no_write",
+        || at_random(&EXPIRES, 8),
+    ),
+    Case::new(
+        "row_12_a_plugin_that_is_killed_while_a_controller_is_deleted_costs_no_write",
+        || at_random(&DELETED, 8),
+    ),
+    Case::new(
+        "row_12_a_plugin_that_is_killed_while_two_paths_die_and_return_costs_no_write",
+        || at_random(&TWO_PATHS, 8),
     ),
 ];
 
-/// How often the plugin is killed in each row.
-const KILLS: u32 = 6;
 /// From the loss on; a recovery takes no longer on the slowest machine.
 const WITHIN: u64 = 6000;
-/// Each command to a map is held back for so long, which is when the plugin is killed.
-const HELD_BACK: &str = "inject=ioctl:delay_enter=3s";
-/// A question, and what a recovery cannot do without.
-const COMMANDS: [&str; 3] = ["DM_TABLE_STATUS", "DM_TABLE_LOAD", "DM_DEV_SUSPEND"];
+const OTHER_HOST: &str = "nqn.2014-08.org.nvmexpress:uuid:bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
 
 /// Numbers that look random and are the same for the same seed (xorshift64).
 struct Random(u64);
@@ -52,115 +62,145 @@ impl Random {
     }
 }
 
-/// How a volume is lost and comes back.
-#[derive(Clone, Copy)]
+/// How a volume is lost and comes back. Each step waits for the kernel and the target alone, or for a plugin that may
+/// be dead.
 struct Row {
     number: u32,
-    parameters: &'static [(&'static str, &'static str)],
+    start: fn() -> Running,
     lose: fn(&Running),
 }
 
-const ROWS: [Row; 4] = [
-    Row {
-        number: 1,
-        parameters: &[],
-        lose: |running| {
-            running.cut();
-            net::set_up("v0").expect("the cable is back");
-        },
+const LINK_CUT: Row = Row {
+    number: 1,
+    start: || Running::start(Use::Filesystem("ext4"), &[]),
+    lose: |running| {
+        running.cut();
+        net::set_up("v0").expect("the cable is back");
     },
-    Row {
-        number: 2,
-        parameters: &[],
-        lose: |running| {
-            running.withdraw();
-            running.export();
-        },
-    },
-    Row {
-        number: 4,
-        parameters: &[("ctrlLossTmo", "2")],
-        lose: |running| {
-            running.withdraw();
-            running.export();
-        },
-    },
-    Row {
-        number: 5,
-        parameters: &[],
-        lose: delete,
-    },
-];
+};
 
-fn delete(_: &Running) {
+const EXPORTS_LATE: Row = Row {
+    number: 2,
+    start: listening,
+    lose: |running| {
+        running.withdraw();
+        running.export();
+    },
+};
+
+const ADMITS_LATE: Row = Row {
+    number: 3,
+    start: listening,
+    lose: |running| {
+        let before = returns::refusals();
+        let withdrawn = running.port.withdraw(&running.exported);
+        withdrawn.expect("the subsystem goes");
+        let closed = running.exported.allow_only(OTHER_HOST);
+        closed.expect("only another host is admitted");
+        gone();
+        running.export();
+        eventually("a refused connect, or the end of the plugin", || {
+            let is_over = returns::refusals() > before || is_dead(running.plugin.id());
+            is_over.then_some(())
+        });
+        running.exported.allow(HOSTNQN).expect("admitted");
+    },
+};
+
+const EXPIRES: Row = Row {
+    number: 4,
+    start: || Running::start(Use::Filesystem("ext4"), &[("ctrlLossTmo", "2")]),
+    lose: |running| {
+        running.withdraw();
+        running.export();
+    },
+};
+
+const DELETED: Row = Row {
+    number: 5,
+    start: || Running::start(Use::Filesystem("ext4"), &[]),
+    lose: delete,
+};
+
+const TWO_PATHS: Row = Row {
+    number: 6,
+    start: paths::start,
+    lose: |running| {
+        eventually("both paths, or the end of the plugin", || {
+            let health = running.plugin.health(&running.volume);
+            let is_whole = health.is_ok_and(|findings| findings.is_empty());
+            (is_whole || is_dead(running.plugin.id())).then_some(())
+        });
+        for cable in ["v0", "v1"] {
+            net::set_down(cable).expect("a cable is pulled");
+        }
+        gone();
+        for cable in ["v0", "v1"] {
+            net::set_up(cable).expect("a cable is back");
+        }
+    },
+};
+
+/// On a port that goes on listening while the volume is not exported.
+fn listening() -> Running {
+    let running = Running::start(Use::Filesystem("ext4"), &[]);
+    let other = subsystem("nqn.2026-01.org.example:other", &[]);
+    running.scene.export(&running.port, &other);
+    running
+}
+
+/// By somebody's hand.
+pub(super) fn delete(_: &Running) {
     let controller = eventually("a controller", || controllers().pop());
     let delete = format!("/sys/class/nvme/{controller}/delete_controller");
     fs::write(delete, "1").expect("deleted");
 }
 
-fn at_random() {
+fn at_random(row: &Row, kills: u32) {
     let mut random = Random::seeded();
-    eprintln!("{REPORT}row 12: seed {}", random.0);
-    for row in ROWS {
-        let mut running = Running::start(Use::Filesystem("ext4"), row.parameters);
-        // It keeps the port listening while ours is not exported.
-        let other = subsystem("nqn.2026-01.org.example:other", &[]);
-        if row.number == 2 {
-            running.scene.export(&running.port, &other);
-        }
-        let writer = running.writer();
-        for _ in 0..KILLS {
-            let after = Duration::from_millis(random.below(WITHIN));
-            let process = process(&running.plugin);
-            thread::scope(|scope| {
-                scope.spawn(move || {
-                    thread::sleep(after);
-                    kill(process, Signal::SIGKILL).expect("it runs");
-                });
-                (row.lose)(&running);
-            });
-            running = restarted(running);
-            writer.wait_for(20);
-            assert_nothing_is_suspended();
-        }
-        let what = format!("row 12, killed {KILLS} times in row {}", row.number);
-        let written = writer.end(&what);
-        running.end_and_verify(written);
-        crate::guest::clean_up().expect("a clean machine");
-    }
-}
-
-fn at_commands() {
-    let mut running = Running::start(Use::Filesystem("ext4"), &[]);
+    let seed = random.0;
+    let mut running = (row.start)();
     let writer = running.writer();
-    for command in COMMANDS {
-        let keepers = threads(&running.plugin, "keep-");
-        let mut strace = attach(&keepers, &["trace=ioctl", HELD_BACK]);
-        delete(&running);
-        reached(command);
-        kill(process(&running.plugin), Signal::SIGKILL).expect("it runs");
-        strace.wait().expect("it ends with what it watches");
+    for _ in 0..kills {
+        let after = Duration::from_millis(random.below(WITHIN));
+        let process = process(&running.plugin);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                thread::sleep(after);
+                kill(process, Signal::SIGKILL).expect("it runs");
+            });
+            (row.lose)(&running);
+        });
         running = restarted(running);
         writer.wait_for(20);
         assert_nothing_is_suspended();
     }
-    let written = writer.end(&format!("row 12, killed at each of {COMMANDS:?}"));
+    let row = row.number;
+    let written = writer.end(&format!(
+        "row 12, killed {kills} times in row {row}, seed {seed}"
+    ));
     running.end_and_verify(written);
 }
 
-fn process(plugin: &Plugin) -> Pid {
+pub(super) fn process(plugin: &Plugin) -> Pid {
     Pid::from_raw(plugin.id().cast_signed())
 }
 
+/// Whether a process was ended, which nobody has asked about yet.
+fn is_dead(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"));
+    stat.is_ok_and(|stat| stat.contains(") Z "))
+}
+
 /// The same with another plugin, now that this one was killed.
-fn restarted(mut running: Running) -> Running {
+pub(super) fn restarted(mut running: Running) -> Running {
     running.plugin.wait_killed();
     running.plugin = Plugin::start();
     running
 }
 
 /// Of the maps of this machine.
-fn assert_nothing_is_suspended() {
+pub(super) fn assert_nothing_is_suspended() {
     for entry in fs::read_dir("/sys/block").expect("the disks") {
         let disk = entry.expect("an entry").path();
         let suspended = disk.join("dm/suspended");

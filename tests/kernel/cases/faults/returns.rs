@@ -38,7 +38,7 @@ pub(super) const CASES: &[Case] = &[
 const OTHER_HOST: &str = "nqn.2014-08.org.nvmexpress:uuid:bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
 
 /// How many connects the target has refused since the machine started.
-fn refusals() -> usize {
+pub(super) fn refusals() -> usize {
     let log = kernel_log().expect("the kernel's log");
     let refused = |line: &&String| line.contains("Connect ") || line.contains("connect request");
     log.iter().filter(refused).count()
@@ -50,14 +50,19 @@ pub(super) fn refused_again() {
     eventually("a refused connect", || (refusals() > before).then_some(()));
 }
 
-fn exports_late(usage: Use) {
-    let running = Running::start(usage, &[]);
-    let writer = running.writer();
-    // Another subsystem keeps the port listening while ours is not exported.
+/// The target lets go of everybody, and from then on listens and admits nobody: another subsystem keeps the
+/// port listening.
+pub(super) fn withdraw_and_listen(running: &Running) {
     let other = subsystem("nqn.2026-01.org.example:other", &[]);
     running.scene.export(&running.port, &other);
     running.withdraw();
     refused_again();
+}
+
+fn exports_late(usage: Use) {
+    let running = Running::start(usage, &[]);
+    let writer = running.writer();
+    withdraw_and_listen(&running);
     writer.target_returns();
     running.export();
     writer.wait_for(20);

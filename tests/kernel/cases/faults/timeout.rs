@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
 use super::Running;
+use super::returns::withdraw_and_listen;
 use crate::case::Case;
 use crate::host::REPORT;
 use crate::plugin::{Use, is_mounted};
@@ -13,32 +14,61 @@ use crate::scene::{cli, controllers, eventually};
 pub(super) const CASES: &[Case] = &[
     Case::new(
         "row_14_io_of_a_cut_link_fails_after_its_timeout_and_not_before",
-        || let_go("link cut", Running::cut),
+        || let_go("link cut", &[], Running::cut),
     ),
     Case::new(
-        "row_14_io_of_a_gone_target_fails_after_its_timeout_and_not_before",
-        || let_go("target gone", Running::withdraw),
+        "row_14_io_of_a_closed_port_fails_after_its_timeout_and_not_before",
+        || let_go("connection refused", &[], Running::withdraw),
+    ),
+    Case::new(
+        "row_14_io_of_a_removed_controller_fails_after_its_timeout_and_not_before",
+        || let_go("controller removed", &[], withdraw_and_listen),
+    ),
+    Case::new(
+        "row_14_io_of_an_inaccessible_namespace_fails_after_its_timeout_and_not_before",
+        || let_go("ANA inaccessible", &[], make_inaccessible),
     ),
     Case::new(
         "row_15_a_volume_with_unsynced_data_leaves_though_its_target_never_returns",
         leaves,
     ),
     Case::new("row_15_a_held_write_fails_at_once_when_released", released),
+    Case::new(
+        "row_15_a_raw_block_volume_gets_its_time_and_leaves_though_its_target_never_returns",
+        leaves_raw,
+    ),
 ];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Between the end of that time and the failure.
+const FAILS_AT_LAST: Duration = Duration::from_secs(20);
 /// Between the end of a release and that of what it frees.
 const FAILS_WITHIN: Duration = Duration::from_secs(1);
+/// What an unstage gives a lost path to come back.
+const GIVEN: Duration = Duration::from_secs(30);
 const LEAVES_WITHIN: Duration = Duration::from_secs(60);
 
-fn let_go(what: &str, lose: fn(&Running)) {
-    let running = Running::start(Use::Filesystem("ext4"), &[("pathLossTimeout", "10s")]);
+/// The controller stays, and the kernel has nothing to send I/O through.
+fn make_inaccessible(running: &Running) {
+    let changed = running.port.set_ana_state(1, "inaccessible");
+    changed.expect("the target changes its mind");
+    eventually("the volume to have no path", || {
+        (!running.is_whole()).then_some(())
+    });
+}
+
+pub(super) fn let_go(what: &str, parameters: &[(&str, &str)], lose: fn(&Running)) {
+    let parameters = [&[("pathLossTimeout", "10s")], parameters].concat();
+    let running = Running::start(Use::Filesystem("ext4"), &parameters);
     let writer = running.writer();
     let began = Instant::now();
     lose(&running);
+    let lost = Instant::now();
     let failure = writer.wait_for_failure();
     let after = failure.at - began;
     assert!(after >= TIMEOUT, "{after:?}: {}", failure.error);
+    let late = failure.at.saturating_duration_since(lost + TIMEOUT);
+    assert!(late <= FAILS_AT_LAST, "{late:?}: {}", failure.error);
     let leaving = Instant::now();
     drop(writer);
     leave(&running);
@@ -72,6 +102,29 @@ fn leaves() {
     );
 }
 
+/// The last close of a raw block device writes back what it has, and waits as everything does. Through the
+/// pod's own place it would keep the pod from going, so that nobody came to unstage.
+fn leaves_raw() {
+    let running = Running::start(Use::Block, &[]);
+    let file = File::options().write(true).open("/dev/dm-0");
+    let file = file.expect("the device");
+    file.write_all_at(&[1; 4096], 0).expect("a write");
+    file.sync_all().expect("it is on the disk");
+    running.cut();
+    file.write_all_at(&[2; 4096], 0)
+        .expect("a write into the cache");
+    let closing = std::thread::spawn(move || drop(file));
+    let leaving = Instant::now();
+    leave(&running);
+    let took = leaving.elapsed();
+    closing.join().expect("it closes");
+    assert!(took >= GIVEN && took < LEAVES_WITHIN, "{took:?}");
+    eprintln!(
+        "{REPORT}row 15, raw: gone {:.1} s after the call",
+        took.as_secs_f64()
+    );
+}
+
 /// A process that waits hears of the release at once, and only then can its pod end.
 fn released() {
     let running = Running::start(Use::Filesystem("ext4"), &[]);
@@ -98,7 +151,7 @@ fn released() {
 }
 
 /// As kubelet does: each call again until it succeeds.
-fn leave(running: &Running) {
+pub(super) fn leave(running: &Running) {
     let (plugin, volume) = (&running.plugin, &running.volume);
     eventually("the volume to be unpublished", || {
         plugin.unpublish(volume).ok()

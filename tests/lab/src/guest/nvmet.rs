@@ -103,6 +103,9 @@ impl Subsystem {
     /// When the kernel refuses.
     pub fn allow_only(&self, hostnqn: &str) -> io::Result<()> {
         put(&self.directory.join("attr_allow_any_host"), "0")?;
+        for admitted in fs::read_dir(self.directory.join("allowed_hosts"))? {
+            fs::remove_file(admitted?.path())?;
+        }
         self.allow(hostnqn)
     }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use kernel_lab::suite::UnknownSuite;
-use kernel_lab::{Kubernetes, Suite, kernels, peers, published, sanity, setup};
+use kernel_lab::{DebianHost, Kubernetes, Suite, kernels, peers, published, sanity, setup};
 
 use super::Outcome;
 
@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
     /// bookworm, trixie, sid, with commas between them, or all; LAB_KERNELS or trixie when not given
     #[arg(long)]
     kernels: Option<String>,
-    /// Get nvme-cli, csi-sanity, published protocols and an API server too, which tests and benchmarks compare with or run
+    /// Get nvme-cli, csi-sanity, udev with LVM, md and multipath, published protocols and an API server too, which tests and benchmarks compare with or run
     #[arg(long)]
     peers: bool,
 }
@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     prepare(&suites(arguments.kernels.as_deref())?)?;
     if arguments.peers {
         peers::get_nvme_cli()?;
+        DebianHost::get()?;
         sanity::get()?;
         published::CSI.get()?;
         published::REGISTRATION.get()?;

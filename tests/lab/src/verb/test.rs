@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::{Command, ExitCode, Stdio};
 
-use kernel_lab::{Kubernetes, peers, place, published, sanity};
+use kernel_lab::{DebianHost, Kubernetes, peers, place, published, sanity};
 
 use super::{Outcome, cargo, setup};
 
@@ -31,8 +31,10 @@ fn image_packages() -> Result<(), Box<dyn Error>> {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let suites = setup::suites(arguments.kernels.as_deref())?;
     setup::prepare(&suites)?;
-    // Tests compare what the program prints with what nvme-cli prints, run the conformance suite and ask an API server.
+    // Tests compare what the program prints with what nvme-cli prints, run the conformance suite, ask an API server, and have a
+    // host with udev and LVM.
     peers::get_nvme_cli()?;
+    DebianHost::get()?;
     sanity::get()?;
     published::CSI.get()?;
     published::REGISTRATION.get()?;

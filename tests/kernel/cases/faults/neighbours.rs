@@ -1,0 +1,208 @@
+//! A raw block volume that holds what the host's own programs look for: LVM and md, on a host with udev, LVM, md and
+//! multipathd running.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use nix::sys::stat::{Mode, SFlag, mknod};
+use serde_json::Value;
+
+use super::{Running, disks_below};
+use crate::case::{Case, Need, Profile};
+use crate::debian::{Debian, ROOT, SHIPPED};
+use crate::host::REPORT;
+use crate::plugin::Use;
+use crate::scene::cli;
+use crate::writer::{Writer, verify_from};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("row_26_a_volume_that_holds_lvm_is_its_pods_alone", || {
+        configured(make_lvm);
+    })
+    .on(Profile::DebianHost)
+    .needs(Need::DebianHost),
+    Case::new("row_26_a_volume_that_holds_md_is_its_pods_alone", || {
+        configured(make_md);
+    })
+    .on(Profile::DebianHost)
+    .needs(Need::DebianHost),
+    Case::new(
+        "row_26_doctor_names_what_a_host_with_lvm_and_multipath_lacks",
+        not_configured,
+    )
+    .on(Profile::DebianHost)
+    .needs(Need::DebianHost),
+];
+
+/// Behind what LVM and md write at the beginning.
+const DATA: u64 = 16 << 20;
+/// What the pod calls its volume.
+const DEVICE: &str = "/pod/dev/data";
+const LVM: &str = "/usr/sbin/lvm";
+const MDADM: &str = "/usr/sbin/mdadm";
+/// The pod's own LVM: it has no udev, and looks at its own devices only.
+const POD: &str = "devices{dir=\"/pod/dev\" scan=[\"/pod/dev\"] obtain_device_list_from_udev=0 hints=\"none\" \
+                   global_filter=[\"a|.*|\"]} activation{udev_sync=0 udev_rules=0} backup{backup=0 archive=0}";
+
+/// The volume's device in the pod's `/dev`, as a container runtime makes it.
+fn give_to_pod(running: &Running) {
+    let node = Path::new(ROOT).join("pod/dev/data");
+    if node.exists() {
+        fs::remove_file(&node).expect("the node of before");
+    }
+    let published = fs::metadata(running.volume.target()).expect("the volume");
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    mknod(&node, SFlag::S_IFBLK, mode, published.rdev()).expect("a node");
+}
+
+/// A volume group with a volume that is not active.
+fn make_lvm(debian: &Debian) {
+    let lvm = |words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        let config = ["--config", POD];
+        debian.must(LVM, &[&words[..1], &config, &words[1..]].concat());
+    };
+    lvm(&format!("pvcreate -y {DEVICE}"));
+    lvm(&format!("vgcreate pod {DEVICE}"));
+    lvm("lvcreate -an -Zn -Wn -L 8m -n data pod");
+}
+
+/// An array that is stopped.
+fn make_md(debian: &Debian) {
+    let create = "--create /dev/md/pod --run --level=1 --raid-devices=2 --metadata=1.2";
+    let words: Vec<&str> = create.split(' ').chain([DEVICE, "missing"]).collect();
+    debian.must(MDADM, &words);
+    debian.settle();
+    debian.must(MDADM, &["--stop", "/dev/md/pod"]);
+    debian.settle();
+}
+
+/// What lies on a disk of NVMe beside the volume's map, and maps and arrays of others.
+fn claims() -> Vec<String> {
+    let names = |path: &Path| -> Vec<String> {
+        let entries = fs::read_dir(path).expect("a directory");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        names
+            .map(|name| name.into_string().expect("a name"))
+            .collect()
+    };
+    let block = Path::new("/sys/block");
+    let is_ours = |name: &String| {
+        let uuid = fs::read_to_string(block.join(name).join("dm/uuid"));
+        uuid.is_ok_and(|uuid| uuid.starts_with("NVMEOF-CSI-"))
+    };
+    let mut claims = Vec::new();
+    for disk in names(block) {
+        let holders = names(&block.join(&disk).join("holders"));
+        let others = holders.iter().filter(|holder| !is_ours(holder));
+        claims.extend(others.map(|holder| format!("{holder} on {disk}")));
+        let is_map = disk.starts_with("dm-") && !is_ours(&disk);
+        if is_map || disk.starts_with("md") {
+            claims.push(disk);
+        }
+    }
+    claims
+}
+
+/// What an administrator, or a unit at boot, does by hand.
+fn look_for_volumes(debian: &Debian) {
+    debian.must(LVM, &["pvscan", "--cache"]);
+    debian.must(LVM, &["vgchange", "-aay"]);
+    debian.must("/usr/sbin/multipath", &["-v2"]);
+    debian.must("/usr/sbin/multipathd", &["reconfigure"]);
+    debian.settle();
+}
+
+#[track_caller]
+fn assert_unclaimed(debian: &Debian, when: &str) {
+    debian.settle();
+    assert_eq!(claims(), Vec::<String>::new(), "{when}");
+    look_for_volumes(debian);
+    assert_eq!(claims(), Vec::<String>::new(), "{when}, by hand");
+}
+
+/// The checks of `doctor` on this host that are about its other programs.
+fn neighbours() -> Vec<(String, String)> {
+    let checks = cli(&["doctor", "--root", ROOT, "-o", "json"]).json();
+    let checks = checks.as_array().expect("a list").iter();
+    let text = |check: &Value, key: &str| check[key].as_str().expect("a text").to_owned();
+    let pairs = checks.map(|check| (text(check, "name"), text(check, "status")));
+    pairs
+        .filter(|(name, _)| ["udev", "lvm", "multipathd"].contains(&name.as_str()))
+        .collect()
+}
+
+fn all(status: &str) -> Vec<(String, String)> {
+    let names = ["udev", "lvm", "multipathd"].iter();
+    names
+        .map(|name| ((*name).to_owned(), status.to_owned()))
+        .collect()
+}
+
+fn configured(make: fn(&Debian)) {
+    let debian = Debian::start(&SHIPPED);
+    assert_eq!(neighbours(), all("ok"));
+    let running = Running::start(Use::Block, &[]);
+    give_to_pod(&running);
+    make(&debian);
+    assert_unclaimed(&debian, "with the pod's volume made");
+
+    let before = disks_below(&running.volume);
+    let writer = Writer::start_raw_from(&running.volume.target(), DATA);
+    writer.wait_for(20);
+    running.withdraw();
+    let waiting = writer.written();
+    assert_unclaimed(&debian, "while the write is held");
+    writer.still_waits(waiting);
+    writer.target_returns();
+    running.export();
+    writer.wait_for(20);
+    assert_ne!(disks_below(&running.volume), before, "a swap");
+    assert_unclaimed(&debian, "after the swap");
+    let written = writer.end("row 26, a host with udev, LVM, md and multipathd");
+
+    running
+        .plugin
+        .unpublish(&running.volume)
+        .expect("unpublish");
+    running.plugin.unstage(&running.volume).expect("unstage");
+    assert_unclaimed(&debian, "off the node");
+    running.plugin.stage(&running.volume).expect("stage again");
+    assert_unclaimed(&debian, "staged again");
+    running
+        .plugin
+        .publish(&running.volume)
+        .expect("publish again");
+    verify_from(&running.volume.target(), DATA, written);
+    running.end();
+}
+
+fn not_configured() {
+    let debian = Debian::start(&[]);
+    assert_eq!(neighbours(), all("warn"));
+    let running = Running::start(Use::Block, &[]);
+    give_to_pod(&running);
+    make_lvm(&debian);
+    debian.settle();
+    running
+        .plugin
+        .unpublish(&running.volume)
+        .expect("unpublish");
+    running.plugin.unstage(&running.volume).expect("unstage");
+    running.plugin.stage(&running.volume).expect("stage again");
+    debian.settle();
+    eprintln!(
+        "{REPORT}row 26, not configured: udev had claimed {:?}",
+        claims()
+    );
+    let looked = debian.run(LVM, &["vgchange", "-aay"]);
+    let looked = String::from_utf8_lossy(&looked.stdout);
+    eprintln!(
+        "{REPORT}row 26, not configured: by hand {:?}, {looked:?}",
+        claims()
+    );
+    debian.run(LVM, &["vgchange", "-an"]);
+    debian.settle();
+    running.plugin.unstage(&running.volume).expect("unstage");
+}
