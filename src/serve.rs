@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::csi::driver_name::DriverName;
 use crate::csi::node_id::NodeName;
 use crate::host::Host;
-use crate::volume::OpenVolumesError;
+use crate::volume::{OpenVolumesError, Timing};
 pub use plugin::Plugin;
 use signals::Signals;
 pub use socket::SocketError;
@@ -47,6 +47,8 @@ pub struct NodeOptions {
     pub blocking_threads: NonZeroUsize,
     /// Where metrics and probes are served; absent: nowhere.
     pub admin_address: Option<SocketAddr>,
+    /// How long a call waits for the kernel and the target.
+    pub timing: Timing,
 }
 
 /// Why the plugin does not run, or how it ended before its calls were answered.

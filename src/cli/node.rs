@@ -18,6 +18,7 @@ use crate::csi::driver_name::DriverName;
 use crate::csi::node_id::NodeName;
 use crate::host::{LinuxHost, Timeouts};
 use crate::serve::{self, NodeOptions, ServeError};
+use crate::volume::Timing;
 
 /// Arguments of `node`.
 #[derive(Debug, clap::Args)]
@@ -137,6 +138,7 @@ impl Command for Arguments {
             state_dir,
             blocking_threads: self.blocking_threads,
             admin_address: parse_admin_address(self.admin_address)?,
+            timing: Timing::default(),
         })
     }
 

@@ -40,7 +40,7 @@ use crate::report::metrics::Metrics;
 use crate::report::poster::Poster;
 use crate::report::readiness::Readiness;
 use crate::report::reporter::{Outcomes, Reporter};
-use crate::volume::{Timing, Volumes, VolumesConfig};
+use crate::volume::{Volumes, VolumesConfig};
 use crate::watch::{Seen, Trees};
 
 /// How long a client may keep its connection after all calls are answered. Those that listen hear of
@@ -101,7 +101,7 @@ impl Plugin {
             host: Arc::new(Measured::new(host, Arc::clone(&metrics))),
             trees: trees.clone(),
             identity: identity.clone(),
-            timing: Timing::default(),
+            timing: options.timing,
             reporter: reporter.clone(),
         })?);
         let (kept, counted) = (Arc::clone(&volumes), Arc::clone(&metrics));

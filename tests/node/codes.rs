@@ -45,6 +45,37 @@ async fn a_target_that_does_not_answer_is_unavailable() {
     );
 }
 
+/// A plugin whose calls wait less long than a kernel and a target may need.
+async fn impatient() -> Running {
+    let machine = Machine::new("trixie-one-path");
+    let timing = machine.config().timing;
+    Running::on(machine, |options| options.timing = timing).await
+}
+
+#[tokio::test]
+async fn a_namespace_that_does_not_appear_is_unavailable() {
+    let running = impatient().await;
+    let mut stage = requests::stage(&running.machine);
+    let other = "99999999-9999-4999-8999-999999999999".to_owned();
+    stage.volume_context.insert("namespaceUUID".into(), other);
+    let answer = running.node().await.node_stage_volume(stage).await;
+    assert_eq!(code_of(answer, "has no usable"), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_namespace_that_has_not_grown_is_unavailable() {
+    let running = impatient().await;
+    let mut node = running.node().await;
+    let machine = &running.machine;
+    let stage = requests::stage(machine);
+    node.node_stage_volume(stage).await.expect("staged");
+    let answer = node.node_expand_volume(requests::expand(machine, 1 << 40));
+    assert_eq!(
+        code_of(answer.await, "1099511627776 are required"),
+        Code::Unavailable
+    );
+}
+
 #[tokio::test]
 async fn foreign_data_is_a_failed_precondition() {
     let running = Running::start().await;

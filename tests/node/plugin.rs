@@ -10,6 +10,7 @@ use nvmeof_csi::csi::proto::identity_client::IdentityClient;
 use nvmeof_csi::csi::proto::node_client::NodeClient;
 use nvmeof_csi::csi::registration_proto::registration_client::RegistrationClient;
 use nvmeof_csi::serve::{NodeOptions, Plugin, ServeError};
+use nvmeof_csi::volume::Timing;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -119,6 +120,7 @@ pub(crate) fn options(machine: &Machine) -> NodeOptions {
         state_dir: machine.state_dir(),
         blocking_threads: 4.try_into().expect("not zero"),
         admin_address: Some(free_address()),
+        timing: Timing::default(),
     }
 }
 
