@@ -371,7 +371,10 @@ impl Machine {
                 eprintln!("{}: {name} passed in {took:.1?}", self.kernel.suite);
                 state.verdicts.insert(name.to_owned(), Ok(()));
             }
-            "failed" => drop(state.verdicts.insert(name.to_owned(), Err(text.to_owned()))),
+            "failed" => {
+                eprintln!("{}: {name} FAILED: {text}", self.kernel.suite);
+                state.verdicts.insert(name.to_owned(), Err(text.to_owned()));
+            }
             "broken" => state.ended = Some(rest.to_owned()),
             _ => {}
         }
