@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::attach::connect_options;
 use super::hold::{Below, Hold, LetGoError, SwapError, Swapped, native_time};
-use super::record::{Complete, RecordError, StageRecord};
+use super::record::{Complete, Phase, RecordError, StageRecord};
 use super::sight::LookError;
 use super::view::controllers_of;
 use super::volume_id::VolumeId;
@@ -253,12 +253,15 @@ impl Volumes {
         ours.map_err(|source| RecoverError::Owner { controller, source })
     }
 
-    /// The record of a volume that is here and not on its way out.
+    /// The record of a volume that is here and not on its way out. While its first stage connects it,
+    /// it is that call's alone: what others connect meanwhile, a failed stage would not take back.
     fn find_wanted(&self, id: &VolumeId) -> Result<Option<StageRecord>, RecordError> {
         if self.leaving.is_locked(id) {
             return Ok(None);
         }
-        let record = self.records.read(id)?;
-        Ok(record.filter(StageRecord::is_active))
+        let record = self.records.read(id)?.filter(StageRecord::is_active);
+        let is_being_attached =
+            |record: &StageRecord| record.phase == Phase::Attaching && self.locks.is_locked(id);
+        Ok(record.filter(|record| !is_being_attached(record)))
     }
 }

@@ -80,7 +80,8 @@ pub struct Volumes {
     pub(super) subsystems: Locks<Nqn>,
     /// Held around what changes a map, and around nothing that waits for I/O.
     pub(super) maps: Locks<MapId>,
-    /// The volumes that are being unstaged: nothing is connected or made for them any more.
+    /// The volumes that are being unstaged, or whose stage is taken back: nothing is connected or made
+    /// for them any more.
     pub(super) leaving: Locks<VolumeId>,
     /// What each volume answered when it was last healthy.
     pub(super) last_usage: Mutex<HashMap<VolumeId, Vec<Usage>>>,

@@ -1,10 +1,14 @@
 //! NodeStageVolume.
 
 use std::os::unix::fs::symlink;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use nvme_fabrics::ConnectError;
 use nvme_sysfs::NamespaceSelector;
 use nvmeof_csi::host::MapId;
+use nvmeof_csi::volume::recover::Reached;
 use nvmeof_csi::volume::request::{AccessMode, AccessType, Capability, FilesystemType};
 use nvmeof_csi::volume::{ChooseHoldError, HoldError, StageError};
 
@@ -87,6 +91,31 @@ fn a_failed_mount_takes_back_the_connect_and_the_record() {
         "{:?}",
         machine.state_files()
     );
+}
+
+#[test]
+fn nothing_is_connected_for_a_volume_beside_the_stage_that_connects_it_or_takes_it_back() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = Arc::new(machine.volumes());
+    machine.host.fail("mount");
+    for effect in ["connect", "disconnect"] {
+        let (told, answer) = mpsc::channel();
+        let keeper = Arc::clone(&volumes);
+        machine.host.meanwhile(effect, move |_| {
+            // Where it were to connect, it would wait for this very effect.
+            let (reached, heard) = mpsc::channel();
+            thread::spawn(move || reached.send(keeper.reach(&id("volume-1"), 0)));
+            told.send(heard.recv_timeout(Duration::from_secs(20))).ok();
+        });
+        volumes
+            .stage(&stage(&machine, ext4()))
+            .expect_err("no mount");
+        let reached = answer.recv().expect("the effect happened");
+        let reached = reached.unwrap_or_else(|_| panic!("it waits during {effect}"));
+        assert_eq!(reached.expect("an answer"), Reached::NotWanted, "{effect}");
+        assert!(machine.host.connected().is_empty());
+        assert!(machine.state_files().is_empty());
+    }
 }
 
 #[test]

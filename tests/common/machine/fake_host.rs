@@ -5,6 +5,7 @@
 //! is left.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,7 +41,13 @@ pub(crate) enum Death {
 type Refusal = fn(Nqn) -> ConnectError;
 
 /// Something that happens to the devices.
-type Change = fn(&mut Devices);
+struct Change(Box<dyn FnOnce(&mut Devices) + Send>);
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Change")
+    }
+}
 
 /// The host.
 #[derive(Debug)]
@@ -122,8 +129,12 @@ impl FakeHost {
     }
 
     /// While the next effect with this first word happens, the devices change.
-    pub(crate) fn meanwhile(&self, effect: &'static str, change: Change) {
-        self.state().meanwhile = Some((effect, change));
+    pub(crate) fn meanwhile(
+        &self,
+        effect: &'static str,
+        change: impl FnOnce(&mut Devices) + Send + 'static,
+    ) {
+        self.state().meanwhile = Some((effect, Change(Box::new(change))));
     }
 
     pub(crate) fn devices<T>(&self, change: impl FnOnce(&mut Devices) -> T) -> T {
@@ -183,7 +194,7 @@ impl FakeHost {
         let number = state.log.len();
         let words = state.log.last().cloned().unwrap_or_default();
         let is_it = |(effect, _): &mut (&'static str, Change)| words.starts_with(*effect);
-        if let Some((_, change)) = state.meanwhile.take_if(is_it) {
+        if let Some((_, Change(change))) = state.meanwhile.take_if(is_it) {
             change(&mut state.devices);
         }
         if state.death == Some(Death::Before(number)) {
