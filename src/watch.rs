@@ -20,6 +20,8 @@ use crate::shared::{Reading, Shared};
 
 /// A scan that takes longer than this is rested from for as long as it took.
 const SLOW: Duration = Duration::from_millis(100);
+/// And no longer than this.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// Hands out snapshots of the tree. Clones share them.
 #[derive(Debug, Clone)]
@@ -115,7 +117,7 @@ impl Trees {
 /// slow machine the devices they are about get the processor.
 fn rest_after(scan: Duration) -> Duration {
     match scan > SLOW {
-        true => scan,
+        true => scan.min(LONGEST_REST),
         false => Duration::ZERO,
     }
 }

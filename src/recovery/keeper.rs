@@ -1,8 +1,8 @@
 //! The task that keeps volumes: woken by each change and by a timer, it looks, plans, and lets threads
 //! carry it out.
 //!
-//! Two sets of threads, so that a target that takes long to answer a connect never holds up a map
-//! that waits for its disk. Invariant: an action that was begun is waited for to its end; what it
+//! Several sets of threads, so that a target that takes long to answer a connect, or a filesystem whose
+//! check takes long, never holds up a look, or a map that waits for its disk. Invariant: an action that was begun is waited for to its end; what it
 //! found is taken into account before the next one of its kind.
 
 use std::collections::BTreeMap;
@@ -37,10 +37,14 @@ const PERIOD_IDLE: Duration = Duration::from_secs(5);
 const SLOW: Duration = Duration::from_millis(100);
 /// How long a slow look is rested from, in times of its own length.
 const REST: u32 = 2;
+/// And no longer than this.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How long an action is waited for: to its end.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How many targets may keep a connect waiting at the same time.
 const CONNECTING: usize = 4;
+/// How many volumes are repaired at the same time: an e2fsck may take an hour.
+const REPAIRING: usize = 2;
 /// How many volumes are looked after at the same time beside that.
 const OTHERS: usize = 4;
 
@@ -50,7 +54,9 @@ pub struct Keeper {
     volumes: Arc<Volumes>,
     trees: Trees,
     metrics: Arc<Metrics>,
+    looking: Blocking,
     connecting: Blocking,
+    repairing: Blocking,
     others: Blocking,
     ledger: Ledger,
     reporter: Reporter,
@@ -89,7 +95,9 @@ impl Keeper {
             volumes,
             trees,
             metrics,
+            looking: Blocking::new("look", threads(1))?,
             connecting: Blocking::new("connect", threads(CONNECTING))?,
+            repairing: Blocking::new("repair", threads(REPAIRING))?,
             others: Blocking::new("keep", threads(OTHERS))?,
             ledger: Ledger::default(),
             reporter,
@@ -105,6 +113,10 @@ impl Keeper {
         self.adopt().await;
         let mut just_read = None;
         loop {
+            if just_read.is_none() {
+                // The look reads everything anew.
+                changes.mark_unchanged();
+            }
             let began = Instant::now();
             let seen = self.look(just_read.take()).await;
             let rested = Instant::now() + rest_after(began.elapsed());
@@ -112,6 +124,7 @@ impl Keeper {
             let due = Instant::now() + if idle { PERIOD_IDLE } else { PERIOD };
             tokio::select! {
                 woken = rest_and_wait(rested, due, &mut changes) => {
+                    changes.mark_unchanged();
                     just_read = woken.then(|| self.trees.last()).flatten();
                 }
                 Some(done) = self.running.join_next() => {
@@ -132,7 +145,6 @@ impl Keeper {
                 // It may have been done since the tree was read.
                 just_read = None;
             }
-            changes.mark_unchanged();
         }
     }
 
@@ -151,7 +163,7 @@ impl Keeper {
     async fn look(&mut self, just_read: Option<Snapshot>) -> Vec<Seen> {
         let volumes = Arc::clone(&self.volumes);
         let look = move || observe(&volumes, just_read);
-        let look = self.others.run(FOR_EVER, "look", look);
+        let look = self.looking.run(FOR_EVER, "look", look);
         let observation = match look.await {
             Ok(Ok(observation)) => observation,
             Ok(Err(error)) => {
@@ -190,6 +202,7 @@ impl Keeper {
             tracing::debug!(?action, "recovery begins");
             let threads = match action {
                 Action::Reach { .. } | Action::Drop { .. } => self.connecting.clone(),
+                Action::Repair(_) => self.repairing.clone(),
                 _ => self.others.clone(),
             };
             let volumes = Arc::clone(&self.volumes);
@@ -261,7 +274,7 @@ impl Keeper {
 /// keeper would hold up on a slow machine the very connects and swaps that it waits for.
 fn rest_after(look: Duration) -> Duration {
     match look > SLOW {
-        true => look * REST,
+        true => (look * REST).min(LONGEST_REST),
         false => Duration::ZERO,
     }
 }

@@ -145,13 +145,15 @@ impl Volumes {
         let registry = Registry::at(&self.config.root);
         let mut controllers = Vec::new();
         for controller in tree.find_subsystems(leaving.nqn).flat_map(instances) {
-            let may_go = match leaving.reach {
+            // A number may by now be that of somebody else's controller.
+            let is_ours = registry
+                .is_ours(controller)
+                .map_err(|source| DetachError::Owner { controller, source })?;
+            let is_meant = match leaving.reach {
                 Reach::Created(created) => created.contains(&controller),
-                Reach::Ours => registry
-                    .is_ours(controller)
-                    .map_err(|source| DetachError::Owner { controller, source })?,
+                Reach::Ours => true,
             };
-            if may_go {
+            if is_ours && is_meant {
                 controllers.push(controller);
             }
         }

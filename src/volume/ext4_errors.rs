@@ -9,10 +9,10 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use super::mounts::ReadMountsError;
+use crate::host::block::is_gone;
 use crate::host::mountinfo::{Mount, MountTable};
 
 /// Notes at each mount whether its filesystem has errors.
@@ -41,7 +41,7 @@ fn has_errors(root: &Path, mount: &Mount) -> Result<bool, ReadMountsError> {
     let path = root.join("sys/fs/ext4").join(disk).join("errors_count");
     match fs::read_to_string(&path) {
         Ok(count) => Ok(count.trim() != "0"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if is_gone(&error) => Ok(false),
         Err(source) => Err(ReadMountsError::Read { path, source }),
     }
 }

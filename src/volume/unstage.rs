@@ -20,6 +20,7 @@ use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
 use super::hold::{Hold, LetGoError};
 use super::identity::VolumeIdentity;
 use super::mounts::{find_shown, shows_map, shows_nvme};
+use super::capability::AccessType;
 use super::record::{RecordError, StageRecord};
 use super::request::UnstageRequest;
 use super::sight::{LookError, map_of};
@@ -78,6 +79,8 @@ struct Volume<'a> {
     record: Option<StageRecord>,
     nqn: Option<Nqn>,
     identity: Option<VolumeIdentity>,
+    /// Whether it is a raw disk. One without a record is, unless something is mounted for it.
+    raw: bool,
 }
 
 impl Volumes {
@@ -131,17 +134,22 @@ impl Volumes {
     ) -> Result<Volume<'a>, UnstageError> {
         let nqn = record.as_ref().map(|record| record.source.nqn.clone());
         let identity = record.as_ref().and_then(StageRecord::identity).cloned();
+        let raw = record
+            .as_ref()
+            .is_none_or(|record| record.capability.access == AccessType::Block);
         let mut volume = Volume {
             request,
             record,
             nqn,
             identity,
+            raw,
         };
         if volume.identity.is_some() {
             return Ok(volume);
         }
         let sight = self.look()?;
         let mount = sight.mounts.find_mount_at(&request.staging_target_path);
+        volume.raw &= volume.record.is_some() || mount.is_none();
         let below = sight
             .find_map(map_of(&request.volume_id))
             .and_then(|map| map.paths.first())
@@ -228,14 +236,14 @@ impl Volumes {
                 own_use: OwnUse::Cut,
                 ..leaving
             };
-            if self.detach(cut)? == Detached::Kept && !volume.is_raw() {
+            // What waits in a controller that serves others would be sent when the target is back.
+            if self.detach(cut)? == Detached::Kept {
                 return Err(UnstageError::Held);
             }
         }
-        match (self.look_at(volume)?, by_map) {
-            // No unmount of a raw disk waits: what serves others stays as it is.
-            (Standing::Waiting, false) if volume.is_raw() => Ok(()),
-            (Standing::Waiting, _) if !volume.is_raw() => Err(UnstageError::Held),
+        match self.look_at(volume)? {
+            Standing::Waiting if !volume.raw => Err(UnstageError::Held),
+            // No unmount of a raw disk waits, and nobody brings its path back.
             _ => {
                 let message = "cut off from its target: what was not written is lost";
                 self.tell_lost(volume, message.to_owned());

@@ -205,7 +205,8 @@ impl Subsystem {
 
     /// Whether I/O of this disk may wait although the controller is live: the target shows the namespace there
     /// and serves it nowhere (asymmetric namespace access). The kernel keeps such I/O for as long as a
-    /// controller is there (`nvme_available_path` in drivers/nvme/host/multipath.c).
+    /// controller is there (`nvme_available_path` in drivers/nvme/host/multipath.c). Never said of a
+    /// controller through which another namespace is served.
     #[must_use]
     pub fn waits_behind(&self, namespace: &Namespace, controller: &Controller) -> bool {
         let is_shut = |path: &NamespacePath| path.head == namespace.name && !path.is_accessible();
@@ -213,6 +214,7 @@ impl Subsystem {
             && !self.is_reachable(namespace)
             && controller.is_live()
             && controller.paths.iter().any(is_shut)
+            && !controller.paths.iter().any(NamespacePath::is_accessible)
     }
 
     fn orphans(&self) -> impl Iterator<Item = &Controller> {

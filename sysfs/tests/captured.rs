@@ -146,6 +146,24 @@ fn io_waits_behind_live_controllers_where_no_path_of_the_disk_is_served() {
 }
 
 #[test]
+fn io_waits_behind_no_controller_that_serves_another_namespace() {
+    on_each(&ALL, "two-namespaces", |_, mut tree| {
+        let waits = |tree: &Tree| {
+            let subsystem = &tree.subsystems[0];
+            let disk = &subsystem.namespaces[0];
+            subsystem.waits_behind(disk, &subsystem.controllers[0])
+        };
+        let first = tree.subsystems[0].namespaces[0].name.clone();
+        for shut in [true, false] {
+            let mut paths = tree.subsystems[0].controllers[0].paths.iter_mut();
+            let path = paths.find(|path| (path.head == first) == shut);
+            path.expect("a path").ana_state = Some(AnaState::Inaccessible);
+            assert_eq!(waits(&tree), !shut, "the other one is served: {shut}");
+        }
+    });
+}
+
+#[test]
 fn two_namespaces_are_told_apart_by_identity_whatever_their_running_numbers() {
     on_each(&ALL, "two-namespaces", |_, tree| {
         let by_nsid = |nsid: &str| NamespaceSelector::Nsid(nsid.parse().expect("an nsid"));

@@ -146,12 +146,15 @@ fn a_target_that_does_not_answer_is_cut_off_before_the_unmount() {
 
 /// The volumes of a machine, and what users hear of them.
 fn heard(machine: &Machine, timing: Timing) -> (Volumes, Outcomes) {
-    let (reporter, outcomes) = Reporter::new();
-    let volumes = Volumes::new(VolumesConfig {
-        reporter,
+    heard_of(VolumesConfig {
         timing,
         ..machine.config()
-    });
+    })
+}
+
+fn heard_of(config: VolumesConfig) -> (Volumes, Outcomes) {
+    let (reporter, outcomes) = Reporter::new();
+    let volumes = Volumes::new(VolumesConfig { reporter, ..config });
     (volumes.expect("readable records"), outcomes)
 }
 
@@ -229,18 +232,23 @@ fn a_held_raw_block_volume_that_gets_its_path_back_in_time_is_not_let_go() {
         path: Duration::from_secs(60),
         ..machine.config().timing
     };
-    let (volumes, mut outcomes) = heard(&machine, timing);
+    let config = VolumesConfig {
+        timing,
+        ..machine.config()
+    };
+    let trees = config.trees.clone();
+    let (volumes, mut outcomes) = heard_of(config);
     let staged = stage(&machine, block());
     symlink("nvme0n1", machine.root().join("dev/dm-0")).expect("a node");
     let slave = machine.root().join("sys/block/dm-0/slaves/nvme0n1");
+    let mut seen = trees.scan().expect("a tree");
     thread::scope(|scope| {
         let unstaged = scope.spawn(|| volumes.unstage(&unstage(&staged)));
-        while !volumes.is_busy(&staged.volume_id) {
-            thread::yield_now();
-        }
-        // A program that does not wait is done by then.
-        for _ in 0..100_000 {
-            thread::yield_now();
+        // It looks again and again, and lets nothing go meanwhile.
+        for _ in 0..4 {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let newer = trees.wait_newer(&seen, deadline);
+            seen = newer.expect("another look");
         }
         symlink(machine.root().join("sys/block/nvme0n1"), &slave).expect("a disk below");
         unstaged.join().expect("no panic").expect("unstaged");
@@ -292,6 +300,44 @@ fn a_target_that_does_not_answer_is_not_cut_off_from_another_volume() {
     volumes
         .unstage(&unstage(&staged))
         .expect("the target is back");
+}
+
+#[test]
+fn a_filesystem_without_a_record_waits_for_its_target_where_another_volume_needs_it() {
+    let machine = Machine::new("trixie-two-namespaces");
+    let staged = stage(&machine, ext4());
+    machine.volumes().stage(&staged).expect("staged");
+    forget_everything(&machine);
+    let volumes = machine.volumes();
+    volumes
+        .stage(&stage_second(&machine, block()))
+        .expect("staged");
+    machine
+        .host
+        .devices(|devices| devices.set("state", "connecting\n"));
+    let error = volumes
+        .unstage(&unstage(&staged))
+        .expect_err("the unmount would wait without end");
+    assert!(matches!(error, UnstageError::Held), "{error}");
+    assert_eq!(machine.mounts_at(&machine.staging()).len(), 1);
+}
+
+#[test]
+fn a_raw_disk_that_waits_in_a_controller_of_others_is_not_called_unstaged() {
+    let machine = Machine::new("trixie-two-namespaces");
+    let volumes = machine.volumes();
+    let staged = stage(&machine, block());
+    volumes.stage(&staged).expect("staged");
+    volumes
+        .stage(&stage_second(&machine, block()))
+        .expect("staged");
+    machine
+        .host
+        .devices(|devices| devices.set("state", "connecting\n"));
+    let error = volumes
+        .unstage(&unstage(&staged))
+        .expect_err("what it wrote would be sent later");
+    assert!(matches!(error, UnstageError::Held), "{error}");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! Two places can hold I/O: the map, which is told to fail it, and a controller below the map, which is
 //! deleted: one that is still `connecting`, or one through which the target does not serve the namespace
-//! now. A controller that other volumes need stays unless they hold what it drops by maps of their own.
+//! now, nor any other. A controller that other volumes need stays unless they hold what it drops by maps of
+//! their own.
 //!
 //! Invariant: a map that was let go never holds again.
 

@@ -59,8 +59,8 @@ pub enum StageError {
     },
     /// A map of which no record is left lies over the namespace, and may be mounted.
     #[error(
-        "{map} lies over {disk} for another volume, of which no record is left here: unstage that \
-         volume, or remove the map when nothing uses it"
+        "{map} lies over {disk} for another volume, of which no record can be read here: unstage that \
+         volume, or, where it has left and nothing uses the map, remove it"
     )]
     Covered {
         /// Kernel name of the map's disk.

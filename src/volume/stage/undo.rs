@@ -16,12 +16,14 @@ impl Staging<'_> {
     /// Takes back what this call did. Goes on past a failure; what then remains is in the record,
     /// and unstaging the volume takes it away.
     pub(super) fn undo(self) {
-        // A volume that was not here before is not to be brought back while it goes.
+        // An unmount may wait for a path, so until then a lost one is brought back.
+        let mount = self.undo_mount();
+        // From here on a volume that was not here before is not to be brought back.
         let _leaving = self
             .done
             .record
             .then(|| self.volumes.leave(&self.request.volume_id));
-        let (mount, map) = (self.undo_mount(), self.undo_map());
+        let map = self.undo_map();
         self.undo_head();
         let clean = [mount, map, self.undo_connects()];
         if self.done.record && clean.iter().all(Result::is_ok) {

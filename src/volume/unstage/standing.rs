@@ -10,7 +10,6 @@ use nvme_sysfs::{Namespace, Tree};
 
 use super::{LOOK, UnstageError, Volume};
 use crate::host::dm::Map;
-use crate::volume::capability::AccessType;
 use crate::volume::current::find_current;
 use crate::volume::identity::Disk;
 use crate::volume::mounts::{find_shown, is_shut_down, shows_map, shows_nvme};
@@ -29,16 +28,10 @@ pub(super) enum Standing {
 }
 
 impl Volume<'_> {
-    /// Whether the volume is a raw disk. One without a record may be.
-    pub(super) fn is_raw(&self) -> bool {
-        let record = self.record.as_ref();
-        record.is_none_or(|record| record.capability.access == AccessType::Block)
-    }
-
     /// The disk that pods had of a raw volume, if it is there.
     pub(super) fn raw_disk(&self, sight: &Sight) -> Option<Disk> {
         let staging = &self.request.staging_target_path;
-        if !self.is_raw() || sight.mounts.find_mount_at(staging).is_some() {
+        if !self.raw || sight.mounts.find_mount_at(staging).is_some() {
             return None;
         }
         match sight.find_map(map_of(&self.request.volume_id)) {
@@ -76,7 +69,7 @@ impl Volumes {
         let map = sight.find_map(map_of(&volume.request.volume_id));
         let mount = match sight.mounts.find_mount_at(path) {
             Some(mount) if !is_shut_down(mount) => mount,
-            None if volume.is_raw() => return Ok(look_at_raw(volume, map, sight.tree())),
+            None if volume.raw => return Ok(look_at_raw(volume, map, sight.tree())),
             Some(_) | None => return Ok(Standing::Dead),
         };
         if let Some(map) = map.filter(|map| shows_map(mount, Some(map))) {
