@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use nvme_sysfs::Nqn;
 use thiserror::Error;
 
+use super::capability::AccessType;
 use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
 use super::hold::{Hold, LetGoError};
 use super::identity::VolumeIdentity;
 use super::mounts::{find_shown, shows_map, shows_nvme};
-use super::capability::AccessType;
 use super::record::{RecordError, StageRecord};
 use super::request::UnstageRequest;
 use super::sight::{LookError, map_of};
