@@ -20,6 +20,15 @@ const PROGRAMS: [&str; 2] = ["usr/sbin", "sbin"];
 const LVM: [&str; 2] = ["etc/lvm/lvm.conf", "etc/lvm/lvmlocal.conf"];
 /// What our filter rejects: the links that our rule makes to disks, and maps.
 const REJECTED: [&str; 2] = ["/dev/nvmeof-csi/", "/dev/mapper/nvmeof-"];
+/// How the names of volumes begin, or may: of their disks, their maps and the links to both.
+const VOLUMES: [&str; 6] = [
+    "/dev/nvme",
+    "/dev/ng",
+    "/dev/dm-",
+    "/dev/mapper/nvmeof-",
+    "/dev/disk/",
+    "/dev/block/",
+];
 const MULTIPATH: &str = "etc/multipath.conf";
 const MULTIPATH_DIRECTORY: &str = "etc/multipath/conf.d";
 /// The protocol of a disk over TCP, as multipathd calls it.
@@ -73,7 +82,7 @@ fn check_lvm(root: &Path) -> Check {
         patterns.iter().any(is_its)
     };
     // A device with several names is accepted if an `a` is the first to match any of them (lvm.conf(5)).
-    let accepting = patterns.iter().find(|pattern| pattern.starts_with('a'));
+    let accepting = patterns.iter().find(|pattern| may_accept_volumes(pattern));
     if !REJECTED.iter().all(rejects) {
         return Check::bad(
             NAME,
@@ -88,12 +97,40 @@ fn check_lvm(root: &Path) -> Check {
             NAME,
             Status::Warn,
             format!(
-                "its global_filter accepts volumes by {pattern:?}: each has a name that no other pattern matches"
+                "its global_filter may accept volumes by {pattern:?}: a disk is accepted as soon as one of its names is"
             ),
-            "leave that pattern out, or narrow it to the host's own disks: what no pattern matches is accepted",
+            "leave that pattern out, for what no pattern matches is accepted; or let it begin with ^ and the path of \
+             the host's own disks",
         ),
         None => Check::ok(NAME, "its global_filter rejects volumes"),
     }
+}
+
+/// Whether a pattern of LVM's filter accepts, and may match a name of a volume. Judged by what it begins with: one
+/// that is anchored to another path matches none.
+fn may_accept_volumes(pattern: &str) -> bool {
+    let Some(pattern) = pattern.strip_prefix('a') else {
+        return false;
+    };
+    let delimiters = |c: char| c.is_ascii_punctuation();
+    let Some(body) = pattern.strip_prefix(delimiters) else {
+        return true;
+    };
+    let Some(path) = body.strip_prefix('^') else {
+        return true;
+    };
+    let is_literal = |c: char| c.is_ascii_alphanumeric() || "/-_:".contains(c);
+    let end = path.find(|c| !is_literal(c)).unwrap_or(path.len());
+    let (mut literal, rest) = path.split_at(end);
+    if rest.starts_with(['*', '?', '{']) {
+        // The last character need not be there.
+        literal = &literal[..literal.len().saturating_sub(1)];
+    }
+    // What comes after an alternative is not anchored.
+    rest.trim_end_matches(delimiters).contains('|')
+        || VOLUMES
+            .iter()
+            .any(|name| name.starts_with(literal) || literal.starts_with(name))
 }
 
 fn check_multipathd(root: &Path) -> Check {
@@ -250,6 +287,32 @@ mod tests {
         let check = check_lvm(root.path());
         assert_eq!(check.status, Status::Warn);
         assert!(check.finding.contains("a|.*|"), "{check:?}");
+    }
+
+    #[test]
+    fn patterns_for_the_hosts_own_disks_accept_no_volume() {
+        for own in ["a|^/dev/sda|", "a/^/dev/vd[a-z]$/", "a|^/dev/mapper/root$|"] {
+            assert!(!may_accept_volumes(own), "{own}");
+            let root = root();
+            let text = OURS.replace(" ]", &format!(", \"{own}\" ]"));
+            put(root.path(), "etc/lvm/lvm.conf", &text);
+            assert_eq!(check_lvm(root.path()).status, Status::Ok, "{own}");
+        }
+        for wide in [
+            "a|.*|",
+            "a|/dev/sda|",
+            "a|^/dev/|",
+            "a|^/dev/n*|",
+            "a|^/dev/nvme0n1|",
+            "a|^/dev/dm-[0-9]|",
+            "a|^/dev/mapper/nvmeof-|",
+            "a#^/dev/sda|/dev/nvme0n1#",
+            "a",
+            "a|",
+        ] {
+            assert!(may_accept_volumes(wide), "{wide}");
+        }
+        assert!(!may_accept_volumes("r|.*|"));
     }
 
     #[test]
