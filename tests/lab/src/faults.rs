@@ -138,7 +138,8 @@ fn parse_verdict(line: &str) -> Option<(Suite, &str, Verdict)> {
 fn parse_report(line: &str) -> Option<(Suite, &str, &str)> {
     let (suite, rest) = line.split_once(": ")?;
     let (name, report) = rest.split_once(": ")?;
-    Some((suite.parse().ok()?, name, report))
+    let is_name = !name.contains(char::is_whitespace);
+    is_name.then_some((suite.parse().ok()?, name, report))
 }
 
 /// `WHAT: 41 writes, 0 failed, longest 2.7 s, back in 1.3 s`; the last is missing where no target returns.
@@ -166,11 +167,16 @@ fn seconds(text: &str) -> Option<f64> {
 
 /// The worst of all figures of a row; what is no figure as it was said.
 fn summarise(reports: &[String]) -> String {
-    let figures: Option<Vec<Figures>> = reports.iter().map(|text| parse_figures(text)).collect();
-    match figures.as_deref() {
-        Some([]) => "passed".to_owned(),
-        Some(figures) => worst(figures),
-        None => reports.join("; "),
+    let figures: Vec<_> = reports
+        .iter()
+        .filter_map(|text| parse_figures(text))
+        .collect();
+    let worst = (!figures.is_empty()).then(|| worst(&figures));
+    let others = reports.iter().filter(|text| parse_figures(text).is_none());
+    let all: Vec<_> = worst.into_iter().chain(others.cloned()).collect();
+    match all.is_empty() {
+        true => "passed".to_owned(),
+        false => all.join("; "),
     }
 }
 
@@ -221,6 +227,30 @@ mod tests {
             ]
         );
         assert!(text.contains("for rows 1, 3, 4,"), "{text}");
+    }
+
+    #[test]
+    fn figures_of_many_writers_are_one_beside_what_else_was_said() {
+        let text = table(
+            &[Suite::Sid],
+            "sid: row_16_fleet: row 16, one: 1 writes, 0 failed, longest 2.0 s\n\
+            sid: row_16_fleet: row 16, one: 1 writes, 0 failed, longest 3.0 s\n\
+            sid: row_16_fleet: row 16, 64 volumes: all after 4.0 s\n\
+            test sid::row_16_fleet ... ok",
+        );
+        let cell = "| 0 failed, longest 3.0 s; row 16, 64 volumes: all after 4.0 s |";
+        assert!(text.contains(cell), "{text}");
+    }
+
+    #[test]
+    fn a_row_that_fails_is_in_the_table_once() {
+        let text = table(
+            &[Suite::Sid],
+            "sid: row_17_flood FAILED: 713 exit status: 1\n\
+            test sid::row_17_flood ... FAILED",
+        );
+        let rows = text.lines().filter(|line| line.starts_with("| 17 |"));
+        assert_eq!(rows.collect::<Vec<_>>(), ["| 17 | flood | **FAILED** |"]);
     }
 
     #[test]
