@@ -42,6 +42,8 @@ pub(crate) fn main() -> ExitCode {
             Err(reason) => trials.extend(without_a_kernel(suite, &reason)),
         }
     }
+    // The longest first, or the last one would run alone.
+    machines.sort_by_key(|machine| machine.share);
     // A trial only waits for its machine's word, so each may have a thread.
     arguments.test_threads = Some(trials.len().max(1));
     if !arguments.list {
@@ -99,7 +101,7 @@ fn plan_kernel(
         rows += usize::from(chosen && case.is_row());
         let machine = shares
             .entry((share, case.profile))
-            .or_insert_with(|| Arc::new(Machine::new(kernel.clone(), case.profile)));
+            .or_insert_with(|| Arc::new(Machine::new(kernel.clone(), share, case.profile)));
         if chosen {
             machine.lock().plan.push(case.name);
         }
@@ -185,9 +187,9 @@ fn is_chosen(arguments: &Arguments, name: &str) -> bool {
 /// Cases that share a boot, beside their profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Share {
+    Rest,
     /// So many of the rows; they mostly wait, so several machines with rows fit on one processor.
     Rows(usize),
-    Rest,
 }
 
 /// The programs that the product runs.
@@ -259,6 +261,7 @@ fn mentions(selection: &io::Result<Selection>, asked: Word) -> bool {
 /// One guest: what it shall run and what it has said so far.
 struct Machine {
     kernel: Kernel,
+    share: Share,
     profile: Profile,
     state: Mutex<MachineState>,
     changed: Condvar,
@@ -274,9 +277,10 @@ struct MachineState {
 }
 
 impl Machine {
-    fn new(kernel: Kernel, profile: Profile) -> Self {
+    fn new(kernel: Kernel, share: Share, profile: Profile) -> Self {
         Self {
             kernel,
+            share,
             profile,
             state: Mutex::default(),
             changed: Condvar::new(),
