@@ -1,7 +1,8 @@
 //! A raw block volume that holds what the host's own programs look for: LVM and md, on a host with udev, LVM, md and
 //! multipathd running.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -28,6 +29,12 @@ pub(super) const CASES: &[Case] = &[
     .on(Profile::DebianHost)
     .needs(Need::DebianHost),
     Case::new(
+        "row_26_a_volume_that_holds_lvm_in_a_partition_is_its_pods_alone",
+        || configured(make_partition),
+    )
+    .on(Profile::DebianHost)
+    .needs(Need::DebianHost),
+    Case::new(
         "row_26_doctor_names_what_a_host_with_lvm_and_multipath_lacks",
         not_configured,
     )
@@ -37,6 +44,10 @@ pub(super) const CASES: &[Case] = &[
 
 /// Behind what LVM and md write at the beginning.
 const DATA: u64 = 16 << 20;
+/// Where a partition begins.
+const PARTITION: u64 = 1 << 20;
+/// The unit of a partition table: a logical block of the volume.
+const SECTOR: u64 = 4096;
 /// What the pod calls its volume.
 const DEVICE: &str = "/pod/dev/data";
 const LVM: &str = "/usr/sbin/lvm";
@@ -68,6 +79,29 @@ fn make_lvm(debian: &Debian) {
     lvm("lvcreate -an -Zn -Wn -L 8m -n data pod");
 }
 
+/// The same in the partition of a disk for a virtual machine: all of it moves behind a partition table.
+fn make_partition(debian: &Debian) {
+    make_lvm(debian);
+    let node = Path::new(ROOT).join(DEVICE.trim_start_matches('/'));
+    let mut options = File::options();
+    let mut disk = options.read(true).write(true).open(node).expect("the disk");
+    let mut moved = vec![0; usize::try_from(DATA - PARTITION).expect("a size")];
+    disk.read_exact(&mut moved).expect("what LVM wrote");
+    let size = disk.seek(SeekFrom::End(0)).expect("its size");
+    let mut start = vec![0; usize::try_from(PARTITION).expect("a size")];
+    let sectors = u32::try_from((size - PARTITION) / SECTOR).expect("a small disk");
+    let first = u32::try_from(PARTITION / SECTOR).expect("a small disk");
+    // One entry of the boot record's table: type 8e, then its first sector and their number.
+    start[446 + 4] = 0x8e;
+    start[446 + 8..][..4].copy_from_slice(&first.to_le_bytes());
+    start[446 + 12..][..4].copy_from_slice(&sectors.to_le_bytes());
+    start[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk.rewind().expect("the beginning");
+    disk.write_all(&start).expect("a partition table");
+    disk.write_all(&moved).expect("what LVM wrote");
+    disk.sync_all().expect("all of it");
+}
+
 /// An array that is stopped.
 fn make_md(debian: &Debian) {
     let create = "--create /dev/md/pod --run --level=1 --raid-devices=2 --metadata=1.2";
@@ -78,7 +112,8 @@ fn make_md(debian: &Debian) {
     debian.settle();
 }
 
-/// What lies on a disk of NVMe beside the volume's map, and maps and arrays of others.
+/// What lies on a disk of NVMe beside the volume's map, maps and arrays of others, and what udev knows of the content of a
+/// disk or partition of NVMe: that begins what claims it.
 fn claims() -> Vec<String> {
     let names = |path: &Path| -> Vec<String> {
         let entries = fs::read_dir(path).expect("a directory");
@@ -102,7 +137,22 @@ fn claims() -> Vec<String> {
             claims.push(disk);
         }
     }
+    for name in names(Path::new("/sys/class/block")) {
+        if name.starts_with("nvme") && content(&name).is_some() {
+            claims.push(format!("udev on {name}"));
+        }
+    }
     claims
+}
+
+/// What udev's database says of the content of a disk or partition.
+fn content(name: &str) -> Option<String> {
+    let device = Path::new("/sys/class/block").join(name).join("dev");
+    let number = fs::read_to_string(device).ok()?;
+    let known = fs::read_to_string(format!("/run/udev/data/b{}", number.trim())).ok()?;
+    let mut lines = known.lines();
+    let found = lines.find_map(|line| line.strip_prefix("E:ID_FS_TYPE="));
+    found.map(str::to_owned)
 }
 
 /// What an administrator, or a unit at boot, does by hand.
@@ -158,7 +208,7 @@ fn configured(make: fn(&Debian)) {
     writer.target_returns();
     running.export();
     writer.wait_for(20);
-    assert_ne!(disks_below(&running.volume), before, "a swap");
+    running.assert_swapped(&before);
     assert_unclaimed(&debian, "after the swap");
     let written = writer.end("row 26, a host with udev, LVM, md and multipathd");
 
