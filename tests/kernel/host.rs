@@ -194,6 +194,12 @@ enum Share {
 
 /// The programs that the product runs.
 const FILESYSTEM_PROGRAMS: [&str; 3] = ["mke2fs", "mkfs.xfs", "e2fsck"];
+/// Those that only the tests run.
+const TEST_PROGRAMS: [(&str, &str); 3] = [
+    ("strace", "/usr/bin/strace"),
+    ("dmsetup", "/sbin/dmsetup"),
+    ("losetup", "/sbin/losetup"),
+];
 
 /// What every guest carries: the program under test, those that it runs with their libraries, the
 /// names of the cases.
@@ -203,7 +209,7 @@ pub(crate) fn guest_files(plan: &[&str], profile: Profile) -> Result<Vec<GuestFi
         let path = format!("/usr/sbin/{name}");
         files.extend(programs::program(name, &path).map_err(|error| error.to_string())?);
     }
-    for (name, path) in [("strace", "/usr/bin/strace"), ("dmsetup", "/sbin/dmsetup")] {
+    for (name, path) in TEST_PROGRAMS {
         files.extend(programs::program(name, path).map_err(|error| error.to_string())?);
     }
     // Each of them brings the C library.

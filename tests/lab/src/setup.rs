@@ -8,7 +8,7 @@ use crate::command::{self, CommandError, find_program};
 use crate::qemu::QEMU;
 
 /// Programs that the lab runs on the host or packs for the guest, each with its Debian package.
-const NEEDED: [(&str, &str); 7] = [
+const NEEDED: [(&str, &str); 8] = [
     (QEMU, "qemu-system-x86"),
     ("depmod", "kmod"),
     ("xz", "xz-utils"),
@@ -16,6 +16,7 @@ const NEEDED: [(&str, &str); 7] = [
     ("mkfs.xfs", "xfsprogs"),
     ("strace", "strace"),
     ("dmsetup", "dmsetup"),
+    ("losetup", "mount"),
 ];
 
 /// Why the machine is not ready.

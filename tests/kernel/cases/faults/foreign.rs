@@ -1,16 +1,18 @@
 //! Another namespace behind the same name: it is never written.
 
-use std::fs::File;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use kernel_lab::guest::nvmet;
+use kernel_lab::guest::{nvmet, program};
 
 use super::Running;
 use crate::case::{Case, Profile};
 use crate::plugin::Use;
-use crate::scene::{OTHER_UUID, UUID, eventually, net, wait_state};
-use crate::scene::{attribute, controllers};
+use crate::scene::{
+    NQN, OTHER_UUID, UUID, attribute, cli, controllers, eventually, net, wait_state,
+};
 use crate::writer::{Writer, verify};
 
 pub(super) const CASES: &[Case] = &[
@@ -35,6 +37,11 @@ pub(super) const CASES: &[Case] = &[
         idle(Foreign::nameless(), Loss::Cable);
         crate::guest::clean_up().expect("a clean machine");
         busy(Foreign::nameless(), Loss::Cable);
+    }),
+    Case::new("row_10_another_block_size_is_never_written", || {
+        idle(Foreign::other_blocks(), Loss::Cable);
+        crate::guest::clean_up().expect("a clean machine");
+        busy(Foreign::other_blocks(), Loss::Controller);
     }),
     Case::new(
         "row_10_after_a_lost_controller_another_uuid_is_never_written",
@@ -73,6 +80,9 @@ pub(super) const CASES: &[Case] = &[
     .on(Profile::MultipathOff),
 ];
 
+/// The disk that stands on a file where another block size is wanted.
+const LOOP: &str = "/dev/loop0";
+
 /// How the volume is lost.
 #[derive(Debug, Clone, Copy)]
 enum Loss {
@@ -88,6 +98,8 @@ struct Foreign {
     what: &'static str,
     uuid: &'static str,
     bytes: u64,
+    /// Whether it is on a disk with blocks of 512 bytes, where the volume's have 4096.
+    on_disk: bool,
 }
 
 impl Foreign {
@@ -96,6 +108,7 @@ impl Foreign {
             what: "another UUID",
             uuid: OTHER_UUID,
             bytes: 64 << 20,
+            on_disk: false,
         }
     }
 
@@ -104,6 +117,16 @@ impl Foreign {
             what: "the same UUID, smaller",
             uuid: UUID,
             bytes: 32 << 20,
+            on_disk: false,
+        }
+    }
+
+    const fn other_blocks() -> Foreign {
+        Foreign {
+            what: "the same UUID, another block size",
+            uuid: UUID,
+            bytes: 64 << 20,
+            on_disk: true,
         }
     }
 
@@ -112,6 +135,7 @@ impl Foreign {
             what: "no ids",
             uuid: "00000000-0000-0000-0000-000000000000",
             bytes: 64 << 20,
+            on_disk: false,
         }
     }
 }
@@ -154,9 +178,16 @@ fn stand_in(running: &Running, foreign: Foreign, loss: Loss, writer: &Writer) {
     let exported = &running.exported;
     let file = Path::new("/tmp/foreign.img");
     nvmet::backing_file(file, foreign.bytes).expect("a backing file");
+    let backing = match foreign.on_disk {
+        true => Path::new(LOOP),
+        false => file,
+    };
+    if foreign.on_disk {
+        losetup(&[LOOP.as_ref(), file.as_os_str()]);
+    }
     let waiting = writer.written();
     exported.remove_namespace(1).expect("the volume goes");
-    let added = exported.add_namespace(1, file, foreign.uuid);
+    let added = exported.add_namespace(1, backing, foreign.uuid);
     added.expect("the other namespace comes");
     match loss {
         Loss::Cable => net::set_up("v0").expect("the cable is back"),
@@ -167,17 +198,40 @@ fn stand_in(running: &Running, foreign: Foreign, loss: Loss, writer: &Writer) {
     wait_state(&controller, "live");
     // Whatever may still be on its way is brought here by one more look of the kernel at everything.
     let rescan = format!("/sys/class/nvme/{controller}/rescan_controller");
-    std::fs::write(rescan, "1").expect("told to look");
+    fs::write(rescan, "1").expect("told to look");
     assert_eq!(attribute(&controller, "state").as_deref(), Some("live"));
     mismatch(running);
     writer.still_waits(waiting);
     assert_untouched(file);
+    if foreign.on_disk {
+        assert_eq!(block_size(), "512", "of the other namespace");
+    }
     exported.remove_namespace(1).expect("the other one goes");
+    if foreign.on_disk {
+        losetup(&["-d".as_ref(), LOOP.as_ref()]);
+    }
     writer.target_returns();
     let added = exported.add_namespace(1, &own_file(), UUID);
     added.expect("the volume comes back");
     writer.wait_for(1);
     assert_untouched(file);
+}
+
+/// Of the namespace that the host sees behind the name.
+fn block_size() -> String {
+    let run = cli(&["resolve", "--nqn", NQN]).expect(0);
+    let head = Path::new(run.out.trim()).file_name();
+    let head = head.expect("a disk").display().to_string();
+    let path = format!("/sys/block/{head}/queue/logical_block_size");
+    let size = fs::read_to_string(path).expect("its block size");
+    size.trim().to_owned()
+}
+
+fn losetup(arguments: &[&OsStr]) {
+    let output = program("losetup").args(arguments).output();
+    let output = output.expect("losetup runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
 }
 
 /// A new backing file is all zeros, and nothing that a writer or a filesystem writes is.

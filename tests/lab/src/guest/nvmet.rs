@@ -37,7 +37,8 @@ impl Subsystem {
         })
     }
 
-    /// Adds a namespace on a file, enabled, with a fixed UUID (and the NGUID that the kernel gives it).
+    /// Adds a namespace on a file or a disk, enabled, with a fixed UUID (and the NGUID that the kernel gives it). On a file
+    /// its blocks have 4096 bytes, on a disk the disk's.
     ///
     /// # Errors
     /// When the file cannot be used or the number is taken.
@@ -49,8 +50,9 @@ impl Subsystem {
             &backing.display().to_string(),
         )?;
         put(&directory.join("device_uuid"), uuid)?;
-        // The backing files lie on tmpfs, which has no direct I/O.
-        put(&directory.join("buffered_io"), "1")?;
+        // The backing files lie on tmpfs, which has no direct I/O. With it a disk would be taken for a file.
+        let buffered = if backing.is_file() { "1" } else { "0" };
+        put(&directory.join("buffered_io"), buffered)?;
         self.enable(nsid)
     }
 
