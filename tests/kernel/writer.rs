@@ -1,8 +1,12 @@
 //! A process of a pod that writes all the time, and notes what fails and how long it had to wait.
 
+mod mapping;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use self::mapping::Mapping;
 use crate::host::REPORT;
 
 /// Bytes of one write.
@@ -19,11 +24,67 @@ pub(crate) const WRITE: &str = "--write";
 /// Longer than any outage of a case, and what it takes to recover on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(150);
 
+/// What a writer writes where.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    /// Where the first block lies, in bytes.
+    first: u64,
+    /// After so many blocks it begins anew.
+    blocks: u64,
+    /// The number of the first block's pattern.
+    pattern: u64,
+}
+
+impl Span {
+    /// One block after the other from this byte on.
+    const fn endless(first: u64) -> Span {
+        Span {
+            first,
+            blocks: u64::MAX,
+            pattern: 0,
+        }
+    }
+
+    /// The same few blocks again and again; no writer of another `kind` has the same patterns.
+    const fn few(first: u64, kind: u64) -> Span {
+        Span {
+            first,
+            blocks: FEW,
+            pattern: kind << 32,
+        }
+    }
+
+    fn offset(&self, number: u64) -> u64 {
+        self.first + number % self.blocks * BLOCK as u64
+    }
+
+    fn pattern(&self, number: u64) -> Box<Block> {
+        pattern(self.pattern + number)
+    }
+}
+
+/// Blocks that a writer has which writes the same ones again: 1 MiB.
+const FEW: u64 = 256;
+
+/// Between two writes of one that is not held up.
+const PACE: Duration = Duration::from_millis(5);
+/// No filesystem puts data at a finer grain.
+const GRAIN: usize = 1024;
+
+/// How what is written leaves the page cache.
+enum How {
+    /// By fdatasync after each write, or past the cache.
+    Synced,
+    /// It is written to a mapping, by msync after each write.
+    Mapped(Mapping),
+    /// As the kernel likes, and by fsync at the end.
+    Unsynced,
+}
+
 /// A writer at work.
 pub(crate) struct Writer {
     path: PathBuf,
-    /// Where the first block lies.
-    first: u64,
+    span: Span,
     shared: Arc<Shared>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -86,7 +147,7 @@ impl Writer {
     pub(crate) fn start(directory: &Path) -> Writer {
         let path = directory.join("written");
         let file = File::create(&path).expect("a file");
-        Writer::write_to(file, path, 0)
+        Writer::write_to(file, path, Span::endless(0), How::Synced)
     }
 
     /// Writes to a raw block device, past the page cache.
@@ -101,20 +162,40 @@ impl Writer {
             .custom_flags(libc::O_DIRECT)
             .open(device)
             .expect("the device opens");
-        Writer::write_to(file, device.to_owned(), first)
+        Writer::write_to(file, device.to_owned(), Span::endless(first), How::Synced)
     }
 
     /// Writes to a raw block device through the page cache, each write with fsync.
     pub(crate) fn start_cached(device: &Path) -> Writer {
         let file = File::options().write(true).open(device);
-        Writer::write_to(file.expect("the device opens"), device.to_owned(), 0)
+        let file = file.expect("the device opens");
+        Writer::write_to(file, device.to_owned(), Span::endless(0), How::Synced)
     }
 
-    fn write_to(file: File, path: PathBuf, first: u64) -> Writer {
+    /// Writes to a mapping of a file or device, from this byte on.
+    fn start_mapped(path: &Path, first: u64) -> Writer {
+        let file = open_cached(path, first);
+        let blocks = usize::try_from(FEW).expect("few blocks");
+        let mapping = Mapping::of(&file, first, blocks).expect("a mapping");
+        Writer::write_to(
+            file,
+            path.to_owned(),
+            Span::few(first, 1),
+            How::Mapped(mapping),
+        )
+    }
+
+    /// Writes into the page cache of a file or device, from this byte on, and syncs at the end only.
+    fn start_unsynced(path: &Path, first: u64) -> Writer {
+        let file = open_cached(path, first);
+        Writer::write_to(file, path.to_owned(), Span::few(first, 2), How::Unsynced)
+    }
+
+    fn write_to(file: File, path: PathBuf, span: Span, how: How) -> Writer {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         let thread = thread::spawn(move || {
-            let result = write_all(file, first, &theirs);
+            let result = write_all(file, span, how, &theirs);
             if let Err(error) = &result {
                 theirs.lock().failed = Some((error.to_string(), Instant::now()));
                 theirs.changed.notify_all();
@@ -123,7 +204,7 @@ impl Writer {
         });
         Writer {
             path,
-            first,
+            span,
             shared,
             thread,
         }
@@ -184,7 +265,7 @@ impl Writer {
         let result = self.thread.join().expect("no panic");
         let progress = self.shared.lock();
         result.unwrap_or_else(|error| panic!("after {} writes: {error}", progress.written));
-        verify_from(&self.path, self.first, progress.written);
+        verify_span(&self.path, self.span, progress.written);
         Figures {
             written: progress.written,
             longest: progress.longest,
@@ -197,6 +278,66 @@ impl Writer {
         let figures = self.finish();
         eprintln!("{REPORT}{what}: {figures}");
         figures.written
+    }
+}
+
+/// A writer of each kind on one volume.
+pub(crate) struct Writers {
+    /// Each write with fsync, or past the page cache.
+    first: Writer,
+    /// To a mapping, and without syncing.
+    others: [Writer; 2],
+}
+
+impl Writers {
+    /// On files below a directory.
+    pub(crate) fn start(directory: &Path) -> Writers {
+        let others = [
+            Writer::start_mapped(&directory.join("mapped"), 0),
+            Writer::start_unsynced(&directory.join("unsynced"), 0),
+        ];
+        let first = Writer::start(directory);
+        Writers { first, others }
+    }
+
+    /// On a raw block device of 64 MiB, each at a place of its own.
+    pub(crate) fn start_raw(device: &Path) -> Writers {
+        let others = [
+            Writer::start_mapped(device, 48 << 20),
+            Writer::start_unsynced(device, 56 << 20),
+        ];
+        let first = Writer::start_raw(device);
+        Writers { first, others }
+    }
+
+    /// Waits until each has done so many more writes.
+    pub(crate) fn wait_for(&self, more: u64) {
+        self.first.wait_for(more);
+        self.others.iter().for_each(|writer| writer.wait_for(more));
+    }
+
+    /// How many writes the first one has done.
+    pub(crate) fn written(&self) -> u64 {
+        self.first.written()
+    }
+
+    /// Asserts that the first one has done no write, nor failed, since `written` was asked.
+    pub(crate) fn still_waits(&self, written: u64) {
+        self.first.still_waits(written);
+    }
+
+    /// The target is coming back.
+    pub(crate) fn target_returns(&self) {
+        self.first.target_returns();
+    }
+
+    /// Ends all; every write of each must have succeeded, and be on the disk. Reports the figures of the first one, and
+    /// returns how many writes it did.
+    pub(crate) fn end(self, what: &str) -> u64 {
+        for writer in self.others {
+            writer.finish();
+        }
+        self.first.end(what)
     }
 }
 
@@ -213,6 +354,10 @@ pub(crate) fn verify(path: &Path, written: u64) {
 
 /// The same from this byte on.
 pub(crate) fn verify_from(path: &Path, first: u64, written: u64) {
+    verify_span(path, Span::endless(first), written);
+}
+
+fn verify_span(path: &Path, span: Span, written: u64) {
     let direct = File::options()
         .read(true)
         .custom_flags(libc::O_DIRECT)
@@ -220,19 +365,79 @@ pub(crate) fn verify_from(path: &Path, first: u64, written: u64) {
     // A backing file lies in memory, and has no direct I/O.
     let file = direct.or_else(|_| File::open(path)).expect("it opens");
     let mut block = Box::new(Block([0; BLOCK]));
-    for number in 0..written {
-        file.read_exact_at(&mut block.0, first + number * BLOCK as u64)
+    // What was written last is what is there.
+    for number in written.saturating_sub(span.blocks)..written {
+        file.read_exact_at(&mut block.0, span.offset(number))
             .expect("a block");
-        assert!(block.0 == pattern(number).0, "block {number} is another");
+        assert!(
+            block.0 == span.pattern(number).0,
+            "block {number} of {} is another",
+            path.display()
+        );
     }
 }
 
-fn write_all(file: File, first: u64, shared: &Shared) -> io::Result<()> {
+/// Asserts that so many writes of a writer with fsync are whole in the backing file of a filesystem, wherever it put them.
+pub(crate) fn verify_image(image: &Path, written: u64) {
+    let numbers = 0..written;
+    assert_eq!(count_in_image(image, numbers), written, "whole blocks");
+}
+
+/// How many of the blocks with these numbers are whole in a backing file, at whatever place.
+pub(crate) fn count_in_image(image: &Path, numbers: Range<u64>) -> u64 {
+    let patterns = numbers.map(|number| (pattern(number).0[..GRAIN].to_vec(), number));
+    let by_word: HashMap<[u8; 8], (Vec<u8>, u64)> = patterns
+        .map(|(grain, number)| (word(&grain), (grain, number)))
+        .collect();
+    let mut found = HashMap::<u64, usize>::new();
+    let mut file = File::open(image).expect("the backing file");
+    let mut grain = [0; GRAIN];
+    while let Ok(()) = file.read_exact(&mut grain) {
+        let known = by_word.get(&word(&grain));
+        if let Some((_, number)) = known.filter(|(pattern, _)| **pattern == grain) {
+            *found.entry(*number).or_default() += 1;
+        }
+    }
+    let whole = found.values().filter(|grains| **grains >= BLOCK / GRAIN);
+    whole.count() as u64
+}
+
+fn word(grain: &[u8]) -> [u8; 8] {
+    *grain.first_chunk().expect("eight bytes")
+}
+
+/// A file or device for writes through the page cache; a file gets the few blocks at once.
+fn open_cached(path: &Path, first: u64) -> File {
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).truncate(false);
+    let file = file.open(path).expect("it opens");
+    if file.metadata().expect("its kind").is_file() {
+        let length = first + FEW * BLOCK as u64;
+        file.set_len(length).expect("room for all blocks");
+    }
+    file
+}
+
+fn write_all(file: File, span: Span, mut how: How, shared: &Shared) -> io::Result<()> {
     let mut number = 0;
     loop {
         let began = Instant::now();
-        file.write_all_at(&pattern(number).0, first + number * BLOCK as u64)?;
-        file.sync_data()?;
+        let block = span.pattern(number);
+        match &mut how {
+            How::Synced => {
+                file.write_all_at(&block.0, span.offset(number))?;
+                file.sync_data()?;
+            }
+            How::Mapped(mapping) => {
+                let index = usize::try_from(number % span.blocks).expect("few blocks");
+                mapping.put(index, &block)?;
+            }
+            How::Unsynced => {
+                file.write_all_at(&block.0, span.offset(number))?;
+                // Nothing holds it up, and others want the processor too.
+                thread::sleep(PACE);
+            }
+        }
         number += 1;
         let mut progress = shared.lock();
         progress.written = number;
@@ -256,7 +461,8 @@ pub(crate) fn write_until_killed(path: &Path) -> ExitCode {
         .create(true)
         .truncate(false)
         .open(path);
-    let written = file.and_then(|file| write_all(file, 0, &Shared::default()));
+    let written =
+        file.and_then(|file| write_all(file, Span::endless(0), How::Synced, &Shared::default()));
     eprintln!("the writer ends: {written:?}");
     ExitCode::FAILURE
 }

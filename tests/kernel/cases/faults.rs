@@ -30,7 +30,7 @@ use nvmeof_csi::host::MapId;
 use crate::case::{Case, Need};
 use crate::plugin::{Plugin, Use, Volume, is_mounted};
 use crate::scene::{Scene, controllers, eventually, net};
-use crate::writer::{Writer, verify};
+use crate::writer::{Writer, Writers, verify, verify_image};
 
 /// The rows, in the order of what they are about.
 pub(super) fn all() -> Vec<Case> {
@@ -115,6 +115,28 @@ impl Running {
         writer
     }
 
+    /// A writer of each kind, all at work.
+    fn writers(&self) -> Writers {
+        let target = self.volume.target();
+        let writers = match self.volume.usage {
+            Use::Filesystem(_) => Writers::start(&target),
+            Use::Block => Writers::start_raw(&target),
+        };
+        writers.wait_for(20);
+        writers
+    }
+
+    /// Asserts that what the writers wait for was held, and then went to another disk.
+    #[track_caller]
+    fn assert_swapped(&self, before: &[String]) {
+        let after = disks_below(&self.volume);
+        let is_another = |disk: &String| !before.contains(disk);
+        assert!(
+            !after.is_empty() && after.iter().all(is_another),
+            "a swap: {before:?} {after:?}"
+        );
+    }
+
     /// Off the node.
     fn end(self) {
         self.plugin.unpublish(&self.volume).expect("unpublish");
@@ -123,7 +145,7 @@ impl Running {
         assert_eq!(controllers(), Vec::<String>::new());
     }
 
-    /// Off the node, and what the writer wrote is still there when it comes again.
+    /// Off the node; what the writer wrote is on the target, and still there when the volume comes again.
     fn end_and_verify(self, written: u64) {
         let Running {
             plugin,
@@ -135,6 +157,10 @@ impl Running {
         plugin.unstage(&volume).expect("unstage");
         assert!(!is_mounted(&volume.staging()));
         assert_eq!(controllers(), Vec::<String>::new());
+        match volume.usage {
+            Use::Filesystem(_) => verify_image(&foreign::own_file(), written),
+            Use::Block => verify(&foreign::own_file(), written),
+        }
         plugin.stage(&volume).expect("stage again");
         plugin.publish(&volume).expect("publish again");
         let path = match volume.usage {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::Running;
-use super::lost::deleted;
+use super::lost::delete_thrice;
 use super::returns::withdraw_and_listen;
 use super::timeout::let_go;
 use crate::case::{Case, Word};
@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[
     .asks(OUTLIVES),
     Case::new(
         "row_5_with_the_native_hold_a_deleted_controller_costs_no_write",
-        || deleted("row 5, deleted, native hold", &[NATIVE]),
+        deleted,
     )
     .asks(OUTLIVES),
     Case::new(
@@ -62,5 +62,14 @@ fn exports_late() {
     writer.wait_for(20);
     assert_eq!(head(), before, "nothing was swapped");
     let written = writer.end("row 2, exports late, native hold");
+    running.end_and_verify(written);
+}
+
+fn deleted() {
+    let running = Running::start(Use::Filesystem("ext4"), &[NATIVE]);
+    let before = head();
+    let writer = delete_thrice(&running);
+    assert_eq!(head(), before, "it has outlived its controllers");
+    let written = writer.end("row 5, deleted, native hold");
     running.end_and_verify(written);
 }

@@ -46,7 +46,7 @@ fn in_turn(disks: usize) {
     let running = start();
     count(2);
     let before = below(&running, disks);
-    let writer = running.writer();
+    let writer = running.writers();
     net::set_down("v0").expect("the first cable is pulled");
     count(1);
     writer.wait_for(20);
@@ -58,11 +58,7 @@ fn in_turn(disks: usize) {
     net::set_up("v0").expect("the first cable is back");
     writer.wait_for(20);
     assert_eq!(controllers().len(), 1, "the second path is still dead");
-    let after = disks_below(&running.volume);
-    assert!(
-        after.iter().all(|disk| !before.contains(disk)),
-        "a swap: {before:?} {after:?}"
-    );
+    running.assert_swapped(&before);
     net::set_up("v1").expect("the second cable is back");
     eventually("both paths", || running.is_whole().then_some(()));
     count(2);

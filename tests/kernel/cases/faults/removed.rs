@@ -1,18 +1,17 @@
 //! Pods that go during an outage, with data that was never synced.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::foreign::own_file;
 use super::{Running, gone};
 use crate::case::Case;
 use crate::host::REPORT;
 use crate::plugin::{Use, is_mounted};
-use crate::scene::{UUID, controllers, net};
-use crate::writer::{BLOCK, pattern};
+use crate::scene::{controllers, net};
+use crate::writer::{BLOCK, count_in_image, pattern};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -28,8 +27,6 @@ pub(super) const CASES: &[Case] = &[
 /// How many blocks are written: less than the kernel writes back by itself.
 const BLOCKS: u64 = 256;
 const CUT: Duration = Duration::from_secs(10);
-/// No filesystem puts data at a finer grain.
-const GRAIN: usize = 1024;
 
 fn deleted(usage: Use) {
     let running = Running::start(usage, &[]);
@@ -83,19 +80,7 @@ fn dirty(running: &Running) -> File {
     file
 }
 
-/// How many of the blocks are whole in the backing file, wherever the filesystem put them.
+/// How many of the blocks are in the backing file.
 fn on_the_target() -> u64 {
-    let image: PathBuf = Path::new("/tmp").join(format!("{UUID}.img"));
-    let image = fs::read(image).expect("the backing file");
-    let blocks: BTreeMap<Vec<u8>, u64> = (0..BLOCKS)
-        .map(|number| (pattern(number).0[..GRAIN].to_vec(), number))
-        .collect();
-    let mut found = BTreeMap::<u64, usize>::new();
-    for grain in image.chunks_exact(GRAIN) {
-        if let Some(number) = blocks.get(grain) {
-            *found.entry(*number).or_default() += 1;
-        }
-    }
-    let whole = found.values().filter(|grains| **grains >= BLOCK / GRAIN);
-    whole.count() as u64
+    count_in_image(&own_file(), 0..BLOCKS)
 }

@@ -61,18 +61,21 @@ pub(super) fn withdraw_and_listen(running: &Running) {
 
 fn exports_late(usage: Use) {
     let running = Running::start(usage, &[]);
-    let writer = running.writer();
+    let before = disks_below(&running.volume);
+    let writer = running.writers();
     withdraw_and_listen(&running);
     writer.target_returns();
     running.export();
     writer.wait_for(20);
+    running.assert_swapped(&before);
     let written = writer.end(&format!("row 2, exports late, {usage:?}"));
     running.end_and_verify(written);
 }
 
 fn admits_late() {
     let running = Running::start(Use::Filesystem("ext4"), &[]);
-    let writer = running.writer();
+    let before = disks_below(&running.volume);
+    let writer = running.writers();
     let other = subsystem("nqn.2026-01.org.example:other", &[]);
     running.scene.export(&running.port, &other);
     let withdrawn = running.port.withdraw(&running.exported);
@@ -85,13 +88,15 @@ fn admits_late() {
     writer.target_returns();
     running.exported.allow(HOSTNQN).expect("admitted");
     writer.wait_for(20);
+    running.assert_swapped(&before);
     let written = writer.end("row 3, admits late");
     running.end_and_verify(written);
 }
 
 fn shows_late() {
     let running = Running::start(Use::Filesystem("ext4"), &[]);
-    let writer = running.writer();
+    let before = disks_below(&running.volume);
+    let writer = running.writers();
     running.withdraw();
     running.exported.disable(1).expect("hidden");
     running.export();
@@ -100,6 +105,7 @@ fn shows_late() {
     writer.target_returns();
     running.exported.enable(1).expect("shown");
     writer.wait_for(20);
+    running.assert_swapped(&before);
     let written = writer.end("row 3, shows the namespace late");
     running.end_and_verify(written);
 }
@@ -118,7 +124,7 @@ fn disabled() {
     writer.target_returns();
     running.exported.enable(1).expect("shown");
     writer.wait_for(20);
-    assert_ne!(disks_below(&running.volume), before, "a swap");
+    running.assert_swapped(&before);
     assert_eq!(controllers(), connected, "it serves again");
     let written = writer.end("row 18, namespace disabled");
     running.end_and_verify(written);

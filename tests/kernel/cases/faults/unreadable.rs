@@ -100,7 +100,7 @@ fn blind(path: &str) {
     assert_eq!(controllers(), Vec::<String>::new(), "nothing is connected");
     blindfold.take_off();
     writer.wait_for(20);
-    assert_ne!(disks_below(&running.volume), before, "a swap");
+    running.assert_swapped(&before);
     let written = writer.end(&format!("row 20, {path} unreadable"));
     running.end_and_verify(written);
 }
