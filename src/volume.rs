@@ -32,6 +32,7 @@ pub mod request;
 pub mod sight;
 mod source;
 pub mod stage;
+mod standing;
 pub mod stats;
 pub mod survey;
 mod text;
@@ -50,7 +51,7 @@ pub use condition::{
 pub use detach::DetachError;
 pub use expand::ExpandError;
 pub use filesystem::{InspectError, PrepareError};
-pub use hold::{ChooseHoldError, Hold, HoldError, LetGoError, SwapError, Swapped};
+pub use hold::{ChooseHoldError, Hold, HoldError, LetGo, LetGoError, SwapError, Swapped};
 pub use mounts::ReadMountsError;
 pub use publish::PublishError;
 pub use record::RecordError;

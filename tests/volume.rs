@@ -20,6 +20,8 @@ mod health;
 mod kill;
 #[path = "volume/publish.rs"]
 mod publish;
+#[path = "volume/repair.rs"]
+mod repair;
 #[path = "volume/restart.rs"]
 mod restart;
 #[path = "volume/stage.rs"]

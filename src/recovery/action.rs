@@ -52,6 +52,8 @@ pub(super) enum Came {
     Refused(String),
     /// It was done.
     Done,
+    /// A map may send I/O again to a disk on which some failed.
+    Reinstated,
     /// There was nothing to do, or it cannot be done yet.
     Nothing,
     /// It failed.

@@ -4,7 +4,7 @@ use crate::causes::chain;
 use crate::recovery::action::{Action, Came};
 use crate::volume::recover::{Reached, RecoverError};
 use crate::volume::repair::{RepairError, Repaired};
-use crate::volume::{Swapped, VolumeId, Volumes};
+use crate::volume::{LetGo, Swapped, VolumeId, Volumes};
 
 /// Does it, and says what came of it.
 pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
@@ -12,10 +12,15 @@ pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
         Action::Reach { volume, endpoint } => reach(volumes, volume, *endpoint),
         Action::BringBack(volume) => match volumes.bring_back(volume) {
             Ok(Swapped::Done) => Came::Done,
+            Ok(Swapped::Reinstated) => Came::Reinstated,
             Ok(Swapped::Already | Swapped::NoDisk) => Came::Nothing,
             Err(error) => Came::Failed(chain(&error)),
         },
-        Action::GiveUp(volume) => done(volumes.give_up(volume)),
+        Action::GiveUp(volume) => match volumes.give_up(volume) {
+            Ok(LetGo::Done) => Came::Done,
+            Ok(LetGo::Reached) => Came::Nothing,
+            Err(error) => Came::Failed(chain(&error)),
+        },
         Action::Retune(volume) => done(volumes.retune(volume)),
         Action::LookAgain { volume, controller } => done(volumes.look_again(volume, *controller)),
         Action::Repair(volume) => repair(volumes, volume),

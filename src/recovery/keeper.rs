@@ -237,7 +237,9 @@ impl Keeper {
             (Action::Reach { .. }, Came::Refused(_)) => {
                 self.metrics.recovery().reconnect("refused")
             }
-            (Action::BringBack(_), Came::Done) => self.metrics.recovery().recovery("swapped"),
+            (Action::BringBack(_), Came::Done | Came::Reinstated) => {
+                self.metrics.recovery().recovery("swapped");
+            }
             (Action::Repair(_), Came::Repaired(_)) => self.metrics.recovery().recovery("remounted"),
             (Action::Repair(_), Came::InUse(_)) => self.metrics.recovery().recovery("in_use"),
             (Action::BringBack(_) | Action::Repair(_), Came::Failed(_)) => {

@@ -190,7 +190,9 @@ impl Memory {
         self.plan_orphans(now, seen, plan);
         let is_due = |at: Option<Instant>| at.is_none_or(|at| now >= at);
         let has = |wanted: fn(&Finding) -> bool| seen.findings.iter().any(wanted);
-        if has(|finding| *finding == Finding::MapBehind) && is_due(self.swap_at) {
+        let gives_up = plan.actions.contains(&Action::GiveUp(id.clone()));
+        let is_lost = gives_up && self.paths.keeps_failing(now);
+        if has(|finding| *finding == Finding::MapBehind) && is_due(self.swap_at) && !is_lost {
             plan.actions.push(Action::BringBack(id.clone()));
         }
         let untuned = has(|f| matches!(f, Finding::Untuned(_) | Finding::Unkept(_)));
@@ -253,7 +255,11 @@ impl Memory {
             Came::Failed(error) => Some(error.clone()),
             _ => None,
         };
-        self.swap_at = (*came != Came::Done).then(|| now + SWAP_AGAIN);
+        if *came == Came::Reinstated {
+            self.paths.reinstated(now);
+        }
+        let done = matches!(came, Came::Done | Came::Reinstated);
+        self.swap_at = (!done).then(|| now + SWAP_AGAIN);
         if let Some(error) = error.as_ref().filter(|_| error != self.swap_told) {
             plan.tell(id, Reason::RecoveryFailed, error);
         }

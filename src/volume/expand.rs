@@ -192,7 +192,7 @@ impl Volumes {
             read_only: record.is_map_read_only(namespace.read_only),
         })?;
         match swapped {
-            Swapped::Done | Swapped::Already => Ok(()),
+            Swapped::Done | Swapped::Reinstated | Swapped::Already => Ok(()),
             Swapped::NoDisk => Err(ExpandError::NoDisk),
         }
     }

@@ -145,6 +145,7 @@ impl Volumes {
             flags: single_mount_flags(request).to_vec(),
             disk: disk.clone(),
             pod: request.pod.clone(),
+            withdrawn: false,
         };
         remove_publication(record, request);
         record.publications.push(publication);

@@ -109,6 +109,9 @@ pub struct Publication {
     pub disk: Disk,
     /// The pod, where kubelet named it.
     pub pod: Option<PodRef>,
+    /// A repair takes its mount away, or has: where none is, it still has to be given back.
+    #[serde(default)]
+    pub withdrawn: bool,
 }
 
 /// What is staged here, for a program that does not serve the volumes.

@@ -11,9 +11,9 @@ use nvme_sysfs::{Instance, Nqn, ScanError};
 use thiserror::Error;
 
 use super::attach::connect_options;
-use super::hold::{Below, Hold, LetGoError, SwapError, Swapped, native_time};
+use super::hold::{Below, Hold, LetGo, LetGoError, SwapError, Swapped, native_time};
 use super::record::{Complete, Phase, RecordError, StageRecord};
-use super::sight::LookError;
+use super::sight::{LookError, map_of};
 use super::view::controllers_of;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
@@ -147,10 +147,13 @@ impl Volumes {
     /// # Errors
     /// [`RecoverError`].
     pub fn bring_back(&self, id: &VolumeId) -> Result<Swapped, RecoverError> {
+        let map = map_of(id);
+        let locked = self.maps.lock(&map);
+        // Read under the lock: an expansion records the new size before it loads the longer table.
         let Some(record) = self.find_wanted(id)? else {
             return Ok(Swapped::Already);
         };
-        let (Some(map), Some(identity)) = (record.map(), record.identity()) else {
+        let (Some(_), Some(identity)) = (record.map(), record.identity()) else {
             return Ok(Swapped::Already);
         };
         let below = Below {
@@ -159,19 +162,19 @@ impl Volumes {
             identity,
             read_only: record.is_map_read_only(identity.read_only),
         };
-        Ok(self.swap(below)?)
+        Ok(self.swap_locked(below, &locked)?)
     }
 
-    /// Lets everything fail that waits for a path of a volume.
+    /// Lets everything fail that waits for a path of a volume, and says whether anything did.
     ///
     /// # Errors
     /// [`RecoverError`].
-    pub fn give_up(&self, id: &VolumeId) -> Result<(), RecoverError> {
+    pub fn give_up(&self, id: &VolumeId) -> Result<LetGo, RecoverError> {
         let record = self.records.read(id)?;
-        if let Some((record, map)) = record.as_ref().and_then(|r| Some((r, r.map()?))) {
-            self.let_go(Some(record), map)?;
+        match record.as_ref().and_then(|r| Some((r, r.map()?))) {
+            Some((record, map)) => Ok(self.let_go(Some(record), map)?),
+            None => Ok(LetGo::Reached),
         }
-        Ok(())
     }
 
     /// Tunes the controllers and heads of a volume as its hold needs them.

@@ -4,7 +4,8 @@
 //! In order: prove the disk, see that nobody uses what is there, unmount, make the map anew where
 //! there was one, check, mount, record, bind again. Invariants: under the lock of the volume; nothing
 //! is formatted; a mount that somebody uses stays as it is, because ending it would lose data that
-//! its user may still save.
+//! its user may still save; what is taken from pods is recorded before, so that the next attempt gives it
+//! back wherever this one ended.
 
 mod in_use;
 
@@ -22,7 +23,7 @@ use super::identity::Disk;
 use super::record::{Phase, Publication, RecordError, StageRecord, Staged};
 use super::sight::{LookError, Sight};
 use super::unmount::{Own, UnmountVolumeError};
-use super::view::{Stale, find_stale};
+use super::view::{Stale, find_stale, is_missing};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::{
@@ -112,10 +113,19 @@ impl Volumes {
         let let_go = record
             .map()
             .is_some_and(|map| sight.find_map(map).is_none_or(|map| map.was_let_go()));
-        let stale = match find_stale(&record, &sight) {
+        let mut present = record.clone();
+        present
+            .publications
+            .retain(|publication| !is_missing(publication, &sight));
+        let stale = match find_stale(&present, &sight) {
             Some(stale) => stale,
             None if let_go => Stale::FilesystemDead,
-            None => return Ok(Repaired::NotStale),
+            None if present == record => return Ok(Repaired::NotStale),
+            None => {
+                let missing = missing(&record, &sight);
+                self.bind_all(record, &missing, &staged.disk)?;
+                return Ok(Repaired::Done(Stale::Publication));
+            }
         };
         let usable = find_usable(sight.tree(), &record.source.nqn, &staged.identity);
         let Some(namespace) = usable.first().copied().cloned() else {
@@ -137,17 +147,23 @@ impl Volumes {
         if let Some(user) = in_use::find_user(&self.config.root, &devices, &places)? {
             return Err(RepairError::InUse(user));
         }
-        // Nothing is mounted at a place that shows no mount now: kubelet may be taking it away.
-        let shown = |publication: &&Publication| {
-            sight
-                .mounts
-                .find_mount_at(&publication.target_path)
-                .is_some()
-        };
-        let published: Vec<Publication> =
-            record.publications.iter().filter(shown).cloned().collect();
-        self.unmount_all(&record, &published)?;
-        let disk = self.new_disk(&record, staged, namespace)?;
+        let missing = missing(&record, sight);
+        // Nothing is mounted at another place that shows no mount now: kubelet may be taking it away.
+        let mut shown = Vec::new();
+        for publication in &mut record.publications {
+            let target = &publication.target_path;
+            if sight.mounts.find_mount_at(target).is_some() {
+                publication.withdrawn = true;
+                shown.push(publication.clone());
+            }
+        }
+        self.records.write(&record)?;
+        self.unmount_all(&record, &shown)?;
+        let disk = self.new_disk(&record, staged, namespace);
+        if disk.is_err() && record.capability.access == AccessType::Block {
+            self.give_back(&record, &shown);
+        }
+        let disk = disk?;
         if let AccessType::Filesystem { fs, .. } = record.capability.access {
             self.mount_again(&record, namespace, &disk, fs)?;
         }
@@ -156,11 +172,22 @@ impl Volumes {
             disk: disk.clone(),
         });
         self.records.write(&record)?;
-        for publication in &published {
-            self.bind_again(&record, publication, &disk)?;
+        self.bind_all(record, &[missing, shown].concat(), &disk)
+    }
+
+    /// Gives the pods their mounts.
+    fn bind_all(
+        &self,
+        mut record: StageRecord,
+        withdrawn: &[Publication],
+        disk: &Disk,
+    ) -> Result<(), RepairError> {
+        for publication in withdrawn {
+            self.bind_again(&record, publication, disk)?;
         }
         for publication in &mut record.publications {
             publication.disk = disk.clone();
+            publication.withdrawn = false;
         }
         Ok(self.records.write(&record)?)
     }
@@ -294,6 +321,13 @@ impl Volumes {
             .host()
             .bind(&source, target, access, &publication.flags)?)
     }
+}
+
+/// What an earlier repair took from pods and did not give back.
+fn missing(record: &StageRecord, sight: &Sight) -> Vec<Publication> {
+    let publications = record.publications.iter();
+    let missing = publications.filter(|publication| is_missing(publication, sight));
+    missing.cloned().collect()
 }
 
 /// Every place at which this program has mounted the volume.

@@ -4,7 +4,7 @@
 //! gone. Invariant: the record is removed last, so that a call that fails is repeated with all that
 //! the first one knew.
 
-mod standing;
+mod look;
 mod sync;
 
 use std::error::Error;
@@ -18,18 +18,18 @@ use thiserror::Error;
 
 use super::capability::AccessType;
 use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
-use super::hold::{Hold, LetGoError};
+use super::hold::{Hold, LetGo, LetGoError};
 use super::identity::VolumeIdentity;
 use super::mounts::{find_shown, shows_map, shows_nvme};
 use super::record::{RecordError, StageRecord};
 use super::request::UnstageRequest;
 use super::sight::{LookError, map_of};
+use super::standing::Standing;
 use super::unmount::{Own, UnmountVolumeError};
 use super::volumes::Volumes;
 use crate::causes::chain;
 use crate::host::MapError;
 use crate::report::outcome::{Outcome, Reason};
-use standing::{Standing, look_at_map};
 
 /// Why a volume is still on this node.
 #[derive(Debug, Error)]
@@ -172,9 +172,12 @@ impl Volumes {
     /// target does not answer, nothing can be written, and the unmount would wait for it without end:
     /// after a while the volume is cut off.
     fn write_back(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
-        match self.wait_for_path(volume)? {
-            Standing::Dead => Ok(()),
-            Standing::Waiting => self.cut_off(volume),
+        let mut standing = self.wait_for_path(volume)?;
+        if standing == Standing::Waiting && self.cut_off(volume)? == LetGo::Reached {
+            standing = Standing::Reached;
+        }
+        match standing {
+            Standing::Dead | Standing::Waiting => Ok(()),
             Standing::Reached => {
                 let raw = volume.raw_disk(&*self.look()?);
                 let written = self.unless_lost(volume, || self.sync(volume, raw.as_ref()));
@@ -215,8 +218,10 @@ impl Volumes {
             match self.look_at(volume) {
                 Ok(Standing::Waiting) => {
                     let since = *lost_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= self.config.timing.path {
-                        self.cut_off(volume).unwrap_or_else(|error| tell(&error));
+                    if since.elapsed() >= self.config.timing.path
+                        && let Err(error) = self.cut_off(volume)
+                    {
+                        tell(&error);
                     }
                 }
                 Ok(Standing::Reached | Standing::Dead) => lost_since = None,
@@ -226,11 +231,13 @@ impl Volumes {
     }
 
     /// Lets everything fail that waits for the target.
-    fn cut_off(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
+    fn cut_off(&self, volume: &Volume<'_>) -> Result<LetGo, UnstageError> {
         let map = map_of(&volume.request.volume_id);
         let by_map = self.find_map_disk(&volume.request.volume_id)?.is_some();
         if by_map {
-            self.let_go(volume.record.as_ref(), map)?;
+            if self.let_go(volume.record.as_ref(), map)? == LetGo::Reached {
+                return Ok(LetGo::Reached);
+            }
         } else if let Some(leaving) = volume.leaving() {
             let cut = Leaving {
                 own_use: OwnUse::Cut,
@@ -241,15 +248,28 @@ impl Volumes {
                 return Err(UnstageError::Held);
             }
         }
-        match self.look_at(volume)? {
-            Standing::Waiting if !volume.raw => Err(UnstageError::Held),
-            // No unmount of a raw disk waits, and nobody brings its path back.
-            _ => {
-                let message = "cut off from its target: what was not written is lost";
-                self.tell_lost(volume, message.to_owned());
-                Ok(())
-            }
+        // No unmount of a raw disk waits, and its map sends nothing any more; but without a map a controller that is left
+        // would send what waits in it.
+        let is_held = !volume.raw || !by_map && self.may_send(volume)?;
+        if is_held && self.look_at(volume)? == Standing::Waiting {
+            return Err(UnstageError::Held);
         }
+        let message = "cut off from its target: what was not written is lost";
+        self.tell_lost(volume, message.to_owned());
+        Ok(LetGo::Done)
+    }
+
+    /// Whether the disk of the volume still has a controller, whosever it is.
+    fn may_send(&self, volume: &Volume<'_>) -> Result<bool, UnstageError> {
+        let (Some(nqn), Some(identity)) = (&volume.nqn, &volume.identity) else {
+            return Ok(false);
+        };
+        let tree = self.config.trees.scan().map_err(LookError::Scan)?;
+        let mut subsystems = tree.find_subsystems(nqn);
+        Ok(subsystems.any(|subsystem| {
+            let is_there = subsystem.namespaces.iter().any(|disk| identity.names(disk));
+            is_there && !subsystem.controllers.is_empty()
+        }))
     }
 
     fn tell_lost(&self, volume: &Volume<'_>, message: String) {
@@ -269,7 +289,7 @@ impl Volumes {
         if let Some(found) = self.read_map(map)? {
             let tree = self.config.trees.scan().map_err(LookError::Scan)?;
             // What a process that was killed has left in it would keep the map from going.
-            if look_at_map(&found, &tree) == Standing::Waiting {
+            if Standing::of_map(&found, &tree) == Standing::Waiting {
                 self.let_go(volume.record.as_ref(), map)?;
             }
             let _map = self.maps.lock(&map);

@@ -9,7 +9,7 @@ use super::current::{Current, count_map_paths, count_usable_paths, find_current,
 use super::filesystem::mount_access;
 use super::identity::Disk;
 use super::mounts::{find_shown, is_dead, shows, shows_nvme};
-use super::record::{StageRecord, Staged};
+use super::record::{Publication, StageRecord, Staged};
 use super::sight::Sight;
 use crate::host::dm::{Map, PathState};
 use crate::host::mountinfo::Mount;
@@ -170,8 +170,10 @@ pub fn find_stale(record: &StageRecord, sight: &Sight) -> Option<Stale> {
     };
     staging.or_else(|| {
         let stale = record.publications.iter().any(|publication| {
-            let mount = sight.mounts.find_mount_at(&publication.target_path);
-            mount.is_some_and(|mount| is_stale(mount, &publication.disk, disk.as_ref()))
+            match sight.mounts.find_mount_at(&publication.target_path) {
+                Some(mount) => is_stale(mount, &publication.disk, disk.as_ref()),
+                None => publication.withdrawn,
+            }
         });
         stale.then_some(Stale::Publication)
     })
@@ -227,6 +229,12 @@ fn find_stale_staging(
         (_, Some(disk)) if *disk != staged.disk => Some(Stale::OtherDevice),
         _ => None,
     }
+}
+
+/// Whether a repair that did not come to its end has taken the mount of a publication away.
+pub(super) fn is_missing(publication: &Publication, sight: &Sight) -> bool {
+    let target = &publication.target_path;
+    publication.withdrawn && sight.mounts.find_mount_at(target).is_none()
 }
 
 /// Whether a publication shows a disk of the volume that carries it no more.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nvmeof_csi::report::outcome::{Outcome, Reason};
 use nvmeof_csi::report::reporter::{Outcomes, Reporter};
 use nvmeof_csi::volume::request::ClaimRef;
-use nvmeof_csi::volume::{Timing, UnstageError, Volumes, VolumesConfig};
+use nvmeof_csi::volume::{LetGo, Timing, UnstageError, Volumes, VolumesConfig};
 
 use crate::machine::Machine;
 use crate::machine::fake_host::Death;
@@ -215,8 +215,9 @@ fn a_held_volume_that_the_target_does_not_serve_loses_the_live_controller_in_whi
     let volumes = held(&machine);
     let slave = machine.root().join("sys/block/dm-0/slaves/nvme0n1");
     symlink(machine.root().join("sys/block/nvme0n1"), slave).expect("a disk below");
-    volumes.give_up(&id("volume-1")).expect("let go");
-    assert_eq!(machine.host.take_log(), ["let go"], "it is served");
+    let served = volumes.give_up(&id("volume-1")).expect("an answer");
+    assert_eq!(served, LetGo::Reached);
+    assert!(machine.host.take_log().is_empty(), "its I/O flows");
     machine
         .host
         .devices(|devices| devices.set("nvme0c0n1/ana_state", "inaccessible\n"));
@@ -338,6 +339,25 @@ fn a_raw_disk_that_waits_in_a_controller_of_others_is_not_called_unstaged() {
         .unstage(&unstage(&staged))
         .expect_err("what it wrote would be sent later");
     assert!(matches!(error, UnstageError::Held), "{error}");
+}
+
+#[test]
+fn a_raw_disk_that_waits_in_a_controller_that_was_adopted_is_not_called_unstaged() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let staged = stage(&machine, block());
+    volumes.stage(&staged).expect("staged");
+    let owner = machine.root().join("run/nvme/registry/nvme0/owner");
+    fs::remove_file(owner).expect("somebody else connected it");
+    machine
+        .host
+        .devices(|devices| devices.set("state", "connecting\n"));
+    machine.host.take_log();
+    let error = volumes
+        .unstage(&unstage(&staged))
+        .expect_err("what it wrote would be sent later");
+    assert!(matches!(error, UnstageError::Held), "{error}");
+    assert!(machine.host.take_log().is_empty(), "it is not ours");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whether a volume has a path: since when not, what users hear of it, and when its I/O is let go.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::{Plan, Seen};
@@ -12,12 +13,20 @@ const TELL: Duration = Duration::from_secs(30);
 /// How often letting go is tried again.
 const GIVE_UP_AGAIN: Duration = Duration::from_secs(5);
 
+/// A path that fails so often in [`WITHIN`] is lost, though it is there whenever it is looked at.
+const FAILURES: usize = 5;
+const WITHIN: Duration = Duration::from_secs(60);
+
 /// The paths of one volume.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     lost_since: Option<Instant>,
     told: bool,
     give_up_at: Option<Instant>,
+    /// When the map was last told to send I/O again to a disk on which some had failed.
+    reinstated: VecDeque<Instant>,
+    /// Since when some paths are down, and whether that was told.
+    down: Option<(Instant, bool)>,
 }
 
 impl Paths {
@@ -26,11 +35,57 @@ impl Paths {
         self.lost_since.is_some()
     }
 
+    /// The map may send I/O again to a disk on which some failed.
+    pub(super) fn reinstated(&mut self, now: Instant) {
+        self.reinstated.push_back(now);
+        self.reinstated
+            .drain(..self.reinstated.len().saturating_sub(FAILURES));
+    }
+
+    /// Whether I/O keeps failing on a disk that is there.
+    pub(super) fn keeps_failing(&self, now: Instant) -> bool {
+        let oldest = self.reinstated.front();
+        self.reinstated.len() == FAILURES
+            && oldest.is_some_and(|oldest| now.duration_since(*oldest) < WITHIN)
+    }
+
     pub(super) fn plan(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {
-        if seen.findings.contains(&Finding::NoPath) {
+        if seen.findings.contains(&Finding::NoPath) || self.keeps_failing(now) {
+            self.down = None;
             self.plan_loss(now, seen, plan);
-        } else if let Some(since) = self.lost_since.take() {
+            return;
+        }
+        if let Some(since) = self.lost_since.take() {
             self.plan_return(now.duration_since(since), seen, plan);
+        }
+        self.plan_down(now, seen, plan);
+    }
+
+    /// Some paths are down, and others carry the I/O.
+    fn plan_down(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {
+        let (nqn, id) = (&seen.record.source.nqn, &seen.record.volume_id);
+        let down = seen.findings.iter().find_map(|finding| match finding {
+            Finding::PathsDown { usable, wanted } => Some((*usable, *wanted)),
+            _ => None,
+        });
+        let Some((usable, wanted)) = down else {
+            if let Some((_, true)) = self.down.take() {
+                plan.tell(
+                    id,
+                    Reason::PathRestored,
+                    format!("{nqn} has all its paths again"),
+                );
+            }
+            return;
+        };
+        let (since, told) = self.down.get_or_insert((now, false));
+        let time = now.duration_since(*since);
+        if time >= TELL && !*told {
+            *told = true;
+            let seconds = time.as_secs();
+            let message =
+                format!("{usable} of {wanted} paths to {nqn} are usable, for {seconds} s");
+            plan.tell(id, Reason::PathLost, message);
         }
     }
 

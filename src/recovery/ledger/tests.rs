@@ -145,6 +145,79 @@ fn a_loss_is_told_after_half_a_minute_and_its_end_too() {
 }
 
 #[test]
+fn a_path_that_is_down_beside_others_is_told_after_half_a_minute_and_its_return_too() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let down = [seen(
+        "a",
+        &[Finding::PathsDown {
+            usable: 1,
+            wanted: 2,
+        }],
+    )];
+    assert_eq!(reasons(&ledger.plan(now, &down, &[])), []);
+    assert_eq!(reasons(&ledger.plan(now + SECOND * 29, &down, &[])), []);
+    let told = ledger.plan(now + SECOND * 30, &down, &[]);
+    assert_eq!(reasons(&told), [Reason::PathLost]);
+    assert_eq!(told.actions, [], "the others carry the I/O");
+    assert_eq!(reasons(&ledger.plan(now + SECOND * 31, &down, &[])), []);
+    let back = ledger.plan(now + SECOND * 40, &[seen("a", &[])], &[]);
+    assert_eq!(reasons(&back), [Reason::PathRestored]);
+    assert!(back.outages.is_empty(), "there was none");
+}
+
+#[test]
+fn a_disk_on_which_io_keeps_failing_is_lost_and_its_io_is_let_go_at_the_limit() {
+    let mut ledger = Ledger::default();
+    let mut now = Instant::now();
+    let failed = [seen("a", &[Finding::NoPath, Finding::MapBehind])];
+    let well = [seen("a", &[])];
+    let bring_back = Action::BringBack(id("a"));
+    for round in 0..5 {
+        let plan = ledger.plan(now, &failed, &[]);
+        assert_eq!(plan.actions, std::slice::from_ref(&bring_back), "{round}");
+        ledger.ended(now, &bring_back, &Came::Reinstated, &mut Plan::default());
+        let plan = ledger.plan(now, &well, &[]);
+        assert_eq!(plan.outages.is_empty(), round == 4, "{round}");
+        now += SECOND;
+    }
+    let told = ledger.plan(now + SECOND * 30, &well, &[]);
+    assert_eq!(reasons(&told), [Reason::PathLost]);
+    for _ in 0..5 {
+        let later = now + SECOND * 50;
+        ledger.ended(later, &bring_back, &Came::Reinstated, &mut Plan::default());
+    }
+    let plan = ledger.plan(now + SECOND * 60, &failed, &[]);
+    assert_eq!(
+        plan.actions,
+        [Action::GiveUp(id("a"))],
+        "nothing is brought back"
+    );
+}
+
+#[test]
+fn a_disk_on_which_io_no_longer_fails_is_back() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let failed = [seen("a", &[Finding::NoPath, Finding::MapBehind])];
+    ledger.plan(now, &failed, &[]);
+    for _ in 0..5 {
+        let came = Came::Reinstated;
+        ledger.ended(
+            now,
+            &Action::BringBack(id("a")),
+            &came,
+            &mut Plan::default(),
+        );
+    }
+    let well = [seen("a", &[])];
+    let early = ledger.plan(now + SECOND * 59, &well, &[]);
+    assert!(early.outages.is_empty());
+    let back = ledger.plan(now + SECOND * 60, &well, &[]);
+    assert_eq!(back.outages, [SECOND * 60]);
+}
+
+#[test]
 fn io_is_let_go_at_its_limit_and_not_before() {
     let mut ledger = Ledger::default();
     let now = Instant::now();

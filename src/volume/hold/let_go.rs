@@ -5,13 +5,16 @@
 //! now, nor any other. A controller that other volumes need stays unless they hold what it drops by maps of
 //! their own.
 //!
-//! Invariant: a map that was let go never holds again.
+//! Invariants: a map that was let go never holds again, so none is while its I/O flows, which is asked under its
+//! lock.
 
 use nvme_fabrics::DisconnectError;
 use nvme_sysfs::{Instance, Namespace, Nqn, ScanError, Tree};
 use thiserror::Error;
 
 use super::super::record::{RecordError, StageRecord};
+use super::super::sight::LookError;
+use super::super::standing::Standing;
 use super::super::volumes::Volumes;
 use crate::host::{MapError, MapId};
 
@@ -24,6 +27,9 @@ pub enum LetGoError {
     /// It cannot be told whether others need the controllers.
     #[error("cannot tell whether other volumes need the subsystem")]
     Records(#[from] RecordError),
+    /// It cannot be told whether anything waits.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// The NVMe devices cannot be read.
     #[error("cannot read the NVMe devices")]
     Scan(#[from] ScanError),
@@ -37,22 +43,36 @@ pub enum LetGoError {
     },
 }
 
+/// Whether I/O was let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetGo {
+    /// What waited fails.
+    Done,
+    /// Its disk is reached again, so nothing waits.
+    Reached,
+}
+
 impl Volumes {
     /// Lets everything fail that waits for a path of a volume that is held by a map.
     pub(in crate::volume) fn let_go(
         &self,
         record: Option<&StageRecord>,
         map: MapId,
-    ) -> Result<(), LetGoError> {
+    ) -> Result<LetGo, LetGoError> {
         {
             let _map = self.maps.lock(&map);
+            let tree = self.config.trees.scan()?;
+            let known = self.read_map(map)?;
+            if known.is_some_and(|known| Standing::of_map(&known, &tree) == Standing::Reached) {
+                return Ok(LetGo::Reached);
+            }
             match self.host().let_go_map(map) {
                 Ok(()) | Err(MapError::Missing { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         let Some(record) = record else {
-            return Ok(());
+            return Ok(LetGo::Done);
         };
         let nqn = &record.source.nqn;
         let _subsystem = self.subsystems.lock(nqn);
@@ -60,14 +80,14 @@ impl Volumes {
         let wants = |other: &&StageRecord| other.volume_id != record.volume_id && other.wants(nqn);
         let held = |other: &StageRecord| other.hold.as_ref().is_some_and(|h| h.map().is_some());
         if !others.iter().filter(wants).all(held) {
-            return Ok(());
+            return Ok(LetGo::Done);
         }
         let tree = self.config.trees.scan()?;
         for controller in find_stuck(&tree, record, &self.identity().hostnqn) {
             let done = self.host().disconnect(controller, nqn);
             done.map_err(|source| LetGoError::Disconnect { controller, source })?;
         }
-        Ok(())
+        Ok(LetGo::Done)
     }
 }
 

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::super::current::find_usable;
 use super::super::identity::{Disk, VolumeIdentity};
+use super::super::locks::Guard;
 use super::super::sight::LookError;
 use super::super::volumes::Volumes;
 use crate::host::dm::{Map, OnPathLoss, PathState};
@@ -34,6 +35,8 @@ pub(in crate::volume) struct Below<'a> {
 pub enum Swapped {
     /// I/O goes to other disks now, or flows again.
     Done,
+    /// I/O is sent again to a disk on which some failed.
+    Reinstated,
     /// There was nothing to do.
     Already,
     /// No disk carries the volume now, or none that was proved twice.
@@ -63,13 +66,13 @@ pub enum SwapError {
 impl Volumes {
     /// Makes the map if it is not there, and gives it its disk. Returns the map's own disk.
     pub(in crate::volume) fn make_map(&self, below: Below<'_>) -> Result<Option<Disk>, SwapError> {
-        let _map = self.maps.lock(&below.map);
+        let locked = self.maps.lock(&below.map);
         let known = self.read_map(below.map)?;
         if known.is_some_and(|map| !map.paths.is_empty()) {
-            self.swap_locked(below)?;
+            self.swap_locked(below, &locked)?;
         } else {
             self.host().create_map(below.map)?;
-            if self.swap_locked(below)? == Swapped::NoDisk {
+            if self.swap_locked(below, &locked)? == Swapped::NoDisk {
                 return Ok(None);
             }
         }
@@ -82,11 +85,16 @@ impl Volumes {
 
     /// Gives a map the disks that carry the volume now, and lets its I/O flow.
     pub(in crate::volume) fn swap(&self, below: Below<'_>) -> Result<Swapped, SwapError> {
-        let _map = self.maps.lock(&below.map);
-        self.swap_locked(below)
+        let locked = self.maps.lock(&below.map);
+        self.swap_locked(below, &locked)
     }
 
-    fn swap_locked(&self, below: Below<'_>) -> Result<Swapped, SwapError> {
+    /// The same for whoever holds the lock of the map.
+    pub(in crate::volume) fn swap_locked(
+        &self,
+        below: Below<'_>,
+        _locked: &Guard<'_, MapId>,
+    ) -> Result<Swapped, SwapError> {
         let map = below.map;
         let known = self.read_map(map)?;
         let known = known.as_ref();
@@ -129,7 +137,7 @@ impl Volumes {
         for path in &map.paths {
             if path.state == Some(PathState::Failed) {
                 self.host().reinstate_path(map.id, path.dev)?;
-                done = Swapped::Done;
+                done = Swapped::Reinstated;
             }
         }
         if map.suspended {

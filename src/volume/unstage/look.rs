@@ -14,18 +14,8 @@ use crate::volume::current::find_current;
 use crate::volume::identity::Disk;
 use crate::volume::mounts::{find_shown, is_shut_down, shows_map, shows_nvme};
 use crate::volume::sight::{LookError, Sight, map_of};
+use crate::volume::standing::Standing;
 use crate::volume::volumes::Volumes;
-
-/// Whether what is left of a volume can be ended without waiting for its target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Its disk is reached.
-    Reached,
-    /// What it has not written yet waits for a path.
-    Waiting,
-    /// Nothing of it waits: it is not mounted, or its disk is gone.
-    Dead,
-}
 
 impl Volume<'_> {
     /// The disk that pods had of a raw volume, if it is there.
@@ -73,43 +63,18 @@ impl Volumes {
             Some(_) | None => return Ok(Standing::Dead),
         };
         if let Some(map) = map.filter(|map| shows_map(mount, Some(map))) {
-            return Ok(look_at_map(map, sight.tree()));
+            return Ok(Standing::of_map(map, sight.tree()));
         }
         let disk = Some(mount)
             .filter(|mount| shows_nvme(mount))
             .and_then(|mount| find_shown(mount, sight.tree()));
-        Ok(look_at_disk(disk, sight.tree()))
+        Ok(Standing::of_disk(disk, sight.tree()))
     }
 }
 
 fn look_at_raw(volume: &Volume<'_>, map: Option<&Map>, tree: &Tree) -> Standing {
     match map {
-        Some(map) => look_at_map(map, tree),
-        None => look_at_disk(volume.namespace(tree), tree),
+        Some(map) => Standing::of_map(map, tree),
+        None => Standing::of_disk(volume.namespace(tree), tree),
     }
-}
-
-fn look_at_disk(disk: Option<&Namespace>, tree: &Tree) -> Standing {
-    match disk.map(|disk| is_reached(disk, tree)) {
-        Some(true) => Standing::Reached,
-        Some(false) => Standing::Waiting,
-        None => Standing::Dead,
-    }
-}
-
-/// Whether I/O of a map gets to a live disk, whosever it is: it was compared when it was loaded.
-pub(super) fn look_at_map(map: &Map, tree: &Tree) -> Standing {
-    let mut disks = map
-        .usable_paths()
-        .filter_map(|path| tree.find_namespace_by_dev(path.dev));
-    let reached = disks.any(|disk| is_reached(disk, tree));
-    match (reached && !map.suspended, map.was_let_go()) {
-        (true, _) => Standing::Reached,
-        (false, true) => Standing::Dead,
-        (false, false) => Standing::Waiting,
-    }
-}
-
-fn is_reached(disk: &Namespace, tree: &Tree) -> bool {
-    tree.subsystems.iter().any(|s| s.is_reachable(disk))
 }
