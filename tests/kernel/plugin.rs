@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,6 +23,8 @@ use crate::scene::{NQN, UUID, eventually};
 /// kubelet's directory in the guest.
 pub(crate) const KUBELET: &str = "/var/lib/kubelet";
 /// The socket below it that the plugin listens on.
+/// The address of its metrics, unless it is told another.
+const METRICS: &str = "127.0.0.1:9809";
 pub(crate) const SOCKET: &str = "/var/lib/kubelet/plugins/direct.nvmeof.csi/csi.sock";
 
 /// What the plugin remembers.
@@ -78,6 +81,19 @@ impl Plugin {
     /// Of the process that [`Plugin::spawn`] was told to start.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// A number of its metrics, by name and labels; one that was never counted is 0.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let mut stream = TcpStream::connect(METRICS).expect("it listens");
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: {METRICS}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a question");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let line = answer.lines().find_map(|line| line.strip_prefix(name));
+        line.map_or(0, |number| number.trim().parse().expect("a number"))
     }
 
     /// Waits for its end by SIGKILL.

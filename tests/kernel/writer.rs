@@ -54,6 +54,11 @@ impl Span {
         }
     }
 
+    /// The numbers of so many writes that no later one has written over.
+    fn last(&self, written: u64) -> Range<u64> {
+        written.saturating_sub(self.blocks)..written
+    }
+
     fn offset(&self, number: u64) -> u64 {
         self.first + number % self.blocks * BLOCK as u64
     }
@@ -185,6 +190,22 @@ impl Writer {
         )
     }
 
+    /// Writes each write past the page cache of a file, or through that of a device and with fsync: what
+    /// [`Writer::start`] and [`Writer::start_raw`] do not.
+    fn start_otherwise(path: &Path, first: u64) -> Writer {
+        let cached = open_cached(path, first);
+        let is_file = cached.metadata().expect("its kind").is_file();
+        let file = match is_file {
+            true => {
+                let mut options = File::options();
+                let direct = options.write(true).custom_flags(libc::O_DIRECT);
+                direct.open(path).expect("it opens")
+            }
+            false => cached,
+        };
+        Writer::write_to(file, path.to_owned(), Span::few(first, 3), How::Synced)
+    }
+
     /// Writes into the page cache of a file or device, from this byte on, and syncs at the end only.
     fn start_unsynced(path: &Path, first: u64) -> Writer {
         let file = open_cached(path, first);
@@ -283,10 +304,46 @@ impl Writer {
 
 /// A writer of each kind on one volume.
 pub(crate) struct Writers {
-    /// Each write with fsync, or past the page cache.
+    /// Each write with fsync on a filesystem, and past the page cache on a device.
     first: Writer,
-    /// To a mapping, and without syncing.
-    others: [Writer; 2],
+    /// To a mapping, without syncing, and the other way round than the first.
+    others: [Writer; 3],
+}
+
+/// What writers wrote, each so many times.
+pub(crate) struct Written(Vec<(Span, u64)>);
+
+impl Written {
+    /// Of one that began at the first block of a device, or is the only one of its filesystem.
+    pub(crate) fn by_one(written: u64) -> Written {
+        Written(vec![(Span::endless(0), written)])
+    }
+
+    /// How many writes the first one did.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.first().map_or(0, |(_, written)| *written)
+    }
+
+    /// Asserts that all of it is on a device, or in its backing file.
+    pub(crate) fn verify(&self, path: &Path) {
+        for (span, written) in &self.0 {
+            verify_span(path, *span, *written);
+        }
+    }
+
+    /// Asserts that all of it is in the backing file of a filesystem, wherever that has put it.
+    pub(crate) fn verify_image(&self, image: &Path) {
+        for (span, written) in &self.0 {
+            let first = span.pattern + span.last(*written).start;
+            let numbers = first..span.pattern + written;
+            let all = numbers.end - numbers.start;
+            assert_eq!(
+                count_in_image(image, numbers),
+                all,
+                "whole blocks of {span:?}"
+            );
+        }
+    }
 }
 
 impl Writers {
@@ -295,6 +352,7 @@ impl Writers {
         let others = [
             Writer::start_mapped(&directory.join("mapped"), 0),
             Writer::start_unsynced(&directory.join("unsynced"), 0),
+            Writer::start_otherwise(&directory.join("direct"), 0),
         ];
         let first = Writer::start(directory);
         Writers { first, others }
@@ -305,6 +363,7 @@ impl Writers {
         let others = [
             Writer::start_mapped(device, 48 << 20),
             Writer::start_unsynced(device, 56 << 20),
+            Writer::start_otherwise(device, 60 << 20),
         ];
         let first = Writer::start_raw(device);
         Writers { first, others }
@@ -331,13 +390,14 @@ impl Writers {
         self.first.target_returns();
     }
 
-    /// Ends all; every write of each must have succeeded, and be on the disk. Reports the figures of the first one, and
-    /// returns how many writes it did.
-    pub(crate) fn end(self, what: &str) -> u64 {
-        for writer in self.others {
-            writer.finish();
-        }
-        self.first.end(what)
+    /// Ends all; every write of each must have succeeded, and be on the disk. Reports the figures of the first one.
+    pub(crate) fn end(self, what: &str) -> Written {
+        let others = self
+            .others
+            .map(|writer| (writer.span, writer.finish().written));
+        let mut all = Written::by_one(self.first.end(what));
+        all.0.extend(others);
+        all
     }
 }
 
@@ -366,7 +426,7 @@ fn verify_span(path: &Path, span: Span, written: u64) {
     let file = direct.or_else(|_| File::open(path)).expect("it opens");
     let mut block = Box::new(Block([0; BLOCK]));
     // What was written last is what is there.
-    for number in written.saturating_sub(span.blocks)..written {
+    for number in span.last(written) {
         file.read_exact_at(&mut block.0, span.offset(number))
             .expect("a block");
         assert!(
@@ -375,12 +435,6 @@ fn verify_span(path: &Path, span: Span, written: u64) {
             path.display()
         );
     }
-}
-
-/// Asserts that so many writes of a writer with fsync are whole in the backing file of a filesystem, wherever it put them.
-pub(crate) fn verify_image(image: &Path, written: u64) {
-    let numbers = 0..written;
-    assert_eq!(count_in_image(image, numbers), written, "whole blocks");
 }
 
 /// How many of the blocks with these numbers are whole in a backing file, at whatever place.

@@ -30,7 +30,7 @@ use nvmeof_csi::host::MapId;
 use crate::case::{Case, Need};
 use crate::plugin::{Plugin, Use, Volume, is_mounted};
 use crate::scene::{Scene, controllers, eventually, net};
-use crate::writer::{Writer, Writers, verify, verify_image};
+use crate::writer::{Writer, Writers, Written, verify};
 
 /// The rows, in the order of what they are about.
 pub(super) fn all() -> Vec<Case> {
@@ -147,6 +147,11 @@ impl Running {
 
     /// Off the node; what the writer wrote is on the target, and still there when the volume comes again.
     fn end_and_verify(self, written: u64) {
+        self.end_and_verify_all(&Written::by_one(written));
+    }
+
+    /// The same for what several writers wrote.
+    fn end_and_verify_all(self, written: &Written) {
         let Running {
             plugin,
             volume,
@@ -158,8 +163,8 @@ impl Running {
         assert!(!is_mounted(&volume.staging()));
         assert_eq!(controllers(), Vec::<String>::new());
         match volume.usage {
-            Use::Filesystem(_) => verify_image(&foreign::own_file(), written),
-            Use::Block => verify(&foreign::own_file(), written),
+            Use::Filesystem(_) => written.verify_image(&foreign::own_file()),
+            Use::Block => written.verify(&foreign::own_file()),
         }
         plugin.stage(&volume).expect("stage again");
         plugin.publish(&volume).expect("publish again");
@@ -167,7 +172,7 @@ impl Running {
             Use::Filesystem(_) => volume.target().join("written"),
             Use::Block => volume.target(),
         };
-        verify(&path, written);
+        verify(&path, written.count());
         plugin.unpublish(&volume).expect("unpublish");
         plugin.unstage(&volume).expect("unstage");
         drop(scene);

@@ -1,8 +1,6 @@
 //! Uevents that come faster than the plugin reads them: the kernel drops those that find no room.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,7 +19,6 @@ pub(super) const CASES: &[Case] = &[Case::new(
 const NULL: &str = "/sys/devices/virtual/mem/null/uevent";
 /// So many events between two looks.
 const AT_ONCE: u32 = 200;
-const METRICS: &str = "127.0.0.1:9809";
 /// `NETLINK_KOBJECT_UEVENT` of include/uapi/linux/netlink.h.
 const PROTOCOL: &str = "15";
 
@@ -29,8 +26,10 @@ fn overrun() {
     let running = Running::start(Use::Filesystem("ext4"), &[]);
     let writer = running.writer();
     let before = disks_below(&running.volume);
-    let overruns = metric("nvmeof_csi_uevent_overruns_total");
-    let removals = metric("nvmeof_csi_uevents_total{kind=\"remove\"}");
+    let overruns = running.plugin.metric("nvmeof_csi_uevent_overruns_total");
+    let removals = running
+        .plugin
+        .metric("nvmeof_csi_uevents_total{kind=\"remove\"}");
     let plugin = running.plugin.id();
     let process = Pid::from_raw(plugin.cast_signed());
     kill(process, Signal::SIGSTOP).expect("it runs");
@@ -53,9 +52,11 @@ fn overrun() {
         "a swap: {before:?} {after:?}"
     );
     eventually("the overrun to be counted", || {
-        (metric("nvmeof_csi_uevent_overruns_total") > overruns).then_some(())
+        (running.plugin.metric("nvmeof_csi_uevent_overruns_total") > overruns).then_some(())
     });
-    let heard = metric("nvmeof_csi_uevents_total{kind=\"remove\"}");
+    let heard = running
+        .plugin
+        .metric("nvmeof_csi_uevents_total{kind=\"remove\"}");
     assert_eq!(heard, removals, "no removal was heard of");
     let written = writer.end("row 17, a flood of events");
     running.end_and_verify(written);
@@ -72,16 +73,4 @@ fn dropped(process: u32) -> u64 {
         is_ours.then(|| columns.get(8)?.parse().ok()).flatten()
     });
     ours.unwrap_or_else(|| panic!("no socket of {process}:\n{table}"))
-}
-
-/// A number of the plugin's; one that was never counted is 0.
-fn metric(name: &str) -> u64 {
-    let mut stream = TcpStream::connect(METRICS).expect("it listens");
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {METRICS}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("a question");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let line = answer.lines().find_map(|line| line.strip_prefix(name));
-    line.map_or(0, |number| number.trim().parse().expect("a number"))
 }

@@ -47,7 +47,7 @@ fn cut_link(usage: Use) {
     writer.wait_for(20);
     running.assert_swapped(&before);
     let written = writer.end(&format!("row 1, link cut, {usage:?}"));
-    running.end_and_verify(written);
+    running.end_and_verify_all(&written);
 }
 
 /// With the cable pulled for so long, whatever the kernel does meanwhile. A loss of half a minute is told.
@@ -70,16 +70,27 @@ fn cut_for_a_while() {
         if seconds == 90 {
             assert!(told("PathLost") > 0, "it is lost for more than 30 s");
         }
+        let before = disks_below(&running.volume);
         writer.target_returns();
         net::set_up("v0").expect("the cable is back");
         writer.wait_for(20);
         assert_eq!(mountinfo_line(&target), mounted, "it was mounted anew");
+        match seconds {
+            // The kernel may not have noticed.
+            3 => assert_eq!(told("PathLost"), 0, "that was short"),
+            _ => running.assert_swapped(&before),
+        }
     }
     eventually("the end of the loss to be told", || {
         (told("PathRestored") == told("PathLost")).then_some(())
     });
+    let plugin = &running.plugin;
+    assert!(plugin.metric("nvmeof_csi_reconnects_total{result=\"created\"}") >= 2);
+    assert!(plugin.metric("nvmeof_csi_reconnects_total{result=\"unanswered\"}") > 0);
+    assert!(plugin.metric("nvmeof_csi_recoveries_total{result=\"swapped\"}") >= 2);
+    assert!(plugin.metric("nvmeof_csi_path_outage_seconds_count") >= 2);
     let written = writer.end("row 1, link cut for 3, 30 and 90 s");
-    running.end_and_verify(written);
+    running.end_and_verify_all(&written);
 }
 
 fn renumbered() {
@@ -92,7 +103,7 @@ fn renumbered() {
     writer.wait_for(20);
     running.assert_swapped(&before);
     let written = writer.end("row 4, ctrl_loss_tmo expired");
-    running.end_and_verify(written);
+    running.end_and_verify_all(&written);
 }
 
 fn deleted() {
@@ -101,7 +112,7 @@ fn deleted() {
     let writer = delete_thrice(&running);
     running.assert_swapped(&before);
     let written = writer.end("row 5, deleted");
-    running.end_and_verify(written);
+    running.end_and_verify_all(&written);
 }
 
 /// Deletes the controller three times below writers that go on.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Running;
 use super::lost::delete_thrice;
-use super::returns::withdraw_and_listen;
+use super::returns::{wait_late, withdraw_and_listen};
 use super::timeout::let_go;
 use crate::case::{Case, Word};
 use crate::plugin::Use;
@@ -56,6 +56,7 @@ fn exports_late() {
     let waiting = writer.written();
     assert!(!running.is_whole());
     assert_eq!(head(), before, "it outlives its controller");
+    wait_late();
     writer.still_waits(waiting);
     writer.target_returns();
     running.export();
@@ -71,5 +72,5 @@ fn deleted() {
     let writer = delete_thrice(&running);
     assert_eq!(head(), before, "it has outlived its controllers");
     let written = writer.end("row 5, deleted, native hold");
-    running.end_and_verify(written);
+    running.end_and_verify_all(&written);
 }

@@ -65,5 +65,5 @@ fn in_turn(disks: usize) {
     below(&running, disks);
     writer.wait_for(20);
     let written = writer.end("row 6, two paths in turn");
-    running.end_and_verify(written);
+    running.end_and_verify_all(&written);
 }

@@ -40,8 +40,6 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// From the loss on; a recovery takes no longer on the slowest machine.
-const WITHIN: u64 = 6000;
 const OTHER_HOST: &str = "nqn.2014-08.org.nvmexpress:uuid:bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
 
 /// Numbers that look random and are the same for the same seed (xorshift64).
@@ -66,12 +64,16 @@ impl Random {
 /// be dead.
 struct Row {
     number: u32,
+    /// About how long it takes from the loss to the end of the recovery, in milliseconds: when there is something to
+    /// kill the plugin at.
+    takes: u64,
     start: fn() -> Running,
     lose: fn(&Running),
 }
 
 const LINK_CUT: Row = Row {
     number: 1,
+    takes: 6000,
     start: || Running::start(Use::Filesystem("ext4"), &[]),
     lose: |running| {
         running.cut();
@@ -81,6 +83,7 @@ const LINK_CUT: Row = Row {
 
 const EXPORTS_LATE: Row = Row {
     number: 2,
+    takes: 3000,
     start: listening,
     lose: |running| {
         running.withdraw();
@@ -90,6 +93,7 @@ const EXPORTS_LATE: Row = Row {
 
 const ADMITS_LATE: Row = Row {
     number: 3,
+    takes: 4000,
     start: listening,
     lose: |running| {
         let before = returns::refusals();
@@ -109,6 +113,7 @@ const ADMITS_LATE: Row = Row {
 
 const EXPIRES: Row = Row {
     number: 4,
+    takes: 3000,
     start: || Running::start(Use::Filesystem("ext4"), &[("ctrlLossTmo", "2")]),
     lose: |running| {
         running.withdraw();
@@ -118,12 +123,14 @@ const EXPIRES: Row = Row {
 
 const DELETED: Row = Row {
     number: 5,
+    takes: 1500,
     start: || Running::start(Use::Filesystem("ext4"), &[]),
     lose: delete,
 };
 
 const TWO_PATHS: Row = Row {
     number: 6,
+    takes: 7000,
     start: paths::start,
     lose: |running| {
         eventually("both paths, or the end of the plugin", || {
@@ -162,7 +169,7 @@ fn at_random(row: &Row, kills: u32) {
     let mut running = (row.start)();
     let writer = running.writer();
     for _ in 0..kills {
-        let after = Duration::from_millis(random.below(WITHIN));
+        let after = Duration::from_millis(random.below(row.takes));
         let process = process(&running.plugin);
         thread::scope(|scope| {
             scope.spawn(move || {

@@ -1,5 +1,8 @@
 //! Targets that restart, and are not ready at once.
 
+use std::thread;
+use std::time::Duration;
+
 use super::{Running, disks_below, gone};
 use crate::case::{Case, Profile};
 use crate::plugin::Use;
@@ -59,17 +62,23 @@ pub(super) fn withdraw_and_listen(running: &Running) {
     refused_again();
 }
 
+/// For how long a target lacks something.
+pub(super) fn wait_late() {
+    thread::sleep(Duration::from_secs(10));
+}
+
 fn exports_late(usage: Use) {
     let running = Running::start(usage, &[]);
     let before = disks_below(&running.volume);
     let writer = running.writers();
     withdraw_and_listen(&running);
+    wait_late();
     writer.target_returns();
     running.export();
     writer.wait_for(20);
     running.assert_swapped(&before);
     let written = writer.end(&format!("row 2, exports late, {usage:?}"));
-    running.end_and_verify(written);
+    running.end_and_verify_all(&written);
 }
 
 fn admits_late() {
@@ -85,12 +94,13 @@ fn admits_late() {
     gone();
     running.export();
     refused_again();
+    wait_late();
     writer.target_returns();
     running.exported.allow(HOSTNQN).expect("admitted");
     writer.wait_for(20);
     running.assert_swapped(&before);
     let written = writer.end("row 3, admits late");
-    running.end_and_verify(written);
+    running.end_and_verify_all(&written);
 }
 
 fn shows_late() {
@@ -102,12 +112,13 @@ fn shows_late() {
     running.export();
     let controller = eventually("a controller", || controllers().pop());
     crate::scene::wait_state(&controller, "live");
+    wait_late();
     writer.target_returns();
     running.exported.enable(1).expect("shown");
     writer.wait_for(20);
     running.assert_swapped(&before);
     let written = writer.end("row 3, shows the namespace late");
-    running.end_and_verify(written);
+    running.end_and_verify_all(&written);
 }
 
 fn disabled() {
@@ -120,6 +131,10 @@ fn disabled() {
     });
     let waiting = writer.written();
     assert_eq!(controllers(), connected, "an orphan");
+    eventually("it to be told to look for namespaces", || {
+        let told = "nvmeof_csi_orphans_total{action=\"rescanned\"}";
+        (running.plugin.metric(told) > 0).then_some(())
+    });
     writer.still_waits(waiting);
     writer.target_returns();
     running.exported.enable(1).expect("shown");
@@ -132,16 +147,20 @@ fn disabled() {
 
 fn plugin_down() {
     let mut running = Running::start(Use::Filesystem("ext4"), &[]);
+    let before = disks_below(&running.volume);
     let writer = running.writer();
-    running.withdraw();
     running.plugin.kill();
-    running.scene.export(&running.port, &running.exported);
+    let withdrawn = running.port.withdraw(&running.exported);
+    withdrawn.expect("the subsystem goes");
+    gone();
     let waiting = writer.written();
+    running.scene.export(&running.port, &running.exported);
     // The plugin's own return is what ends the outage.
+    writer.still_waits(waiting);
     writer.target_returns();
     running.plugin = crate::plugin::Plugin::start();
-    assert!(writer.written() >= waiting);
     writer.wait_for(20);
+    running.assert_swapped(&before);
     let written = writer.end("row 13, plugin down");
     running.end_and_verify(written);
 }
