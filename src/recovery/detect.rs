@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use nvme_sysfs::{ControllerLoss, Instance, Nqn, Subsystem, Tree};
+use nvme_sysfs::{ControllerLoss, DevT, Instance, Nqn, Subsystem, Tree};
 
 use crate::volume::record::StageRecord;
 use crate::volume::view::{self, MapView, Stale, View};
@@ -40,6 +40,8 @@ pub enum Finding {
     Orphan(Instance),
     /// A mount of the volume leads nowhere, or elsewhere.
     Stale(Stale),
+    /// Somebody else has mounted this device where the volume was.
+    ForeignMount(DevT),
     /// Another namespace stands where the volume was.
     IdentityMismatch(String),
 }
@@ -50,7 +52,7 @@ impl Finding {
     pub fn is_about_mounts(&self) -> bool {
         matches!(
             self,
-            Finding::Stale(_) | Finding::MapMissing | Finding::MapLetGo
+            Finding::Stale(_) | Finding::ForeignMount(_) | Finding::MapMissing | Finding::MapLetGo
         )
     }
 }
@@ -80,6 +82,7 @@ pub fn detect(record: &StageRecord, sight: &Sight, hostnqn: &Nqn) -> Vec<Finding
         Hold::None => {}
     }
     findings.extend(view::find_stale(record, sight).map(Finding::Stale));
+    findings.extend(view::find_foreign_mount(record, sight).map(Finding::ForeignMount));
     findings
 }
 

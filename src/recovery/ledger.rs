@@ -13,7 +13,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use nvme_sysfs::{Instance, Nqn};
+use nvme_sysfs::{DevT, Instance, Nqn};
 
 use super::action::{Action, Came};
 use super::detect::Finding;
@@ -49,6 +49,7 @@ struct Memory {
     paths: Paths,
     repairs: Repairs,
     mismatch: Option<String>,
+    foreign: Option<DevT>,
     /// Since when a controller shows no namespace, and when it is told to look again.
     orphans: BTreeMap<Instance, (Instant, Instant)>,
     retune_at: Option<Instant>,
@@ -187,6 +188,7 @@ impl Memory {
         self.paths.plan(now, seen, plan);
         self.repairs.plan(now, seen, plan);
         self.plan_mismatch(id, &seen.findings, plan);
+        self.plan_foreign(seen, plan);
         self.plan_orphans(now, seen, plan);
         let is_due = |at: Option<Instant>| at.is_none_or(|at| now >= at);
         let has = |wanted: fn(&Finding) -> bool| seen.findings.iter().any(wanted);
@@ -211,6 +213,22 @@ impl Memory {
             plan.tell(id, Reason::IdentityMismatch, what);
         }
         self.mismatch = mismatch;
+    }
+
+    /// What others have mounted is theirs: it is only told.
+    fn plan_foreign(&mut self, seen: &Seen, plan: &mut Plan) {
+        let foreign = seen.findings.iter().find_map(|finding| match finding {
+            Finding::ForeignMount(dev) => Some(*dev),
+            _ => None,
+        });
+        if let Some(dev) = foreign.filter(|_| foreign != self.foreign) {
+            let record = &seen.record;
+            let path = record.staging_target_path.display();
+            let message =
+                format!("{path} shows {dev}, which is not the volume: somebody else mounted it");
+            plan.tell(&record.volume_id, Reason::MountFailure, message);
+        }
+        self.foreign = foreign;
     }
 
     fn plan_orphans(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {

@@ -26,6 +26,7 @@ use super::request::StageRequest;
 use super::sight::LookError;
 use super::volumes::Volumes;
 use crate::host::{FilesystemType, FormatOver, FormatRequest, MapId, MountFlag, MountRequest};
+use crate::report::outcome::{Outcome, Reason};
 
 pub use error::StageError;
 
@@ -232,6 +233,9 @@ impl<'a> Staging<'a> {
         if hold != chosen {
             self.volumes.records.write(&self.record)?;
         }
+        if chosen.map().is_some() && hold == Hold::None {
+            self.tell_not_held();
+        }
         match hold {
             Hold::None => {}
             Hold::Native => {
@@ -258,6 +262,19 @@ impl<'a> Staging<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A volume that was to be held by a map, and cannot be told from another.
+    fn tell_not_held(&self) {
+        self.volumes.config.reporter.tell(Outcome {
+            volume_id: self.request.volume_id.to_string(),
+            claim: self.record.claim.clone(),
+            pods: self.record.pods(),
+            reason: Reason::RecoveryFailed,
+            message: "its I/O is not held during a loss: the namespace has no uuid, nguid or eui64 by which it could \
+                      be told from another; give it one at the target"
+                .to_owned(),
+        });
     }
 
     /// Whether our own format of this very namespace was interrupted.

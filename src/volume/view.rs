@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nvme_sysfs::{Controller, Namespace, Nqn, Tree};
+use nvme_sysfs::{Controller, DevT, Namespace, Nqn, Tree};
 
 use super::capability::AccessType;
 use super::current::{Current, count_map_paths, count_usable_paths, find_current, find_usable};
@@ -205,6 +205,18 @@ pub(super) fn current_disk(record: &StageRecord, staged: &Staged, sight: &Sight)
             found.and_then(Disk::of)
         }
     }
+}
+
+/// The device of what somebody else has mounted at the staging path of a volume.
+#[must_use]
+pub fn find_foreign_mount(record: &StageRecord, sight: &Sight) -> Option<DevT> {
+    let staged = record.staged()?;
+    let mount = match record.capability.access {
+        AccessType::Filesystem { .. } => sight.mounts.find_mount_at(&record.staging_target_path),
+        AccessType::Block => None,
+    }?;
+    let is_dead = shows_nvme(mount) && find_shown(mount, sight.tree()).is_none();
+    (!shows(mount, &staged.disk) && !is_dead).then_some(mount.dev)
 }
 
 fn find_stale_staging(

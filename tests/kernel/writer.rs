@@ -71,8 +71,8 @@ impl Span {
 /// Blocks that a writer has which writes the same ones again: 1 MiB.
 const FEW: u64 = 256;
 
-/// Between two writes of one that is not held up.
-const PACE: Duration = Duration::from_millis(5);
+/// Between two writes of one that is beside another.
+const PACE: Duration = Duration::from_millis(20);
 /// No filesystem puts data at a finer grain.
 const GRAIN: usize = 1024;
 
@@ -486,11 +486,7 @@ fn write_all(file: File, span: Span, mut how: How, shared: &Shared) -> io::Resul
                 let index = usize::try_from(number % span.blocks).expect("few blocks");
                 mapping.put(index, &block)?;
             }
-            How::Unsynced => {
-                file.write_all_at(&block.0, span.offset(number))?;
-                // Nothing holds it up, and others want the processor too.
-                thread::sleep(PACE);
-            }
+            How::Unsynced => file.write_all_at(&block.0, span.offset(number))?,
         }
         number += 1;
         let mut progress = shared.lock();
@@ -504,6 +500,10 @@ fn write_all(file: File, span: Span, mut how: How, shared: &Shared) -> io::Resul
         shared.changed.notify_all();
         if is_last {
             return file.sync_all();
+        }
+        if span.blocks == FEW {
+            // It is there beside another, which wants the processor too.
+            thread::sleep(PACE);
         }
     }
 }

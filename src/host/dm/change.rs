@@ -49,7 +49,11 @@ pub(crate) fn load(root: &Path, map: MapId, table: &MapTable) -> Result<(), MapE
             source: Errno::BUSY,
         }) => Err(MapError::Busy {
             call,
-            devices: table.devices.clone(),
+            users: table
+                .devices
+                .iter()
+                .map(|dev| name_users(root, *dev))
+                .collect(),
         }),
         // "unknown target type" and a selector that is missing (dm-table.c, dm-mpath.c).
         Err(MapError::Call {
@@ -57,6 +61,19 @@ pub(crate) fn load(root: &Path, map: MapId, table: &MapTable) -> Result<(), MapE
             source: Errno::INVAL,
         }) if !has_target(root) => Err(MapError::NoTarget { call }),
         done => done,
+    }
+}
+
+/// A disk that somebody else has claimed, and by what: `259:1 (below dm-3)`. Who has it open otherwise shows nowhere.
+fn name_users(root: &Path, dev: DevT) -> String {
+    let holders = root.join(format!("sys/dev/block/{dev}/holders"));
+    let entries = std::fs::read_dir(holders).into_iter().flatten().flatten();
+    let names: Vec<_> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    match names.is_empty() {
+        true => dev.to_string(),
+        false => format!("{dev} (below {})", names.join(", ")),
     }
 }
 
@@ -94,7 +111,7 @@ pub(crate) fn remove(root: &Path, map: MapId) -> Result<(), MapError> {
             source: Errno::BUSY,
         }) => Err(MapError::Busy {
             call,
-            devices: Vec::new(),
+            users: vec!["it".to_owned()],
         }),
         done => done,
     }

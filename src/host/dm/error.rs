@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use nvme_sysfs::DevT;
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -58,12 +57,12 @@ pub enum MapError {
         name: String,
     },
     /// Somebody has its disk open, or owns a disk that it shall lie over.
-    #[error("{call}: somebody else uses {}", devices.iter().map(DevT::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("{call}: somebody else uses {}", users.join(", "))]
     Busy {
         /// What was called.
         call: DmCall,
-        /// The disk, or the disks below.
-        devices: Vec<DevT>,
+        /// The disks below, each with its holders in sysfs.
+        users: Vec<String>,
     },
     /// The kernel has no multipath target.
     #[error("{call}: load the modules dm-multipath and dm-round-robin on the host")]

@@ -217,7 +217,8 @@ fn paths_that_are_down_or_missing_are_found_on_every_kernel() {
 
 #[test]
 fn maps_are_judged_by_what_is_below_them() {
-    use Finding::{MapBehind, MapLetGo, MapMissing, NoPath, PathMissing, Untuned};
+    use Finding::{ForeignMount, MapBehind, MapLetGo, MapMissing, NoPath, PathMissing, Untuned};
+    let other = "254:7".parse().expect("a number");
     let forget: Change = |world| world.maps.clear();
     let half_changed: Change = |world| world.maps[0].has_inactive_table = true;
     let other_map: Change = |world| world.remount("254:0", "254:7");
@@ -235,7 +236,7 @@ fn maps_are_judged_by_what_is_below_them() {
         ("map", forget, &[NoPath, MapMissing]),
         ("map", half_changed, &[MapBehind]),
         // Another map is mounted there: it is somebody else's.
-        ("map", other_map, &[]),
+        ("map", other_map, &[ForeignMount(other)]),
     ];
     let untuned = [NoPath, MapMissing, Untuned(instance("nvme0"))];
     for suite in SUITES {
@@ -308,7 +309,8 @@ fn mounts_are_stale_when_they_lead_nowhere_or_elsewhere() {
         let (capture, before) = (format!("{suite}-map-lost"), format!("{suite}-one-path"));
         World::staged(&capture, &before, Hold::None).check(&capture, nothing, &lost);
     }
-    world.check("somebody else's", foreign, &[]);
+    let told = Finding::ForeignMount("8:1".parse().expect("a number"));
+    world.check("somebody else's", foreign, &[told]);
 }
 
 fn block_renumbered(world: &mut World) {

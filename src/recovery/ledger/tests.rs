@@ -229,6 +229,18 @@ fn io_is_let_go_at_its_limit_and_not_before() {
 }
 
 #[test]
+fn what_others_have_mounted_is_told_once_and_not_touched() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let foreign = Finding::ForeignMount("254:7".parse().expect("a number"));
+    let seen = [seen("a", &[foreign])];
+    let first = ledger.plan(now, &seen, &[]);
+    assert_eq!(reasons(&first), [Reason::MountFailure]);
+    assert_eq!(first.actions, []);
+    assert_eq!(reasons(&ledger.plan(now, &seen, &[])), []);
+}
+
+#[test]
 fn another_namespace_is_told_once() {
     let mut ledger = Ledger::default();
     let now = Instant::now();
