@@ -49,7 +49,8 @@ struct Memory {
     paths: Paths,
     repairs: Repairs,
     mismatch: Option<String>,
-    foreign: Option<DevT>,
+    /// The device that somebody else has mounted, and whether that was told.
+    foreign: Option<(DevT, bool)>,
     /// Since when a controller shows no namespace, and when it is told to look again.
     orphans: BTreeMap<Instance, (Instant, Instant)>,
     retune_at: Option<Instant>,
@@ -150,7 +151,12 @@ impl Ledger {
             Action::Drop { controller, .. } => {
                 self.unwanted.remove(controller);
             }
-            Action::GiveUp(_) | Action::Retune(_) | Action::LookAgain { .. } => {}
+            Action::GiveUp(volume) => {
+                if let Some(memory) = self.volumes.get_mut(volume).filter(|_| *came == Came::Done) {
+                    memory.paths.let_go();
+                }
+            }
+            Action::Retune(_) | Action::LookAgain { .. } => {}
         }
     }
 
@@ -221,14 +227,21 @@ impl Memory {
             Finding::ForeignMount(dev) => Some(*dev),
             _ => None,
         });
-        if let Some(dev) = foreign.filter(|_| foreign != self.foreign) {
+        let known = self.foreign;
+        match (foreign, known) {
+            // A look may fall into the middle of a call, and a call takes the finding away for a while.
+            (Some(dev), Some((other, _))) if dev == other => self.foreign = Some((dev, true)),
+            (Some(dev), _) => self.foreign = Some((dev, false)),
+            (None, Some((_, false))) => self.foreign = None,
+            (None, _) => {}
+        }
+        if let (Some((dev, true)), false) = (self.foreign, known == self.foreign) {
             let record = &seen.record;
             let path = record.staging_target_path.display();
             let message =
                 format!("{path} shows {dev}, which is not the volume: somebody else mounted it");
             plan.tell(&record.volume_id, Reason::MountFailure, message);
         }
-        self.foreign = foreign;
     }
 
     fn plan_orphans(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {

@@ -110,7 +110,7 @@ pub struct Publication {
     /// The pod, where kubelet named it.
     pub pod: Option<PodRef>,
     /// A repair takes its mount away, or has: where none is, it still has to be given back.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
 }
 

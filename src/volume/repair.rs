@@ -20,12 +20,14 @@ use super::current::find_usable;
 use super::filesystem::{InspectError, Memory, PrepareError, Step, mount_access, next_step};
 use super::hold::{Below, SwapError};
 use super::identity::Disk;
+use super::mounts::shows;
 use super::record::{Phase, Publication, RecordError, StageRecord, Staged};
 use super::sight::{LookError, Sight};
 use super::unmount::{Own, UnmountVolumeError};
 use super::view::{Stale, find_stale, is_missing};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
+use crate::host::device_node::OpenNodeError;
 use crate::host::{
     Access, CheckError, FilesystemType, MapError, MountError, MountRequest, UnmountError,
 };
@@ -86,6 +88,9 @@ pub enum RepairError {
     /// It was not mounted, or a pod did not get it.
     #[error("cannot mount the volume anew")]
     Mount(#[from] MountError),
+    /// The node of a raw disk is not the volume's.
+    #[error("the device of the volume cannot be given to its pods")]
+    Node(#[from] OpenNodeError),
 }
 
 impl Volumes {
@@ -121,6 +126,7 @@ impl Volumes {
             Some(stale) => stale,
             None if let_go => Stale::FilesystemDead,
             None if present == record => return Ok(Repaired::NotStale),
+            None if !is_bindable(&record, &staged, &sight) => return Ok(Repaired::NotStale),
             None => {
                 let missing = missing(&record, &sight);
                 self.bind_all(record, &missing, &staged.disk)?;
@@ -182,14 +188,23 @@ impl Volumes {
         withdrawn: &[Publication],
         disk: &Disk,
     ) -> Result<(), RepairError> {
+        // One pod that cannot get it keeps it from no other.
+        let mut bound = Ok(());
         for publication in withdrawn {
-            self.bind_again(&record, publication, disk)?;
+            match self.bind_again(&record, publication, disk) {
+                Ok(()) => {
+                    let target = &publication.target_path;
+                    let mut ours = record.publications.iter_mut();
+                    if let Some(ours) = ours.find(|ours| ours.target_path == *target) {
+                        ours.disk = disk.clone();
+                        ours.withdrawn = false;
+                    }
+                }
+                Err(error) => bound = bound.and(Err(error)),
+            }
         }
-        for publication in &mut record.publications {
-            publication.disk = disk.clone();
-            publication.withdrawn = false;
-        }
-        Ok(self.records.write(&record)?)
+        self.records.write(&record)?;
+        bound
     }
 
     /// Unmounts what pods have, then the staging mount. Where one is used after all, what was taken
@@ -311,6 +326,11 @@ impl Volumes {
             AccessType::Filesystem { .. } => record.staging_target_path.clone(),
             AccessType::Block => self.node(disk).path,
         };
+        // Held open, the node cannot become another disk's before it is bound.
+        let _node = match record.capability.access {
+            AccessType::Filesystem { .. } => None,
+            AccessType::Block => Some(self.open_node(&self.node(disk))?),
+        };
         let readonly = publication.readonly.applies(record.capability.mode);
         let access = match readonly {
             true => Access::ReadOnly,
@@ -320,6 +340,15 @@ impl Volumes {
         Ok(self
             .host()
             .bind(&source, target, access, &publication.flags)?)
+    }
+}
+
+/// Whether pods can be given what is staged: that of a filesystem is mounted.
+fn is_bindable(record: &StageRecord, staged: &Staged, sight: &Sight) -> bool {
+    let mount = sight.mounts.find_mount_at(&record.staging_target_path);
+    match record.capability.access {
+        AccessType::Filesystem { .. } => mount.is_some_and(|mount| shows(mount, &staged.disk)),
+        AccessType::Block => true,
     }
 }
 

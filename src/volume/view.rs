@@ -216,7 +216,10 @@ pub fn find_foreign_mount(record: &StageRecord, sight: &Sight) -> Option<DevT> {
         AccessType::Block => None,
     }?;
     let is_dead = shows_nvme(mount) && find_shown(mount, sight.tree()).is_none();
-    (!shows(mount, &staged.disk) && !is_dead).then_some(mount.dev)
+    let current = current_disk(record, staged, sight);
+    let is_own = |disk: &Disk| shows(mount, disk);
+    let is_own = is_own(&staged.disk) || current.as_ref().is_some_and(is_own);
+    (!is_own && !is_dead).then_some(mount.dev)
 }
 
 fn find_stale_staging(
@@ -228,6 +231,10 @@ fn find_stale_staging(
     let Some(mount) = sight.mounts.find_mount_at(&record.staging_target_path) else {
         return Some(Stale::NotMounted);
     };
+    if disk.is_some_and(|disk| *disk != staged.disk && shows(mount, disk)) {
+        // Of a repair that was killed before it recorded what it had mounted.
+        return Some(Stale::OtherDevice);
+    }
     if !shows(mount, &staged.disk) {
         // Somebody else's, unless it is an NVMe disk that is gone.
         let dead = shows_nvme(mount) && find_shown(mount, sight.tree()).is_none();

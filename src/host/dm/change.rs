@@ -52,7 +52,7 @@ pub(crate) fn load(root: &Path, map: MapId, table: &MapTable) -> Result<(), MapE
             users: table
                 .devices
                 .iter()
-                .map(|dev| name_users(root, *dev))
+                .map(|dev| name_users(root, *dev, map))
                 .collect(),
         }),
         // "unknown target type" and a selector that is missing (dm-table.c, dm-mpath.c).
@@ -65,11 +65,16 @@ pub(crate) fn load(root: &Path, map: MapId, table: &MapTable) -> Result<(), MapE
 }
 
 /// A disk that somebody else has claimed, and by what: `259:1 (below dm-3)`. Who has it open otherwise shows nowhere.
-fn name_users(root: &Path, dev: DevT) -> String {
+fn name_users(root: &Path, dev: DevT, map: MapId) -> String {
     let holders = root.join(format!("sys/dev/block/{dev}/holders"));
     let entries = std::fs::read_dir(holders).into_iter().flatten().flatten();
     let names: Vec<_> = entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| {
+            let uuid = root.join(format!("sys/block/{name}/dm/uuid"));
+            let uuid = std::fs::read_to_string(uuid).unwrap_or_default();
+            uuid.trim() != map.uuid()
+        })
         .collect();
     match names.is_empty() {
         true => dev.to_string(),

@@ -61,7 +61,7 @@ pub enum MapError {
     Busy {
         /// What was called.
         call: DmCall,
-        /// The disks below, each with its holders in sysfs.
+        /// The disks below, each with its other holders in sysfs; or the map itself.
         users: Vec<String>,
     },
     /// The kernel has no multipath target.

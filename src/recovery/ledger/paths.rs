@@ -23,6 +23,8 @@ pub(super) struct Paths {
     lost_since: Option<Instant>,
     told: bool,
     give_up_at: Option<Instant>,
+    /// Whether the last look found none.
+    none_usable: bool,
     /// When the map was last told to send I/O again to a disk on which some had failed.
     reinstated: VecDeque<Instant>,
     /// Since when some paths are down, and whether that was told.
@@ -42,6 +44,11 @@ impl Paths {
             .drain(..self.reinstated.len().saturating_sub(FAILURES));
     }
 
+    /// Its I/O was let go.
+    pub(super) fn let_go(&mut self) {
+        self.reinstated.clear();
+    }
+
     /// Whether I/O keeps failing on a disk that is there.
     pub(super) fn keeps_failing(&self, now: Instant) -> bool {
         let oldest = self.reinstated.front();
@@ -50,8 +57,14 @@ impl Paths {
     }
 
     pub(super) fn plan(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {
-        if seen.findings.contains(&Finding::NoPath) || self.keeps_failing(now) {
-            self.down = None;
+        let none_usable = seen.findings.contains(&Finding::NoPath);
+        let disk_is_gone = none_usable && !seen.findings.contains(&Finding::MapBehind);
+        if disk_is_gone && !self.none_usable {
+            // Another loss than that of I/O which kept failing, with a time of its own.
+            self.lost_since = None;
+        }
+        self.none_usable = none_usable;
+        if none_usable || self.keeps_failing(now) {
             self.plan_loss(now, seen, plan);
             return;
         }

@@ -196,6 +196,31 @@ fn a_disk_on_which_io_keeps_failing_is_lost_and_its_io_is_let_go_at_the_limit() 
 }
 
 #[test]
+fn a_disk_that_goes_after_its_io_kept_failing_has_its_whole_time() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let failed = [seen("a", &[Finding::NoPath, Finding::MapBehind])];
+    ledger.plan(now, &failed, &[]);
+    for _ in 0..5 {
+        let came = Came::Reinstated;
+        let later = now + SECOND * 50;
+        ledger.ended(
+            later,
+            &Action::BringBack(id("a")),
+            &came,
+            &mut Plan::default(),
+        );
+    }
+    let well = [seen("a", &[])];
+    ledger.plan(now + SECOND * 55, &well, &[]);
+    let gone = [seen("a", &[Finding::NoPath])];
+    let plan = ledger.plan(now + SECOND * 61, &gone, &[]);
+    assert_eq!(plan.actions, []);
+    let plan = ledger.plan(now + SECOND * 121, &gone, &[]);
+    assert_eq!(plan.actions, [Action::GiveUp(id("a"))]);
+}
+
+#[test]
 fn a_disk_on_which_io_no_longer_fails_is_back() {
     let mut ledger = Ledger::default();
     let now = Instant::now();
@@ -229,15 +254,18 @@ fn io_is_let_go_at_its_limit_and_not_before() {
 }
 
 #[test]
-fn what_others_have_mounted_is_told_once_and_not_touched() {
+fn what_others_have_mounted_is_told_once_it_is_seen_twice_and_not_touched() {
     let mut ledger = Ledger::default();
     let now = Instant::now();
     let foreign = Finding::ForeignMount("254:7".parse().expect("a number"));
-    let seen = [seen("a", &[foreign])];
-    let first = ledger.plan(now, &seen, &[]);
-    assert_eq!(reasons(&first), [Reason::MountFailure]);
-    assert_eq!(first.actions, []);
-    assert_eq!(reasons(&ledger.plan(now, &seen, &[])), []);
+    let (there, busy) = ([seen("a", &[foreign])], [seen("a", &[])]);
+    assert_eq!(reasons(&ledger.plan(now, &there, &[])), []);
+    let second = ledger.plan(now, &there, &[]);
+    assert_eq!(reasons(&second), [Reason::MountFailure]);
+    assert_eq!(second.actions, []);
+    for look in [&there, &busy, &there, &there] {
+        assert_eq!(reasons(&ledger.plan(now, look, &[])), []);
+    }
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub(in crate::volume) struct Below<'a> {
 pub enum Swapped {
     /// I/O goes to other disks now, or flows again.
     Done,
-    /// I/O is sent again to a disk on which some failed.
+    /// I/O is sent again to the disks, on all of which some had failed.
     Reinstated,
     /// There was nothing to do.
     Already,
@@ -134,10 +134,14 @@ impl Volumes {
     /// The map lies over the right disks: whatever keeps its I/O waiting ends.
     fn let_flow(&self, map: &Map) -> Result<Swapped, SwapError> {
         let mut done = Swapped::Already;
+        let is_lost = map.usable_paths().next().is_none();
         for path in &map.paths {
             if path.state == Some(PathState::Failed) {
                 self.host().reinstate_path(map.id, path.dev)?;
-                done = Swapped::Reinstated;
+                done = match is_lost {
+                    true => Swapped::Reinstated,
+                    false => Swapped::Done,
+                };
             }
         }
         if map.suspended {

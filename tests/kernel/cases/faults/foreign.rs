@@ -31,10 +31,10 @@ pub(super) const CASES: &[Case] = &[
     Case::new("row_10_a_smaller_namespace_is_never_written", || {
         idle(Foreign::smaller(), Loss::Cable);
         crate::guest::clean_up().expect("a clean machine");
-        busy(Foreign::smaller(), Loss::Cable);
+        busy(Foreign::smaller(), Loss::Controller);
     }),
     Case::new("row_10_a_namespace_without_ids_is_never_written", || {
-        idle(Foreign::nameless(), Loss::Cable);
+        idle(Foreign::nameless(), Loss::Controller);
         crate::guest::clean_up().expect("a clean machine");
         busy(Foreign::nameless(), Loss::Cable);
     }),
