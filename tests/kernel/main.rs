@@ -34,6 +34,9 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         [_, verb, name] if verb == guest::RUN_CASE => guest::run_case(name),
         [_, verb, path] if verb == writer::WRITE => writer::write_until_killed(path.as_ref()),
+        [_, verb, path, first] if verb == writer::WRITE_MAPPED => {
+            writer::write_mapped(path.as_ref(), first)
+        }
         [_, verb] if verb == demo::DEMO => demo::main(),
         _ => host::main(),
     }

@@ -5,11 +5,12 @@ mod mapping;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ use crate::host::REPORT;
 pub(crate) const BLOCK: usize = 4096;
 /// The first argument that makes this binary write to a path until it is killed.
 pub(crate) const WRITE: &str = "--write";
+/// The first argument that makes this binary write to a mapping of a path, from a byte on, until its input ends.
+pub(crate) const WRITE_MAPPED: &str = "--write-mapped";
 /// Longer than any outage of a case, and what it takes to recover on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(150);
 
@@ -77,11 +80,10 @@ const PACE: Duration = Duration::from_millis(20);
 const GRAIN: usize = 1024;
 
 /// How what is written leaves the page cache.
+#[derive(Debug, Clone, Copy)]
 enum How {
     /// By fdatasync after each write, or past the cache.
     Synced,
-    /// It is written to a mapping, by msync after each write.
-    Mapped(Mapping),
     /// As the kernel likes, and by fsync at the end.
     Unsynced,
 }
@@ -177,17 +179,16 @@ impl Writer {
         Writer::write_to(file, device.to_owned(), Span::endless(0), How::Synced)
     }
 
-    /// Writes to a mapping of a file or device, from this byte on.
+    /// Writes to a mapping of a file or device, from this byte on. By a process of its own: where a store into the mapping
+    /// waits for the target, so does all else that changes the memory of its process.
     fn start_mapped(path: &Path, first: u64) -> Writer {
-        let file = open_cached(path, first);
-        let blocks = usize::try_from(FEW).expect("few blocks");
-        let mapping = Mapping::of(&file, first, blocks).expect("a mapping");
-        Writer::write_to(
-            file,
-            path.to_owned(),
-            Span::few(first, 1),
-            How::Mapped(mapping),
-        )
+        drop(open_cached(path, first));
+        let mut command = Command::new("/init");
+        command.arg(WRITE_MAPPED).arg(path).arg(first.to_string());
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let process = piped.spawn().expect("the writer starts");
+        let path = path.to_owned();
+        Writer::start_thread(path, Span::few(first, 1), |shared| follow(process, shared))
     }
 
     /// Writes each write past the page cache of a file, or through that of a device and with fsync: what
@@ -213,10 +214,18 @@ impl Writer {
     }
 
     fn write_to(file: File, path: PathBuf, span: Span, how: How) -> Writer {
+        Writer::start_thread(path, span, move |shared| write_all(file, span, how, shared))
+    }
+
+    fn start_thread(
+        path: PathBuf,
+        span: Span,
+        write: impl FnOnce(&Shared) -> io::Result<()> + Send + 'static,
+    ) -> Writer {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
         let thread = thread::spawn(move || {
-            let result = write_all(file, span, how, &theirs);
+            let result = write(&theirs);
             if let Err(error) = &result {
                 theirs.lock().failed = Some((error.to_string(), Instant::now()));
                 theirs.changed.notify_all();
@@ -402,6 +411,20 @@ impl Writers {
 }
 
 impl Shared {
+    /// One more write is done, the `number`th; returns whether it shall be the last.
+    fn count(&self, number: u64, took: Duration) -> bool {
+        let mut progress = self.lock();
+        progress.written = number;
+        progress.longest = progress.longest.max(took);
+        if let Some(returned) = progress.returned.take() {
+            progress.recovery = progress.recovery.max(Some(returned.elapsed()));
+        }
+        let is_last = progress.stop;
+        drop(progress);
+        self.changed.notify_all();
+        is_last
+    }
+
     fn lock(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().expect("no panic holds the lock")
     }
@@ -472,33 +495,16 @@ fn open_cached(path: &Path, first: u64) -> File {
     file
 }
 
-fn write_all(file: File, span: Span, mut how: How, shared: &Shared) -> io::Result<()> {
+fn write_all(file: File, span: Span, how: How, shared: &Shared) -> io::Result<()> {
     let mut number = 0;
     loop {
         let began = Instant::now();
-        let block = span.pattern(number);
-        match &mut how {
-            How::Synced => {
-                file.write_all_at(&block.0, span.offset(number))?;
-                file.sync_data()?;
-            }
-            How::Mapped(mapping) => {
-                let index = usize::try_from(number % span.blocks).expect("few blocks");
-                mapping.put(index, &block)?;
-            }
-            How::Unsynced => file.write_all_at(&block.0, span.offset(number))?,
+        file.write_all_at(&span.pattern(number).0, span.offset(number))?;
+        if matches!(how, How::Synced) {
+            file.sync_data()?;
         }
         number += 1;
-        let mut progress = shared.lock();
-        progress.written = number;
-        progress.longest = progress.longest.max(began.elapsed());
-        if let Some(returned) = progress.returned.take() {
-            progress.recovery = progress.recovery.max(Some(returned.elapsed()));
-        }
-        let is_last = progress.stop;
-        drop(progress);
-        shared.changed.notify_all();
-        if is_last {
+        if shared.count(number, began.elapsed()) {
             return file.sync_all();
         }
         if span.blocks == FEW {
@@ -506,6 +512,63 @@ fn write_all(file: File, span: Span, mut how: How, shared: &Shared) -> io::Resul
             thread::sleep(PACE);
         }
     }
+}
+
+/// Counts what a process says that it has written, and ends it when it is asked to.
+fn follow(mut process: Child, shared: &Shared) -> io::Result<()> {
+    let mut input = process.stdin.take();
+    let output = process.stdout.take().expect("it has one");
+    let mut number = 0;
+    let mut began = Instant::now();
+    for line in BufReader::new(output).lines() {
+        line?;
+        number += 1;
+        if shared.count(number, began.elapsed()) {
+            input = None;
+        }
+        began = Instant::now();
+    }
+    drop(input);
+    match process.wait()? {
+        status if status.success() => Ok(()),
+        status => Err(io::Error::other(format!("the mapping: {status}"))),
+    }
+}
+
+/// The process of [`Writer::start_mapped`]: a line after each write.
+pub(crate) fn write_mapped(path: &Path, first: &str) -> ExitCode {
+    let ended = Arc::new(AtomicBool::new(false));
+    let theirs = Arc::clone(&ended);
+    thread::spawn(move || {
+        let read = io::copy(&mut io::stdin(), &mut io::sink());
+        read.expect("nothing is sent");
+        theirs.store(true, Ordering::Relaxed);
+    });
+    match write_to_mapping(path, first, &ended) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the writer to a mapping: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write_to_mapping(path: &Path, first: &str, ended: &AtomicBool) -> io::Result<()> {
+    let first = first.parse().map_err(io::Error::other)?;
+    let blocks = usize::try_from(FEW).map_err(io::Error::other)?;
+    let file = open_cached(path, first);
+    let span = Span::few(first, 1);
+    let mut mapping = Mapping::of(&file, first, blocks)?;
+    for (number, index) in (0..).zip((0..blocks).cycle()) {
+        mapping.put(index, &span.pattern(number))?;
+        let is_last = ended.load(Ordering::Relaxed);
+        writeln!(io::stdout(), "{number}")?;
+        if is_last {
+            break;
+        }
+        thread::sleep(PACE);
+    }
+    file.sync_all()
 }
 
 /// A process that only writes, for who wants to kill one.
