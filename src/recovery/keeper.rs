@@ -151,11 +151,17 @@ impl Keeper {
     /// Does for what is there already what is done for what is made.
     async fn adopt(&self) {
         let volumes = Arc::clone(&self.volumes);
-        let adopt = move || volumes.limit_dirty_of_maps().map_err(|e| chain(&e));
+        let adopt = move || {
+            if let Err(error) = volumes.claim_left_behind() {
+                let error = chain(&error);
+                tracing::warn!(error, "it cannot be told which controllers are ours");
+            }
+            volumes.limit_dirty_of_maps().map_err(|e| chain(&e))
+        };
         match self.others.run(FOR_EVER, "adopt", adopt).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(error, "the maps of this node have no limit yet"),
-            Err(error) => tracing::error!(error = chain(&error), "no maps were adopted"),
+            Err(error) => tracing::error!(error = chain(&error), "nothing was adopted"),
         }
     }
 

@@ -7,7 +7,7 @@
 use nvme_fabrics::{
     ConnectError, ConnectHow, DisconnectError, OptionsError, Registry, RegistryError, RescanError,
 };
-use nvme_sysfs::{Instance, Nqn, ScanError};
+use nvme_sysfs::{Instance, Nqn, ScanError, Tree};
 use thiserror::Error;
 
 use super::attach::connect_options;
@@ -140,6 +140,37 @@ impl Volumes {
             self.tune(&record.source, hold, connected.controller);
         }
         Ok(Reached::Adopted)
+    }
+
+    /// Connects what is connected already, where nobody owns it: a process of this program may have made it, and been
+    /// killed before it could say so. What is ours then goes with its volume.
+    ///
+    /// # Errors
+    /// [`RecoverError`], where nothing could be looked at.
+    pub fn claim_left_behind(&self) -> Result<(), RecoverError> {
+        let (records, _) = self.staged()?;
+        let tree = self.config.trees.scan()?;
+        for record in &records {
+            self.claim_left_behind_for(record, &tree);
+        }
+        Ok(())
+    }
+
+    /// The same for one volume. What fails is told, and stays as it is.
+    pub(super) fn claim_left_behind_for(&self, record: &StageRecord, tree: &Tree) {
+        let registry = Registry::at(&self.config.root);
+        let controllers = controllers_of(record, tree, &self.identity().hostnqn);
+        for (place, endpoint) in record.source.endpoints().iter().enumerate() {
+            let is_unowned = controllers.iter().any(|controller| {
+                let owner = registry.owner(controller.instance);
+                controller.address.same_endpoint(endpoint) && matches!(owner, Ok(None))
+            });
+            if is_unowned && let Err(error) = self.reach(&record.volume_id, place) {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                let volume_id = &record.volume_id;
+                tracing::warn!(%volume_id, error, "it cannot be told whose a controller is");
+            }
+        }
     }
 
     /// Gives the map of a volume the disk that carries it now.

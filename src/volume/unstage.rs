@@ -97,6 +97,10 @@ impl Volumes {
             self.refuse_published(record)?;
         }
         let volume = self.find_volume(request, record)?;
+        if let Some(record) = &volume.record {
+            let tree = self.config.trees.scan().map_err(LookError::Scan)?;
+            self.claim_left_behind_for(record, &tree);
+        }
         self.write_back(&volume)?;
         self.unmount(&volume)?;
         // From here on the keeper brings nothing back.

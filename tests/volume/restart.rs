@@ -36,6 +36,25 @@ fn a_restarted_program_knows_what_was_staged_and_published() {
 }
 
 #[test]
+fn a_new_plugin_asks_for_the_controllers_that_nobody_owns() {
+    let machine = Machine::new("trixie-one-path");
+    let staged = stage(&machine, ext4());
+    machine.volumes().stage(&staged).expect("staged");
+    machine.host.take_log();
+    let owner = machine.root().join("run/nvme/registry/nvme0/owner");
+    let claim = || {
+        let claimed = machine.volumes().claim_left_behind();
+        claimed.expect("a look");
+        machine.host.take_log()
+    };
+    assert!(claim().is_empty(), "it is ours");
+    fs::write(&owner, "somebody\n").expect("an owner");
+    assert!(claim().is_empty(), "it is somebody's");
+    fs::remove_file(&owner).expect("no owner");
+    assert_eq!(claim(), ["connect 4420"]);
+}
+
+#[test]
 fn after_a_reboot_nothing_counts_as_staged() {
     let machine = Machine::new("trixie-one-path");
     let staged = stage(&machine, ext4());

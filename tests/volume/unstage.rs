@@ -357,7 +357,8 @@ fn a_raw_disk_that_waits_in_a_controller_that_was_adopted_is_not_called_unstaged
         .unstage(&unstage(&staged))
         .expect_err("what it wrote would be sent later");
     assert!(matches!(error, UnstageError::Held), "{error}");
-    assert!(machine.host.take_log().is_empty(), "it is not ours");
+    let log = machine.host.take_log();
+    assert_eq!(log, ["connect 4420"], "it was asked for, and is not ours");
 }
 
 #[test]
