@@ -1,7 +1,11 @@
 //! From addresses to a namespace.
 
+use std::time::Duration;
+
 use nvme_sysfs::NamespaceSelector;
-use nvmeof_csi::volume::{AttachError, HealthReason, PublishError, StageError};
+use nvmeof_csi::volume::{
+    AttachError, HealthReason, PublishError, StageError, Timing, Volumes, VolumesConfig,
+};
 
 use crate::machine::Machine;
 use crate::requests::{block, id, source, stage};
@@ -51,11 +55,20 @@ fn a_target_that_does_not_answer_leaves_nothing_behind() {
 fn a_controller_without_namespaces_is_told_to_look_again() {
     let machine = Machine::new("trixie-one-path");
     machine.host.devices(|devices| devices.heads = false);
-    machine
-        .volumes()
+    let timing = Timing {
+        namespace: Duration::from_secs(60),
+        ..machine.config().timing
+    };
+    let volumes = Volumes::new(VolumesConfig {
+        timing,
+        ..machine.config()
+    });
+    volumes
+        .expect("readable records")
         .stage(&stage(&machine, block()))
         .expect("the namespace appears");
-    assert_eq!(machine.host.take_log(), ["connect 4420", "rescan nvme0"]);
+    let log = machine.host.take_log();
+    assert_eq!(log[..2], ["connect 4420", "rescan nvme0"]);
 }
 
 #[test]
