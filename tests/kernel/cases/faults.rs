@@ -26,6 +26,7 @@ use std::path::Path;
 
 use kernel_lab::guest::nvmet::{Port, Subsystem};
 use nvmeof_csi::host::MapId;
+use tonic::{Code, Status};
 
 use crate::case::{Case, Need};
 use crate::plugin::{Plugin, Use, Volume, is_mounted};
@@ -93,7 +94,12 @@ impl Running {
     /// On a target of the case's own.
     fn on(scene: Scene, exported: Subsystem, port: Port, volume: Volume) -> Running {
         let plugin = Plugin::start();
-        plugin.stage(&volume).expect("stage");
+        // On a busy machine the short keep-alive may end the first controller; kubelet asks again, too.
+        eventually("the volume to be staged", || {
+            let staged = plugin.stage(&volume);
+            let again = |status: &Status| status.code() == Code::Unavailable;
+            (!staged.as_ref().is_err_and(again)).then(|| staged.expect("stage"))
+        });
         plugin.publish(&volume).expect("publish");
         Running {
             scene,
