@@ -227,20 +227,23 @@ impl Memory {
             Finding::ForeignMount(dev) => Some(*dev),
             _ => None,
         });
-        let known = self.foreign;
-        match (foreign, known) {
-            // A look may fall into the middle of a call, and a call takes the finding away for a while.
-            (Some(dev), Some((other, _))) if dev == other => self.foreign = Some((dev, true)),
+        match (foreign, self.foreign) {
+            (Some(dev), Some((known, told))) if dev == known => {
+                if !told {
+                    let record = &seen.record;
+                    let path = record.staging_target_path.display();
+                    let message = format!(
+                        "{path} shows {dev}, which is not the volume: somebody else mounted it"
+                    );
+                    plan.tell(&record.volume_id, Reason::MountFailure, message);
+                }
+                self.foreign = Some((dev, true));
+            }
+            // A look may fall into the middle of a call: it is told when it is seen again.
             (Some(dev), _) => self.foreign = Some((dev, false)),
             (None, Some((_, false))) => self.foreign = None,
+            // A call takes the finding away for a while: what was told is not told again.
             (None, _) => {}
-        }
-        if let (Some((dev, true)), false) = (self.foreign, known == self.foreign) {
-            let record = &seen.record;
-            let path = record.staging_target_path.display();
-            let message =
-                format!("{path} shows {dev}, which is not the volume: somebody else mounted it");
-            plan.tell(&record.volume_id, Reason::MountFailure, message);
         }
     }
 

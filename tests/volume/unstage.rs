@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nvmeof_csi::report::outcome::{Outcome, Reason};
 use nvmeof_csi::report::reporter::{Outcomes, Reporter};
-use nvmeof_csi::volume::request::ClaimRef;
+use nvmeof_csi::volume::request::{ClaimRef, StageRequest};
 use nvmeof_csi::volume::{LetGo, Timing, UnstageError, Volumes, VolumesConfig};
 
 use crate::machine::Machine;
@@ -132,10 +132,7 @@ fn a_target_that_does_not_answer_is_cut_off_before_the_unmount() {
     let volumes = machine.volumes();
     let staged = stage(&machine, ext4());
     volumes.stage(&staged).expect("staged");
-    machine
-        .host
-        .devices(|devices| devices.set("state", "connecting\n"));
-    machine.host.take_log();
+    stop_answering(&machine);
     volumes.unstage(&unstage(&staged)).expect("unstaged");
     assert_eq!(
         machine.host.take_log(),
@@ -277,6 +274,21 @@ fn a_raw_block_volume_that_cannot_be_written_back_is_told() {
     assert!(told.message.contains("written back"), "{}", told.message);
 }
 
+/// The target answers no more, and from now on the log begins.
+fn stop_answering(machine: &Machine) {
+    machine
+        .host
+        .devices(|devices| devices.set("state", "connecting\n"));
+    machine.host.take_log();
+}
+
+/// Asserts that a volume stays because its I/O waits.
+#[track_caller]
+fn assert_held(volumes: &Volumes, staged: &StageRequest) {
+    let error = volumes.unstage(&unstage(staged)).expect_err("it stays");
+    assert!(matches!(error, UnstageError::Held), "{error}");
+}
+
 #[test]
 fn a_target_that_does_not_answer_is_not_cut_off_from_another_volume() {
     let machine = Machine::new("trixie-two-namespaces");
@@ -286,14 +298,8 @@ fn a_target_that_does_not_answer_is_not_cut_off_from_another_volume() {
     volumes
         .stage(&stage_second(&machine, block()))
         .expect("staged");
-    machine
-        .host
-        .devices(|devices| devices.set("state", "connecting\n"));
-    machine.host.take_log();
-    let error = volumes
-        .unstage(&unstage(&staged))
-        .expect_err("it would wait without end");
-    assert!(matches!(error, UnstageError::Held), "{error}");
+    stop_answering(&machine);
+    assert_held(&volumes, &staged);
     assert!(machine.host.take_log().is_empty());
     machine
         .host
@@ -313,13 +319,8 @@ fn a_filesystem_without_a_record_waits_for_its_target_where_another_volume_needs
     volumes
         .stage(&stage_second(&machine, block()))
         .expect("staged");
-    machine
-        .host
-        .devices(|devices| devices.set("state", "connecting\n"));
-    let error = volumes
-        .unstage(&unstage(&staged))
-        .expect_err("the unmount would wait without end");
-    assert!(matches!(error, UnstageError::Held), "{error}");
+    stop_answering(&machine);
+    assert_held(&volumes, &staged);
     assert_eq!(machine.mounts_at(&machine.staging()).len(), 1);
 }
 
@@ -332,13 +333,8 @@ fn a_raw_disk_that_waits_in_a_controller_of_others_is_not_called_unstaged() {
     volumes
         .stage(&stage_second(&machine, block()))
         .expect("staged");
-    machine
-        .host
-        .devices(|devices| devices.set("state", "connecting\n"));
-    let error = volumes
-        .unstage(&unstage(&staged))
-        .expect_err("what it wrote would be sent later");
-    assert!(matches!(error, UnstageError::Held), "{error}");
+    stop_answering(&machine);
+    assert_held(&volumes, &staged);
 }
 
 #[test]
@@ -349,14 +345,8 @@ fn a_raw_disk_that_waits_in_a_controller_that_was_adopted_is_not_called_unstaged
     volumes.stage(&staged).expect("staged");
     let owner = machine.root().join("run/nvme/registry/nvme0/owner");
     fs::remove_file(owner).expect("somebody else connected it");
-    machine
-        .host
-        .devices(|devices| devices.set("state", "connecting\n"));
-    machine.host.take_log();
-    let error = volumes
-        .unstage(&unstage(&staged))
-        .expect_err("what it wrote would be sent later");
-    assert!(matches!(error, UnstageError::Held), "{error}");
+    stop_answering(&machine);
+    assert_held(&volumes, &staged);
     let log = machine.host.take_log();
     assert_eq!(log, ["connect 4420"], "it was asked for, and is not ours");
 }

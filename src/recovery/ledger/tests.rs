@@ -65,6 +65,17 @@ fn reasons(plan: &Plan) -> Vec<Reason> {
     plan.notices.iter().map(|notice| notice.reason).collect()
 }
 
+/// I/O has failed on a disk that is there.
+const FAILED: [Finding; 2] = [Finding::NoPath, Finding::MapBehind];
+
+/// As often as a disk may in a minute.
+fn fail_five_times(ledger: &mut Ledger, now: Instant) {
+    for _ in 0..5 {
+        let action = Action::BringBack(id("a"));
+        ledger.ended(now, &action, &Came::Reinstated, &mut Plan::default());
+    }
+}
+
 const LOST: [Finding; 2] = [Finding::NoPath, Finding::PathMissing(0)];
 
 #[test]
@@ -170,7 +181,7 @@ fn a_path_that_is_down_beside_others_is_told_after_half_a_minute_and_its_return_
 fn a_disk_on_which_io_keeps_failing_is_lost_and_its_io_is_let_go_at_the_limit() {
     let mut ledger = Ledger::default();
     let mut now = Instant::now();
-    let failed = [seen("a", &[Finding::NoPath, Finding::MapBehind])];
+    let failed = [seen("a", &FAILED)];
     let well = [seen("a", &[])];
     let bring_back = Action::BringBack(id("a"));
     for round in 0..5 {
@@ -183,10 +194,7 @@ fn a_disk_on_which_io_keeps_failing_is_lost_and_its_io_is_let_go_at_the_limit() 
     }
     let told = ledger.plan(now + SECOND * 30, &well, &[]);
     assert_eq!(reasons(&told), [Reason::PathLost]);
-    for _ in 0..5 {
-        let later = now + SECOND * 50;
-        ledger.ended(later, &bring_back, &Came::Reinstated, &mut Plan::default());
-    }
+    fail_five_times(&mut ledger, now + SECOND * 50);
     let plan = ledger.plan(now + SECOND * 60, &failed, &[]);
     assert_eq!(
         plan.actions,
@@ -199,18 +207,9 @@ fn a_disk_on_which_io_keeps_failing_is_lost_and_its_io_is_let_go_at_the_limit() 
 fn a_disk_that_goes_after_its_io_kept_failing_has_its_whole_time() {
     let mut ledger = Ledger::default();
     let now = Instant::now();
-    let failed = [seen("a", &[Finding::NoPath, Finding::MapBehind])];
+    let failed = [seen("a", &FAILED)];
     ledger.plan(now, &failed, &[]);
-    for _ in 0..5 {
-        let came = Came::Reinstated;
-        let later = now + SECOND * 50;
-        ledger.ended(
-            later,
-            &Action::BringBack(id("a")),
-            &came,
-            &mut Plan::default(),
-        );
-    }
+    fail_five_times(&mut ledger, now + SECOND * 50);
     let well = [seen("a", &[])];
     ledger.plan(now + SECOND * 55, &well, &[]);
     let gone = [seen("a", &[Finding::NoPath])];
@@ -224,17 +223,9 @@ fn a_disk_that_goes_after_its_io_kept_failing_has_its_whole_time() {
 fn a_disk_on_which_io_no_longer_fails_is_back() {
     let mut ledger = Ledger::default();
     let now = Instant::now();
-    let failed = [seen("a", &[Finding::NoPath, Finding::MapBehind])];
+    let failed = [seen("a", &FAILED)];
     ledger.plan(now, &failed, &[]);
-    for _ in 0..5 {
-        let came = Came::Reinstated;
-        ledger.ended(
-            now,
-            &Action::BringBack(id("a")),
-            &came,
-            &mut Plan::default(),
-        );
-    }
+    fail_five_times(&mut ledger, now);
     let well = [seen("a", &[])];
     let early = ledger.plan(now + SECOND * 59, &well, &[]);
     assert!(early.outages.is_empty());
