@@ -1,4 +1,6 @@
-//! Plugins that are killed at a command to a map, and are started again. Those that a call gives are killed in `killed.rs`.
+//! Plugins that are killed at a step of the keeper's, and are started again. Those of a call are killed in `killed.rs`.
+
+use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
 use nvmeof_csi::host::MapId;
@@ -9,7 +11,7 @@ use super::restarts::{assert_nothing_is_suspended, delete, process, restarted};
 use super::timeout::leave;
 use crate::case::Case;
 use crate::plugin::Use;
-use crate::scene::eventually;
+use crate::scene::{controllers, eventually};
 use crate::strace::{attach, reached, threads};
 
 pub(super) const CASES: &[Case] = &[
@@ -21,10 +23,14 @@ pub(super) const CASES: &[Case] = &[
         "row_12_a_plugin_that_is_killed_as_it_lets_go_lets_go_when_it_is_back",
         as_it_lets_go,
     ),
+    Case::new(
+        "row_12_a_plugin_that_is_killed_before_it_owns_a_controller_takes_it_along_in_the_end",
+        before_it_owns,
+    ),
 ];
 
-/// Each command to a map is held back for so long, which is when the plugin is killed.
-const HELD_BACK: &str = "inject=ioctl:delay_enter=3s";
+/// What puts an entry into the registry of owners, and nothing else that a keeper does.
+const OWNS: &str = "renameat2";
 
 /// A command, and what makes the plugin give it.
 type Step = (&'static str, fn(&Running));
@@ -42,7 +48,7 @@ fn at_commands() {
     let mut running = Running::start(Use::Filesystem("ext4"), &[]);
     let writer = running.writer();
     for (command, provoke) in STEPS {
-        running = killed_at(command, provoke, running);
+        running = restarted(killed_at("keep-", "ioctl", command, provoke, running));
         writer.wait_for(20);
         eventually("no table that waits", || {
             let state = dmsetup(&["info", &name(&running)]);
@@ -58,21 +64,51 @@ fn at_commands() {
 fn as_it_lets_go() {
     let running = Running::start(Use::Filesystem("ext4"), &[("pathLossTimeout", "3s")]);
     let writer = running.writer();
-    let running = killed_at("DM_TARGET_MSG", Running::withdraw, running);
+    let running = restarted(killed_at(
+        "keep-",
+        "ioctl",
+        "DM_TARGET_MSG",
+        Running::withdraw,
+        running,
+    ));
     writer.wait_for_failure();
     drop(writer);
     leave(&running);
 }
 
-/// The same with another plugin, now that the one before was killed at this command.
-fn killed_at(command: &str, provoke: fn(&Running), running: Running) -> Running {
-    let keepers = threads(&running.plugin, "keep-");
-    let mut strace = attach(&keepers, &["trace=ioctl", HELD_BACK]);
+/// The kernel has made a controller, and nobody has written down whose it is.
+fn before_it_owns() {
+    let running = Running::start(Use::Filesystem("ext4"), &[]);
+    let writer = running.writer();
+    let running = killed_at("connect-", OWNS, OWNS, delete, running);
+    let controller = controllers().pop().expect("a controller");
+    let owner = Path::new("/run/nvme/registry")
+        .join(controller)
+        .join("owner");
+    assert!(!owner.exists(), "it was killed too late");
+    let running = restarted(running);
+    writer.wait_for(20);
+    let written = writer.end("row 12, killed before it owns the controller");
+    running.end_and_verify(written);
+}
+
+/// Kills the plugin at a system call of the keeper's threads of this name, which is held back meanwhile: one whose line has
+/// these words.
+fn killed_at(
+    name: &str,
+    call: &str,
+    words: &str,
+    provoke: fn(&Running),
+    running: Running,
+) -> Running {
+    let keepers = threads(&running.plugin, name);
+    let held_back = format!("inject={call}:delay_enter=3s");
+    let mut strace = attach(&keepers, &[&format!("trace={call}"), &held_back]);
     provoke(&running);
-    reached(command);
+    reached(words);
     kill(process(&running.plugin), Signal::SIGKILL).expect("it runs");
     strace.wait().expect("it ends with what it watches");
-    restarted(running)
+    running
 }
 
 /// Somebody loads a table, and leaves it at that.
