@@ -12,6 +12,7 @@ mod life;
 mod loss;
 mod many;
 mod mounts;
+mod nameless;
 mod namespaces;
 mod node;
 mod privileges;
@@ -39,6 +40,7 @@ pub(crate) fn all() -> Vec<Case> {
         loss::CASES,
         many::CASES,
         mounts::CASES,
+        nameless::CASES,
         namespaces::CASES,
         node::CASES,
         unreachable::CASES,

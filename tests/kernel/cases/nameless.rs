@@ -1,0 +1,55 @@
+//! Namespaces without any identifier: after a loss nothing could tell them from another, so their I/O is not held.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use tonic::Code;
+
+use crate::case::Case;
+use crate::plugin::{self, Plugin, Use, Volume, write_and_read};
+use crate::scene::{NQN, Scene, controllers, subsystem, target};
+
+pub(super) const CASES: &[Case] = &[Case::new(
+    "a_namespace_without_ids_is_staged_without_a_hold_and_that_is_told",
+    without_a_hold,
+)];
+
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+
+fn volume(hold: &str) -> Volume {
+    let mut volume = Volume::new(Use::Filesystem("ext4"));
+    volume.context.remove("namespaceUUID");
+    let hold = ("pathLossHold".to_owned(), hold.to_owned());
+    volume.context.extend([hold]);
+    volume
+}
+
+/// Whether a map is there.
+fn has_map() -> bool {
+    let mut disks = fs::read_dir("/sys/block").expect("the disks");
+    disks.any(|disk| disk.expect("an entry").path().join("dm").exists())
+}
+
+fn without_a_hold() {
+    let scene = Scene::new();
+    let nameless = subsystem(NQN, &[(1, NOBODY)]);
+    let _port = scene.listen(1, target(0), 4420, &[&nameless]);
+    let log = Path::new("/tmp/plugin.log");
+    let file = File::create(log).expect("a file");
+    let plugin = Plugin::spawn(plugin::command().stderr(file));
+
+    let refused = plugin.stage(&volume("dm")).expect_err("no map is safe");
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert_eq!(controllers(), Vec::<String>::new());
+
+    let volume = volume("auto");
+    plugin.stage(&volume).expect("stage");
+    plugin.publish(&volume).expect("publish");
+    assert!(!has_map());
+    let said = fs::read_to_string(log).expect("what the plugin said");
+    assert!(said.contains("reason=RecoveryFailed"), "{said}");
+    write_and_read(&volume.target());
+    plugin.unpublish(&volume).expect("unpublish");
+    plugin.unstage(&volume).expect("unstage");
+    assert_eq!(controllers(), Vec::<String>::new());
+}
