@@ -94,7 +94,7 @@ fn before_it_owns() {
 
 /// Kills the plugin at a system call of the keeper's threads of this name, which is held back meanwhile: one whose line has
 /// these words.
-fn killed_at(
+pub(super) fn killed_at(
     name: &str,
     call: &str,
     words: &str,

@@ -4,14 +4,20 @@ use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
 use super::Running;
+use super::commands::killed_at;
+use super::restarts::restarted;
 use crate::case::Case;
 use crate::disk::mountinfo_line;
 use crate::host::REPORT;
-use crate::plugin::{Use, write_and_read};
+use crate::plugin::{Use, is_mounted, write_and_read};
 use crate::scene::eventually;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("row_7_an_idle_volume_is_mounted_anew", idle),
+    Case::new(
+        "row_7_a_repair_that_is_killed_halfway_is_ended_by_the_next_plugin",
+        killed_halfway,
+    ),
     Case::new(
         "row_8_a_volume_in_use_is_mounted_anew_after_its_use",
         in_use,
@@ -37,8 +43,8 @@ fn start() -> Running {
     running
 }
 
-/// Waits until nothing is wrong with the volume, and what was written is there.
-fn whole(running: &Running, what: &str) {
+/// Waits until nothing is wrong with the volume, and what was written is there; returns how long that took, in seconds.
+fn whole(running: &Running) -> f64 {
     let since = Instant::now();
     eventually("the volume to be whole", || {
         let health = running.plugin.health(&running.volume);
@@ -49,21 +55,38 @@ fn whole(running: &Running, what: &str) {
     let kept = fs::read(running.volume.target().join("file")).expect("a read");
     assert_eq!(kept, b"kept");
     write_and_read(&running.volume.target());
-    let took = took.as_secs_f64();
-    eprintln!("{REPORT}{what}: mounted anew after {took:.1} s");
+    took.as_secs_f64()
 }
 
 fn idle() {
     let running = start();
     running.withdraw();
     running.export();
-    whole(&running, "row 7, idle");
+    let took = whole(&running);
+    eprintln!("{REPORT}row 7, idle: mounted anew after {took:.1} s");
     let plugin = &running.plugin;
     assert_eq!(plugin.metric(REMOUNTED), 1);
     let stale = ["device_gone", "other_device", "filesystem_dead"];
     let stale = stale.map(|kind| format!("nvmeof_csi_stale_mounts_total{{reason=\"{kind}\"}}"));
     let seen: u64 = stale.iter().map(|name| plugin.metric(name)).sum();
     assert!(seen > 0, "a stale mount is counted");
+    running.end();
+}
+
+/// When nothing of the volume is mounted any more, and nothing yet.
+fn killed_halfway() {
+    let lose = |running: &Running| {
+        running.withdraw();
+        running.export();
+    };
+    let running = killed_at("repair-", "mount", "mount(", lose, start());
+    assert!(!is_mounted(&running.volume.staging()));
+    assert!(!is_mounted(&running.volume.target()));
+    let running = restarted(running);
+    eventually("the pod to have its volume again", || {
+        is_mounted(&running.volume.target()).then_some(())
+    });
+    whole(&running);
     running.end();
 }
 
@@ -89,7 +112,8 @@ fn in_use() {
     assert_eq!(id_and_device(still), id_and_device(mounted), "it is in use");
     assert_eq!(running.plugin.metric(REMOUNTED), 0);
     drop(held);
-    whole(&running, "row 8, after the close");
+    let took = whole(&running);
+    eprintln!("{REPORT}row 8, after the close: mounted anew after {took:.1} s");
     running.end();
 }
 
