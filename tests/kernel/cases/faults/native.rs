@@ -51,7 +51,7 @@ fn head() -> String {
 fn exports_late() {
     let running = Running::start(Use::Filesystem("ext4"), &[NATIVE]);
     let before = head();
-    let writer = running.writer();
+    let writer = running.writers();
     withdraw_and_listen(&running);
     let waiting = writer.written();
     assert!(!running.is_whole());
@@ -63,7 +63,7 @@ fn exports_late() {
     writer.wait_for(20);
     assert_eq!(head(), before, "nothing was swapped");
     let written = writer.end("row 2, exports late, native hold");
-    running.end_and_verify(written);
+    running.end_and_verify_all(&written);
 }
 
 fn deleted() {
