@@ -5,12 +5,15 @@
 //! sockets are removed. A second one ends the program at once, which loses nothing: it is written to
 //! be killed at any moment.
 
+mod authority;
 mod controllers;
 mod measured;
+mod offer;
 mod plugin;
 mod process;
 mod signals;
 mod socket;
+mod sockets;
 
 use std::io;
 use std::net::SocketAddr;

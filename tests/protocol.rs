@@ -1,14 +1,24 @@
-//! Our protocol files against the published ones: every name, number and type.
+//! Our protocol files against the published ones, every name, number and type, and our sockets against
+//! clients that dial as kubelet does.
 //!
-//! Nothing is downloaded here. Where the published files were not fetched, the tests are ignored by
-//! name with the command that helps, or fail where the lab is required (`LAB_REQUIRED=1`).
+//! Nothing is downloaded here. Where the published files were not fetched, or the clients not built,
+//! the tests are ignored by name with the command that helps, or fail where the lab is required
+//! (`LAB_REQUIRED=1`).
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests run the program and its clients"
+)]
+
+#[path = "protocol/dialled.rs"]
+mod dialled;
 #[path = "protocol/facts.rs"]
 mod facts;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use kernel_lab::kubelet;
 use kernel_lab::published::{CSI, Published, REGISTRATION};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -43,17 +53,38 @@ const LEFT_OUT: [&str; 9] = [
 
 fn main() -> ExitCode {
     let trials = vec![
-        trial("csi_is_that_of_1_13_with_the_condition_of_1_12", CSI, csi),
-        trial("registration_is_kubelets", REGISTRATION, registration),
+        compared("csi_is_that_of_1_13_with_the_condition_of_1_12", CSI, csi),
+        compared("registration_is_kubelets", REGISTRATION, registration),
+        dialled(
+            "kubelets_plugin_manager_finds_the_plugin_and_its_csi_client_reaches_the_node",
+            dialled::kubelets_plugin_manager_finds_the_plugin_and_its_csi_client_reaches_the_node,
+        ),
+        dialled(
+            "a_refusal_by_kubelet_stands_in_ready",
+            dialled::a_refusal_by_kubelet_stands_in_ready,
+        ),
+        dialled(
+            "hundreds_of_calls_with_headers_of_many_sizes_are_answered_on_one_connection",
+            dialled::hundreds_of_calls_with_headers_of_many_sizes_are_answered_on_one_connection,
+        ),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn trial(name: &str, published: Published, test: fn(Facts)) -> Trial {
+fn compared(name: &str, published: Published, test: fn(Facts)) -> Trial {
+    trial(name, published.find(), move |file| test(Facts::read(&file)))
+}
+
+fn dialled(name: &str, test: fn(&Path)) -> Trial {
+    trial(name, kubelet::find(), move |program| test(&program))
+}
+
+/// A test of what `cargo lab setup --peers` makes.
+fn trial(name: &str, made: Option<PathBuf>, test: impl FnOnce(PathBuf) + Send + 'static) -> Trial {
     let required = std::env::var_os("LAB_REQUIRED").is_some_and(|value| value == "1");
-    match published.find() {
-        Some(file) => Trial::test(name, move || {
-            test(Facts::read(&file));
+    match made {
+        Some(made) => Trial::test(name, move || {
+            test(made);
             Ok(())
         }),
         None if required => Trial::test(name, || Err(Failed::from(REMEDY))),

@@ -67,7 +67,8 @@ impl proto::identity_server::Identity for Identity {
 
     async fn probe(&self, _: Request<ProbeRequest>) -> Result<Response<ProbeResponse>, Status> {
         let call = self.calls.begin(Operation::Probe, "");
-        let ready = Some(self.readiness.is_ready());
+        // Not whether kubelet has registered it: whoever probes reaches the plugin without that.
+        let ready = Some(self.readiness.can_attach());
         call.end(Ok(ProbeResponse { ready }))
     }
 }

@@ -66,13 +66,16 @@ impl registration_server::Registration for Registration {
             plugin_registered,
             error,
         } = request.into_inner();
-        // kubelet goes on trying by itself, so there is nothing to do but to tell.
+        // kubelet goes on trying by itself, so there is nothing to do but to tell, each answer once.
         if plugin_registered {
-            tracing::info!("registered with kubelet");
-            self.readiness.note(readiness::Registration::Accepted);
-        } else {
+            if self.readiness.note(readiness::Registration::Accepted) {
+                tracing::info!("registered with kubelet");
+            }
+        } else if self
+            .readiness
+            .note(readiness::Registration::Refused(error.clone()))
+        {
             tracing::error!(error, "kubelet refused this plugin");
-            self.readiness.note(readiness::Registration::Refused(error));
         }
         Ok(Response::new(RegistrationStatusResponse {}))
     }

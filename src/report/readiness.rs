@@ -3,7 +3,7 @@
 //! Looked at anew each time, so that a module loaded later is noticed without a restart.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::host::requirements::{self, Check, Status};
 
@@ -14,10 +14,14 @@ pub struct Readiness {
     registration: Mutex<Registration>,
 }
 
-/// What kubelet says of this plugin.
+/// What kubelet says of this plugin. Until it has taken it, it calls it for nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registration {
-    /// Nothing yet: it looks into its directory when it likes.
+    /// It is not asked to take it.
+    Unwanted,
+    /// It cannot find it: why there is no socket in its directory.
+    Hidden(String),
+    /// Nothing yet.
     Unheard,
     /// It took us.
     Accepted,
@@ -31,16 +35,28 @@ impl Readiness {
     pub fn of(root: PathBuf) -> Readiness {
         Readiness {
             root,
-            registration: Mutex::new(Registration::Unheard),
+            registration: Mutex::new(Registration::Unwanted),
         }
     }
 
-    /// Notes what kubelet said.
-    pub fn note(&self, registration: Registration) {
-        *self
-            .registration
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = registration;
+    /// Notes what kubelet said, and returns whether that is news.
+    pub fn note(&self, registration: Registration) -> bool {
+        let mut known = self.lock();
+        let news = *known != registration;
+        *known = registration;
+        news
+    }
+
+    /// What kubelet said last.
+    #[must_use]
+    pub fn registration(&self) -> Registration {
+        self.lock().clone()
+    }
+
+    /// Whether this machine has all that volumes need, whatever kubelet says.
+    #[must_use]
+    pub fn can_attach(&self) -> bool {
+        is_ready(&requirements::check(&self.root))
     }
 
     /// Everything that is not as it should be; what keeps volumes from being attached has
@@ -49,24 +65,41 @@ impl Readiness {
     pub fn findings(&self) -> Vec<Check> {
         let mut findings = requirements::check(&self.root);
         findings.retain(|check| check.status != Status::Ok);
-        let registration = self.registration.lock();
-        let registration = registration.unwrap_or_else(PoisonError::into_inner);
-        if let Registration::Refused(error) = &*registration {
-            findings.push(Check::bad(
-                "registration",
-                Status::Fail,
-                format!("kubelet refused this plugin: {error}"),
-                "see kubelet's log",
-            ));
-        }
+        findings.extend(check(&self.lock()));
         findings
     }
 
-    /// Whether nothing keeps volumes from being attached.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        is_ready(&self.findings())
+    fn lock(&self) -> MutexGuard<'_, Registration> {
+        let known = self.registration.lock();
+        known.unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What keeps kubelet from calling this plugin.
+fn check(registration: &Registration) -> Option<Check> {
+    let (finding, what_to_do) = match registration {
+        Registration::Unwanted | Registration::Accepted => return None,
+        Registration::Hidden(error) => (
+            format!("kubelet cannot find this plugin: {error}"),
+            "make kubelet's directory plugins_registry (--registration-dir) writable here; it is \
+             tried again by itself",
+        ),
+        Registration::Unheard => (
+            "kubelet has not registered this plugin yet".to_owned(),
+            "if this stays: --registration-dir must be the directory plugins_registry of the \
+             kubelet of this node; see kubelet's log",
+        ),
+        Registration::Refused(error) => (
+            format!("kubelet refused this plugin: {error}"),
+            "see kubelet's log",
+        ),
+    };
+    Some(Check::bad(
+        "registration",
+        Status::Fail,
+        finding,
+        what_to_do,
+    ))
 }
 
 /// Whether none of `findings` keeps volumes from being attached.
@@ -82,20 +115,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_that_is_loaded_later_makes_it_ready_and_a_refusal_unready() {
+    fn a_module_that_is_loaded_later_makes_it_ready_and_kubelets_silence_or_refusal_unready() {
         let root = tempfile::tempdir().expect("temporary directory");
         let readiness = Readiness::of(root.path().to_owned());
-        assert!(!readiness.is_ready());
+        assert!(!readiness.can_attach() && !is_ready(&readiness.findings()));
         fs::create_dir_all(root.path().join("sys/module/nvme_fabrics")).expect("module");
         fs::create_dir_all(root.path().join("dev")).expect("directory");
         fs::write(root.path().join("dev/nvme-fabrics"), "").expect("device");
-        assert!(readiness.is_ready(), "{:?}", readiness.findings());
-        readiness.note(Registration::Refused("no such version".to_owned()));
-        let findings = readiness.findings();
-        assert!(!is_ready(&findings));
-        let refusal = findings.last().expect("a finding");
-        assert!(refusal.finding.ends_with("no such version"), "{refusal:?}");
+        assert!(
+            is_ready(&readiness.findings()),
+            "{:?}",
+            readiness.findings()
+        );
+        for (said, words) in [
+            (Registration::Hidden("no place".to_owned()), "no place"),
+            (Registration::Unheard, "has not registered"),
+            (Registration::Refused("too old".to_owned()), "too old"),
+        ] {
+            assert!(readiness.note(said.clone()), "news");
+            assert!(!readiness.note(said), "no news");
+            let findings = readiness.findings();
+            assert!(!is_ready(&findings));
+            let finding = &findings.last().expect("a finding").finding;
+            assert!(finding.contains(words), "{finding}");
+            assert!(readiness.can_attach(), "the node lacks nothing");
+        }
         readiness.note(Registration::Accepted);
-        assert!(readiness.is_ready());
+        assert!(is_ready(&readiness.findings()));
     }
 }

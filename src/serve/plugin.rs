@@ -3,7 +3,6 @@
 //! The CSI socket is bound before the plugin offers itself to kubelet, so that kubelet never calls a
 //! socket that is not there; a call that comes before all is ready waits in the socket.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -14,22 +13,17 @@ use std::time::Duration;
 
 use nvme_fabrics::HostIdentity;
 use nvme_sysfs::{Action, Sysfs};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::UnixListenerStream;
-use tonic::body::Body;
-use tonic::codegen::{Service, http};
-use tonic::transport::Server;
 
 use super::controllers::Controllers;
 use super::measured::Measured;
-use super::socket::Socket;
-use super::{NodeOptions, ServeError, ended, start};
+use super::offer::Offer;
+use super::sockets::{OnSocket, listen_for, serve};
+use super::{NodeOptions, ServeError, start};
 use crate::csi::call::Calls;
 use crate::csi::identity::Identity;
 use crate::csi::node::Node;
-use crate::csi::registration::Registration;
-use crate::csi::registration_proto::registration_server::RegistrationServer;
 use crate::csi::services::NodeServices;
 use crate::host::Host;
 use crate::host::blocking::Blocking;
@@ -51,7 +45,7 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Plugin {
     csi: Option<OnSocket<NodeServices>>,
-    registration: Option<OnSocket<RegistrationServer<Registration>>>,
+    offer: Option<Offer>,
     admin: Option<(TcpListener, Arc<Admin>)>,
     calls: Calls,
     trees: Trees,
@@ -59,22 +53,12 @@ pub struct Plugin {
     poster: Poster,
 }
 
-/// A service with the file of its socket, which stays until the last call is answered.
-type OnSocket<S> = (Bound<S>, Socket);
-
 /// What the node service works with.
 struct NodeParts {
     host: HostIdentity,
     volumes: Arc<Volumes>,
     calls: Calls,
     reporter: Reporter,
-}
-
-/// A service and where its calls come in.
-#[derive(Debug)]
-struct Bound<S> {
-    listener: UnixListener,
-    service: S,
 }
 
 impl Plugin {
@@ -119,14 +103,14 @@ impl Plugin {
             Some(path) => Some(listen_for(path, services)?),
             None => None,
         };
-        let registration = bind_registration(options, &readiness)?;
+        let offer = Offer::to_kubelet(options, &readiness);
         let admin = match options.admin_address {
             Some(address) => Some((listen(address).await?, Admin::new(metrics, readiness))),
             None => None,
         };
         Ok(Plugin {
             csi,
-            registration,
+            offer,
             admin,
             calls,
             trees,
@@ -141,7 +125,6 @@ impl Plugin {
     /// [`ServeError::Serve`].
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let (csi, csi_socket) = self.csi.unzip();
-        let (registration, registration_socket) = self.registration.unzip();
         let admin = self
             .admin
             .map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
@@ -158,7 +141,7 @@ impl Plugin {
         let serve = async {
             tokio::try_join!(
                 serve(csi, stopped.clone()),
-                serve(registration, stopped.clone()),
+                Offer::stand(self.offer, stopped.clone()),
             )
         };
         let served = tokio::select! {
@@ -171,38 +154,11 @@ impl Plugin {
         if let Some(admin) = admin {
             admin.abort();
         }
-        // kubelet is told that the plugin goes before the socket goes that it would call.
-        drop(registration_socket);
+        // The offer's socket went with the offer: kubelet is told that the plugin goes before the socket
+        // goes that it would call.
         drop(csi_socket);
         served
     }
-}
-
-/// Listens at `path` for calls of `service`.
-fn listen_for<S>(path: &Path, service: S) -> Result<OnSocket<S>, ServeError> {
-    let (socket, listener) = Socket::bind(path)?;
-    let listener = UnixListener::from_std(listener);
-    let listener = listener.map_err(|source| start("listening for calls", source))?;
-    tracing::info!(socket = %path.display(), "listening");
-    Ok((Bound { listener, service }, socket))
-}
-
-/// Serves until the other side of `stopped` is dropped and all connections are closed.
-async fn serve<S>(bound: Option<Bound<S>>, stopped: watch::Receiver<()>) -> Result<(), ServeError>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
-    S: Clone + Send + 'static,
-    S::Future: Send,
-{
-    let Some(bound) = bound else {
-        ended(stopped).await;
-        return Ok(());
-    };
-    let incoming = UnixListenerStream::new(bound.listener);
-    Server::builder()
-        .serve_with_incoming_shutdown(bound.service, incoming, ended(stopped))
-        .await?;
-    Ok(())
 }
 
 fn poster(options: &NodeOptions, outcomes: Outcomes, metrics: Arc<Metrics>) -> Poster {
@@ -229,20 +185,6 @@ fn services(
     let node_name = options.node_name.clone();
     let node = Node::new(node_name, host, volumes, blocking, calls, reporter);
     Ok(NodeServices::new(identity, node))
-}
-
-fn bind_registration(
-    options: &NodeOptions,
-    readiness: &Arc<Readiness>,
-) -> Result<Option<OnSocket<RegistrationServer<Registration>>>, ServeError> {
-    let (Some(endpoint), Some(directory)) = (&options.endpoint, &options.registration_dir) else {
-        return Ok(None);
-    };
-    let name = options.driver_name.clone();
-    let path = Registration::socket(directory, &name);
-    let service = Registration::new(name, endpoint.clone(), Arc::clone(readiness));
-    let service = RegistrationServer::new(service);
-    listen_for(&path, service).map(Some)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

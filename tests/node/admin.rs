@@ -10,7 +10,8 @@ use crate::requests;
 
 #[tokio::test]
 async fn ready_names_what_is_missing_and_what_to_do() {
-    let running = Running::start().await;
+    let machine = Machine::new("trixie-one-path");
+    let running = Running::on(machine, |options| options.registration_dir = None).await;
     let answer = running.get("/ready").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     for words in [

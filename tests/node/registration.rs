@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
+use nvmeof_csi::csi::proto::ProbeRequest;
 use nvmeof_csi::csi::registration_proto::{InfoRequest, RegistrationStatus};
 
-use crate::plugin::Running;
+use crate::machine::Machine;
+use crate::plugin::{Running, kubelet_dir};
 
 #[tokio::test]
 async fn kubelet_is_told_the_name_the_socket_and_a_version_of_1() {
@@ -40,6 +43,57 @@ async fn a_refusal_by_kubelet_is_told_until_it_accepts() {
     notify(true, "").await;
     let ready = running.get("/ready").await;
     assert!(!ready.contains("refused"), "{ready}");
+}
+
+#[tokio::test]
+async fn a_plugin_that_kubelet_never_asked_for_is_not_ready() {
+    let running = Running::start().await;
+    let root = running.machine.root();
+    fs::create_dir_all(root.join("sys/module/nvme_fabrics")).expect("a module");
+    fs::write(root.join("dev/nvme-fabrics"), "").expect("a device");
+    let ready = running.get("/ready").await;
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    assert!(
+        ready.contains("registration: kubelet has not registered this plugin yet"),
+        "{ready}"
+    );
+    let answer = running.identity().await.probe(ProbeRequest {}).await;
+    assert_eq!(answer.expect("an answer").into_inner().ready, Some(true));
+}
+
+#[tokio::test]
+async fn a_plugin_that_kubelet_cannot_find_serves_and_offers_itself_once_it_can() {
+    let machine = Machine::new("trixie-one-path");
+    let in_the_way = kubelet_dir(&machine).join("plugins_registry");
+    fs::create_dir_all(kubelet_dir(&machine)).expect("a directory");
+    fs::write(&in_the_way, "no directory").expect("a file");
+    let running = Running::on(machine, |_| {}).await;
+    let ready = running.get("/ready").await;
+    assert!(
+        ready.contains("kubelet cannot find this plugin: "),
+        "{ready}"
+    );
+    assert!(ready.contains(&in_the_way.display().to_string()), "{ready}");
+    running
+        .identity()
+        .await
+        .probe(ProbeRequest {})
+        .await
+        .expect("the CSI is served");
+    fs::remove_file(&in_the_way).expect("it was there");
+    let offered = in_the_way.join("test.csi-reg.sock");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !offered.exists() {
+        assert!(Instant::now() < deadline, "{}", running.get("/ready").await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let answer = running.registration().await.get_info(InfoRequest {}).await;
+    assert_eq!(answer.expect("info").into_inner().name, "test.csi");
+    let ready = running.get("/ready").await;
+    assert!(
+        ready.contains("has not registered this plugin yet"),
+        "{ready}"
+    );
 }
 
 #[tokio::test]

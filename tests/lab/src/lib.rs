@@ -3,7 +3,7 @@
 //! - [`suite`], [`kernels`], [`modules`]: which kernels, where they come from, what they load.
 //! - [`cpio`], [`initramfs`], [`programs`], [`peers`], [`debian_host`]: what the guest finds.
 //! - [`qemu`], [`protocol`]: a boot and the lines it speaks; [`guest`] is the side that runs as PID 1.
-//! - [`kubernetes`]: an API server on the host.
+//! - [`kubernetes`], [`kubelet`]: an API server on the host, and clients that dial as kubelet does.
 //! - [`available()`]: whether the lab can be had, without changing anything; [`setup`] makes it so.
 //! - [`faults`]: the table of what the rows about failing targets print.
 //! - [`tree`]: a captured sysfs as one text file.
@@ -23,6 +23,7 @@ pub mod golang;
 pub mod guest;
 pub mod initramfs;
 pub mod kernels;
+pub mod kubelet;
 pub mod kubernetes;
 pub mod modules;
 pub mod peers;

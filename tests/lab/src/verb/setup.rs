@@ -4,7 +4,9 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use kernel_lab::suite::UnknownSuite;
-use kernel_lab::{DebianHost, Kubernetes, Suite, kernels, peers, published, sanity, setup};
+use kernel_lab::{
+    DebianHost, Kubernetes, Suite, kernels, kubelet, peers, published, sanity, setup,
+};
 
 use super::Outcome;
 
@@ -27,6 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         sanity::get()?;
         published::CSI.get()?;
         published::REGISTRATION.get()?;
+        kubelet::get()?;
         Kubernetes::get()?;
     }
     Ok(ExitCode::SUCCESS)

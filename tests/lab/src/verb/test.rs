@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::process::{Command, ExitCode, Stdio};
 
-use kernel_lab::{DebianHost, Kubernetes, peers, place, published, sanity};
+use kernel_lab::{DebianHost, Kubernetes, kubelet, peers, place, published, sanity};
 
 use super::{Outcome, cargo, setup};
 
@@ -38,6 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     sanity::get()?;
     published::CSI.get()?;
     published::REGISTRATION.get()?;
+    kubelet::get()?;
     Kubernetes::get()?;
     image_packages()?;
     let names = suites
