@@ -20,6 +20,8 @@ mod requests;
 
 #[path = "node/admin.rs"]
 mod admin;
+#[path = "node/any_client.rs"]
+mod any_client;
 #[path = "node/calls.rs"]
 mod calls;
 #[path = "node/codes.rs"]

@@ -13,8 +13,8 @@ use crate::causes::chain;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The largest header block that is taken, in any number of frames.
 const MAX_BLOCK: usize = 64 * 1024;
-/// A header block that is none: it names the entry 0 of the table (RFC 7541, 6.1). The server answers
-/// COMPRESSION_ERROR.
+/// A header block that is none: it names the entry 0 of the table (RFC 7541, 6.1), for which the server
+/// ends the connection.
 const NO_BLOCK: &[u8] = &[0x80];
 
 /// Reads one connection.
