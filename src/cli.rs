@@ -5,6 +5,7 @@
 //! touches the machine before all options are known to be good.
 
 pub mod connect;
+pub mod controller;
 pub mod device;
 pub mod disconnect;
 pub mod discover;
@@ -18,6 +19,7 @@ pub mod output;
 pub mod release;
 mod request;
 pub mod resolve;
+pub mod service;
 mod signals;
 pub mod state_dir;
 mod volume_line;
@@ -70,6 +72,7 @@ pub fn run(command_line: CommandLine) -> Exit {
         Verb::Doctor(arguments) => execute(&config, arguments),
         Verb::Release(arguments) => execute(&config, arguments),
         Verb::Node(arguments) => execute(&config, arguments),
+        Verb::Controller(arguments) => execute(&config, arguments),
     }
 }
 

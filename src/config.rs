@@ -85,6 +85,8 @@ pub enum Verb {
     Release(cli::release::Arguments),
     /// Serve the volumes of this node to kubelet (CSI node plugin)
     Node(cli::node::Arguments),
+    /// Say which node may have which volume, for the attacher beside it (CSI controller plugin)
+    Controller(cli::controller::Arguments),
 }
 
 impl GlobalArguments {

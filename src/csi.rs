@@ -1,4 +1,4 @@
-//! The edge to kubelet: messages in, typed requests further down, and codes back.
+//! The edge to kubelet and the attacher: messages in, typed requests further down, and codes back.
 //!
 //! Only here is it known that there is a protocol: [`crate::volume`] sees no message and no code,
 //! and nothing here sees a path of the kernel. A call goes through `request` (the only source of
@@ -9,6 +9,7 @@ mod answer;
 pub mod call;
 mod capability;
 pub mod codec;
+pub mod controller;
 mod deadline;
 pub mod driver_name;
 pub mod identity;

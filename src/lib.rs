@@ -22,6 +22,12 @@
 //!          csi::answer, or csi::status for an error ←─────┘
 //! ```
 //!
+//! # Flow of one call of the attacher
+//!
+//! ```text
+//! socket → csi::controller → csi::request → cluster → API server
+//! ```
+//!
 //! A uevent or a timer makes [`watch`] publish a new tree, for which [`volume`] waits.
 //!
 //! All paths are taken below one root, so the whole program also runs on a captured tree. Errors
@@ -33,8 +39,9 @@
 //! |---|---|
 //! | [`config`] | the command line and the settings that every verb shares |
 //! | [`cli`] | the verbs, their output and exit codes |
-//! | [`serve`] | the node plugin as a whole: sockets, wiring, shutdown |
-//! | [`csi`] | the edge to kubelet: messages to typed requests, errors to codes |
+//! | [`serve`] | the node plugin and the controller as a whole: sockets, wiring, shutdown |
+//! | [`csi`] | the edge to kubelet and the attacher: messages to typed requests, errors to codes |
+//! | [`cluster`] | which volumes and nodes the cluster knows, and which node has which volume |
 //! | [`report`] | metrics, probes, readiness |
 //! | [`volume`] | what a volume goes through on a node: attach, stage, publish, expand, and back |
 //! | [`watch`] | the tree of NVMe devices, kept current |
@@ -42,6 +49,7 @@
 
 mod causes;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod csi;
 pub mod host;

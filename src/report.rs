@@ -11,3 +11,6 @@ pub mod poster;
 pub mod readiness;
 pub mod reporter;
 mod series;
+
+pub use objects::ApiError;
+pub(crate) use objects::ask;

@@ -1,11 +1,12 @@
-//! The node plugin as a whole: how it starts and how it ends. What is wired to what stands in
-//! [`Plugin`].
+//! The node plugin and the controller as a whole: how they start and how they end. What is wired to
+//! what stands in [`Plugin`] and [`ControllerPlugin`].
 //!
 //! The first SIGTERM or SIGINT drains: no call is taken any more, those under way are answered, the
 //! sockets are removed. A second one ends the program at once, which loses nothing: it is written to
 //! be killed at any moment.
 
 mod authority;
+mod controller;
 mod controllers;
 mod measured;
 mod offer;
@@ -25,10 +26,12 @@ use nvme_fabrics::IdentityError;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::cluster::{self, ClientError};
 use crate::csi::driver_name::DriverName;
 use crate::csi::node_id::NodeName;
 use crate::host::Host;
 use crate::volume::{OpenVolumesError, Timing};
+pub use controller::{ControllerOptions, ControllerPlugin};
 pub use plugin::Plugin;
 use signals::Signals;
 pub use socket::SocketError;
@@ -63,6 +66,9 @@ pub enum ServeError {
     /// The volumes of an earlier run cannot be read.
     #[error("cannot take over the volumes of this node")]
     Volumes(#[from] OpenVolumesError),
+    /// There is no cluster to ask.
+    #[error("cannot ask a cluster")]
+    Cluster(#[from] ClientError),
     /// A thread or the event loop cannot be started.
     #[error("cannot start {what}")]
     Start {
@@ -97,6 +103,29 @@ pub enum ServeError {
 /// [`ServeError`].
 pub fn run(root: &Path, options: &NodeOptions, host: Arc<dyn Host>) -> Result<(), ServeError> {
     process::settle(root);
+    until_signal(async |stopped| {
+        let plugin = Plugin::start(root, options, host).await?;
+        plugin.serve(ended(stopped)).await
+    })
+}
+
+/// Runs the controller, in a pod, until a signal ends it.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn run_controller(options: &ControllerOptions) -> Result<(), ServeError> {
+    until_signal(async |stopped| {
+        let client = cluster::in_cluster()?;
+        let plugin = ControllerPlugin::start(options, client).await?;
+        plugin.serve(ended(stopped)).await
+    })
+}
+
+/// Does `work` until a first signal, which drops the other side of what it is given, lets it end, or
+/// a second one ends it.
+fn until_signal(
+    work: impl AsyncFnOnce(watch::Receiver<()>) -> Result<(), ServeError>,
+) -> Result<(), ServeError> {
     // One thread is enough: it only passes messages on, and each more costs memory on every node.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -104,10 +133,9 @@ pub fn run(root: &Path, options: &NodeOptions, host: Arc<dyn Host>) -> Result<()
         .map_err(|source| start("the event loop", source))?;
     runtime.block_on(async {
         let signals = Signals::catch().map_err(|source| start("signal handling", source))?;
-        let plugin = Plugin::start(root, options, host).await?;
         let (stop, stopped) = watch::channel(());
         tokio::select! {
-            served = plugin.serve(ended(stopped)) => served,
+            ended = work(stopped) => ended,
             () = signals.drain_then_abort(stop) => Err(ServeError::Aborted),
         }
     })

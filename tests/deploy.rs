@@ -5,6 +5,8 @@
     reason = "these tests run the program itself"
 )]
 
+#[path = "deploy/controller.rs"]
+mod controller;
 #[path = "deploy/daemonset.rs"]
 mod daemonset;
 #[path = "deploy/examples.rs"]
@@ -17,3 +19,5 @@ mod manifests;
 mod parameters;
 #[path = "deploy/program.rs"]
 mod program;
+#[path = "deploy/rights.rs"]
+mod rights;

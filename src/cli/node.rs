@@ -2,22 +2,18 @@
 //!
 //! Invariant: it prints nothing on standard output; what it does is in the log.
 
-use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use thiserror::Error;
-
 use super::Command;
-use super::exit::{Exit, Failure};
-use super::output::{Format, Report};
+use super::output::Format;
+use super::service::{Ended, ServiceFailure, absolute, parse_admin_address, parse_endpoint};
 use crate::config::Config;
 use crate::csi::driver_name::DriverName;
 use crate::csi::node_id::NodeName;
 use crate::host::{LinuxHost, Timeouts};
-use crate::serve::{self, NodeOptions, ServeError};
+use crate::serve::{self, NodeOptions};
 use crate::volume::Timing;
 
 /// Arguments of `node`.
@@ -61,59 +57,16 @@ pub struct Arguments {
     admin_address: String,
 }
 
-/// Why the plugin was not started, or ended.
-#[derive(Debug, Error)]
-pub enum NodeFailure {
-    /// A path is relative: kubelet would look for it elsewhere.
-    #[error("{option} {}: must be an absolute path", path.display())]
-    Relative {
-        /// Which option.
-        option: &'static str,
-        /// Its value.
-        path: PathBuf,
-    },
-    /// Only Unix sockets are served.
-    #[error("--endpoint {0:?}: must be unix:// and an absolute path")]
-    Endpoint(String),
-    /// Not an address with a port.
-    #[error("--admin-address {0:?}: must be an IP address and a port")]
-    AdminAddress(String),
-    /// The plugin ended.
-    #[error("the node plugin ended")]
-    Serve(#[from] ServeError),
-}
-
-impl Failure for NodeFailure {
-    fn exit(&self) -> Exit {
-        match self {
-            NodeFailure::Relative { .. }
-            | NodeFailure::Endpoint(_)
-            | NodeFailure::AdminAddress(_) => Exit::WrongUse,
-            NodeFailure::Serve(_) => Exit::Failed,
-        }
-    }
-}
-
-/// Nothing to print.
-#[derive(Debug)]
-pub struct Ended;
-
-impl Report for Ended {
-    fn write(&self, _: Format, _: &mut dyn Write) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Command for Arguments {
     type Options = NodeOptions;
     type Report = Ended;
-    type Failure = NodeFailure;
+    type Failure = ServiceFailure;
 
     fn format(&self) -> Format {
         Format::Human
     }
 
-    fn options(self) -> Result<NodeOptions, NodeFailure> {
+    fn options(self) -> Result<NodeOptions, ServiceFailure> {
         let kubelet = absolute("--kubelet-dir", self.kubelet_dir)?;
         let plugin = kubelet.join("plugins").join(self.driver_name.to_string());
         let endpoint = match self.endpoint {
@@ -142,33 +95,9 @@ impl Command for Arguments {
         })
     }
 
-    fn run(config: &Config, options: NodeOptions) -> Result<Ended, NodeFailure> {
+    fn run(config: &Config, options: NodeOptions) -> Result<Ended, ServiceFailure> {
         let host = LinuxHost::new(&config.root, Timeouts::default());
         serve::run(&config.root, &options, Arc::new(host))?;
         Ok(Ended)
     }
-}
-
-fn absolute(option: &'static str, path: PathBuf) -> Result<PathBuf, NodeFailure> {
-    match path.is_absolute() {
-        true => Ok(path),
-        false => Err(NodeFailure::Relative { option, path }),
-    }
-}
-
-fn parse_endpoint(text: String) -> Result<PathBuf, NodeFailure> {
-    match text.strip_prefix("unix://").map(Path::new) {
-        Some(path) if path.is_absolute() => Ok(path.to_owned()),
-        _ => Err(NodeFailure::Endpoint(text)),
-    }
-}
-
-fn parse_admin_address(text: String) -> Result<Option<SocketAddr>, NodeFailure> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let address = text.parse();
-    address
-        .map(Some)
-        .map_err(|_| NodeFailure::AdminAddress(text))
 }

@@ -21,6 +21,14 @@ pub enum Operation {
     GetPluginCapabilities,
     /// Identity.
     Probe,
+    /// Controller.
+    ControllerPublishVolume,
+    /// Controller.
+    ControllerUnpublishVolume,
+    /// Controller.
+    ValidateVolumeCapabilities,
+    /// Controller.
+    ControllerGetCapabilities,
     /// Node.
     NodeStageVolume,
     /// Node.
@@ -51,6 +59,10 @@ impl Operation {
             Operation::GetPluginInfo => "GetPluginInfo",
             Operation::GetPluginCapabilities => "GetPluginCapabilities",
             Operation::Probe => "Probe",
+            Operation::ControllerPublishVolume => "ControllerPublishVolume",
+            Operation::ControllerUnpublishVolume => "ControllerUnpublishVolume",
+            Operation::ValidateVolumeCapabilities => "ValidateVolumeCapabilities",
+            Operation::ControllerGetCapabilities => "ControllerGetCapabilities",
             Operation::NodeStageVolume => "NodeStageVolume",
             Operation::NodeUnstageVolume => "NodeUnstageVolume",
             Operation::NodePublishVolume => "NodePublishVolume",
@@ -68,7 +80,9 @@ impl Operation {
     fn changes(self) -> bool {
         matches!(
             self,
-            Operation::NodeStageVolume
+            Operation::ControllerPublishVolume
+                | Operation::ControllerUnpublishVolume
+                | Operation::NodeStageVolume
                 | Operation::NodeUnstageVolume
                 | Operation::NodePublishVolume
                 | Operation::NodeUnpublishVolume

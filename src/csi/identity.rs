@@ -7,18 +7,29 @@ use tonic::{Request, Response, Status};
 use super::call::{Calls, Operation};
 use super::driver_name::DriverName;
 use super::proto;
+use super::proto::plugin_capability::service::Type as ServiceType;
 use super::proto::plugin_capability::volume_expansion::Type as Expansion;
-use super::proto::plugin_capability::{Type, VolumeExpansion};
+use super::proto::plugin_capability::{Service, Type, VolumeExpansion};
 use super::proto::{
     GetPluginCapabilitiesRequest, GetPluginCapabilitiesResponse, GetPluginInfoRequest,
     GetPluginInfoResponse, PluginCapability, ProbeRequest, ProbeResponse,
 };
 use crate::report::readiness::Readiness;
 
+/// Which service stands beside Identity on a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Node.
+    Node,
+    /// Controller.
+    Controller,
+}
+
 /// Answers for one driver name.
 #[derive(Debug, Clone)]
 pub struct Identity {
     name: DriverName,
+    role: Role,
     readiness: Arc<Readiness>,
     calls: Calls,
 }
@@ -26,9 +37,10 @@ pub struct Identity {
 impl Identity {
     /// Under this name.
     #[must_use]
-    pub fn new(name: DriverName, readiness: Arc<Readiness>, calls: Calls) -> Identity {
+    pub fn new(name: DriverName, role: Role, readiness: Arc<Readiness>, calls: Calls) -> Identity {
         Identity {
             name,
+            role,
             readiness,
             calls,
         }
@@ -54,14 +66,22 @@ impl proto::identity_server::Identity for Identity {
         _: Request<GetPluginCapabilitiesRequest>,
     ) -> Result<Response<GetPluginCapabilitiesResponse>, Status> {
         let call = self.calls.begin(Operation::GetPluginCapabilities, "");
-        let expansion = VolumeExpansion {
+        let expansion = Type::VolumeExpansion(VolumeExpansion {
             r#type: Expansion::Online.into(),
+        });
+        let controller = Type::Service(Service {
+            r#type: ServiceType::ControllerService.into(),
+        });
+        // Whoever asks a socket goes on to call what it announces, so each announces its own.
+        let types = match self.role {
+            Role::Node => vec![expansion],
+            Role::Controller => vec![controller, expansion],
         };
-        let capability = PluginCapability {
-            r#type: Some(Type::VolumeExpansion(expansion)),
-        };
+        let capabilities = types
+            .into_iter()
+            .map(|kind| PluginCapability { r#type: Some(kind) });
         call.end(Ok(GetPluginCapabilitiesResponse {
-            capabilities: vec![capability],
+            capabilities: capabilities.collect(),
         }))
     }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use nvme_sysfs::Nqn;
+use nvme_sysfs::{Nqn, ParseNqnError};
 use thiserror::Error;
 
 /// The limit of the interface for `node_id`, in bytes.
@@ -52,6 +52,36 @@ impl fmt::Display for NodeName {
     }
 }
 
+/// A node as it named itself in NodeGetInfo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NodeId {
+    pub(super) name: NodeName,
+    pub(super) hostnqn: Nqn,
+}
+
+/// Why a text is no ID of a node of this driver.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum ParseNodeIdError {
+    #[error("must be NAME/HOSTNQN")]
+    NoSlash,
+    #[error(transparent)]
+    Name(#[from] ParseNodeNameError),
+    #[error("has no host NQN after its slash: {0}")]
+    HostNqn(#[from] ParseNqnError),
+}
+
+impl std::str::FromStr for NodeId {
+    type Err = ParseNodeIdError;
+
+    fn from_str(text: &str) -> Result<NodeId, ParseNodeIdError> {
+        let (name, hostnqn) = text.split_once('/').ok_or(ParseNodeIdError::NoSlash)?;
+        Ok(NodeId {
+            name: name.parse()?,
+            hostnqn: hostnqn.parse()?,
+        })
+    }
+}
+
 /// `node_id` of NodeGetInfo.
 pub(super) fn node_id(name: &NodeName, hostnqn: &Nqn) -> Result<String, LongNodeId> {
     let id = format!("{}/{hostnqn}", name.0);
@@ -73,10 +103,16 @@ mod tests {
     fn the_first_slash_divides_name_and_nqn() {
         let hostnqn: Nqn = "nqn.2024-01.com.example:host".parse().expect("an NQN");
         let id = node_id(&"worker-1".parse().expect("a name"), &hostnqn).expect("short");
-        assert_eq!(
-            id.split_once('/'),
-            Some(("worker-1", "nqn.2024-01.com.example:host"))
-        );
+        let read: NodeId = id.parse().expect("an id");
+        assert_eq!((read.name.0.as_str(), read.hostnqn), ("worker-1", hostnqn));
+        for text in [
+            "worker-1",
+            "/nqn.2024-01.com.example:host",
+            "worker-1/",
+            "worker-1/iqn.a",
+        ] {
+            assert!(text.parse::<NodeId>().is_err(), "{text:?}");
+        }
         for text in ["", "a/b", "a b", "é", "a\n"] {
             assert!(text.parse::<NodeName>().is_err(), "{text:?}");
         }

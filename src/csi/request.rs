@@ -1,7 +1,10 @@
-//! Messages of the node service as the typed requests of [`crate::volume`].
+//! Messages as typed requests: those of the node service for [`crate::volume`], those of the
+//! controller for [`crate::cluster`].
 //!
 //! Invariant: nothing else answers INVALID_ARGUMENT, and what comes out of here needs no further
 //! check of its form.
+
+mod controller;
 
 use std::path::{Component, Path, PathBuf};
 
@@ -19,6 +22,8 @@ use crate::volume::request::{
     ClaimRef, ExpandRequest, PodRef, PublishRequest, Readonly, StageRequest, UnpublishRequest,
     UnstageRequest, VolumeId,
 };
+
+pub(super) use controller::{Validation, attach, detach, validate};
 
 /// The longest path that the kernel takes in one call, without the closing NUL: `PATH_MAX` - 1.
 const MAX_PATH: usize = 4095;

@@ -8,30 +8,58 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 
+use super::controller::Controller;
 use super::identity::Identity;
 use super::node::Node;
+use super::proto::controller_server::ControllerServer;
 use super::proto::identity_server::IdentityServer;
 use super::proto::node_server::NodeServer;
 
-/// Identity and Node.
+/// Identity, and the service that the plugin is there for.
 #[derive(Debug, Clone)]
-pub struct NodeServices {
+pub struct Services<S> {
     identity: IdentityServer<Identity>,
-    node: NodeServer<Node>,
+    own: S,
 }
+
+/// Identity and Node.
+pub type NodeServices = Services<NodeServer<Node>>;
+
+/// Identity and Controller.
+pub type ControllerServices = Services<ControllerServer<Controller>>;
 
 impl NodeServices {
     /// Of these two.
     #[must_use]
     pub fn new(identity: Identity, node: Node) -> NodeServices {
-        NodeServices {
+        Services {
             identity: IdentityServer::new(identity),
-            node: NodeServer::new(node),
+            own: NodeServer::new(node),
         }
     }
 }
 
-impl Service<http::Request<Body>> for NodeServices {
+impl ControllerServices {
+    /// Of these two.
+    #[must_use]
+    pub fn new(identity: Identity, controller: Controller) -> ControllerServices {
+        Services {
+            identity: IdentityServer::new(identity),
+            own: ControllerServer::new(controller),
+        }
+    }
+}
+
+impl<S> Service<http::Request<Body>> for Services<S>
+where
+    S: NamedService,
+    S: Service<
+            http::Request<Body>,
+            Response = http::Response<Body>,
+            Error = Infallible,
+            Future = BoxFuture<http::Response<Body>, Infallible>,
+        >,
+{
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Self::Response, Infallible>;
@@ -48,11 +76,9 @@ impl Service<http::Request<Body>> for NodeServices {
             Some(name) if name == <IdentityServer<Identity> as NamedService>::NAME => {
                 self.identity.call(request)
             }
-            Some(name) if name == <NodeServer<Node> as NamedService>::NAME => {
-                self.node.call(request)
-            }
+            Some(name) if name == S::NAME => self.own.call(request),
             _ => {
-                let status = Status::unimplemented(format!("the node has no {path}"));
+                let status = Status::unimplemented(format!("this plugin has no {path}"));
                 Box::pin(async move { Ok(status.into_http()) })
             }
         }

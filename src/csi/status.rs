@@ -7,6 +7,7 @@
 //! there, and calls NodeUnstageVolume and NodeUnpublishVolume before it forgets the pod; after any
 //! other code it takes for certain that nothing was left behind.
 
+mod attach;
 mod machine;
 mod volume;
 

@@ -38,7 +38,7 @@ pub(super) struct Object {
 
 /// Why the API server did not do what it was asked.
 #[derive(Debug, Error)]
-pub(super) enum ApiError {
+pub enum ApiError {
     /// It takes too long.
     #[error("the API server does not answer")]
     Late,
@@ -73,18 +73,27 @@ pub(super) struct Claims {
 
 impl ApiError {
     /// Whether the object that was asked for does not exist.
-    pub(super) fn is_not_found(&self) -> bool {
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.has_code(&[404])
+    }
+
+    /// Whether this program may not ask that: it has no rights, or no valid token.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.has_code(&[401, 403])
+    }
+
+    fn has_code(&self, codes: &[u16]) -> bool {
         match self {
             ApiError::Late => false,
             ApiError::Call(error) => {
-                matches!(error.as_ref(), kube::Error::Api(status) if status.code == 404)
+                matches!(error.as_ref(), kube::Error::Api(status) if codes.contains(&status.code))
             }
         }
     }
 }
 
 /// Waits for an answer of the API server, for a while.
-pub(super) async fn ask<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
+pub(crate) async fn ask<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
     match timeout(DEADLINE, call).await {
         Ok(answer) => answer.map_err(|error| ApiError::Call(Box::new(error))),
         Err(_) => Err(ApiError::Late),

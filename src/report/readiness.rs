@@ -10,7 +10,8 @@ use crate::host::requirements::{self, Check, Status};
 /// What to ask.
 #[derive(Debug)]
 pub struct Readiness {
-    root: PathBuf,
+    /// Of the machine that has to fit; absent: none has to.
+    root: Option<PathBuf>,
     registration: Mutex<Registration>,
 }
 
@@ -34,7 +35,16 @@ impl Readiness {
     #[must_use]
     pub fn of(root: PathBuf) -> Readiness {
         Readiness {
-            root,
+            root: Some(root),
+            registration: Mutex::new(Registration::Unwanted),
+        }
+    }
+
+    /// Of a program that needs nothing of its machine.
+    #[must_use]
+    pub fn anywhere() -> Readiness {
+        Readiness {
+            root: None,
             registration: Mutex::new(Registration::Unwanted),
         }
     }
@@ -56,17 +66,22 @@ impl Readiness {
     /// Whether this machine has all that volumes need, whatever kubelet says.
     #[must_use]
     pub fn can_attach(&self) -> bool {
-        is_ready(&requirements::check(&self.root))
+        is_ready(&self.machine())
     }
 
     /// Everything that is not as it should be; what keeps volumes from being attached has
     /// [`Status::Fail`].
     #[must_use]
     pub fn findings(&self) -> Vec<Check> {
-        let mut findings = requirements::check(&self.root);
+        let mut findings = self.machine();
         findings.retain(|check| check.status != Status::Ok);
         findings.extend(check(&self.lock()));
         findings
+    }
+
+    fn machine(&self) -> Vec<Check> {
+        let root = self.root.as_deref();
+        root.map(requirements::check).unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, Registration> {

@@ -5,11 +5,9 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use nvme_fabrics::HostIdentity;
 use nvme_sysfs::{Action, Sysfs};
@@ -19,10 +17,10 @@ use tokio::sync::watch;
 use super::controllers::Controllers;
 use super::measured::Measured;
 use super::offer::Offer;
-use super::sockets::{OnSocket, listen_for, serve};
+use super::sockets::{OnSocket, drained, listen, listen_for, serve};
 use super::{NodeOptions, ServeError, start};
 use crate::csi::call::Calls;
-use crate::csi::identity::Identity;
+use crate::csi::identity::{Identity, Role};
 use crate::csi::node::Node;
 use crate::csi::services::NodeServices;
 use crate::host::Host;
@@ -36,10 +34,6 @@ use crate::report::readiness::Readiness;
 use crate::report::reporter::{Outcomes, Reporter};
 use crate::volume::{Volumes, VolumesConfig};
 use crate::watch::{Seen, Trees};
-
-/// How long a client may keep its connection after all calls are answered. Those that listen hear of
-/// the end at once.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// The plugin with all its sockets bound, before it answers.
 #[derive(Debug)]
@@ -135,8 +129,7 @@ impl Plugin {
         let stop = async {
             stop.await;
             drop(stopping);
-            self.calls.all_answered().await;
-            tokio::time::sleep(LINGER).await;
+            drained(&self.calls).await;
         };
         let serve = async {
             tokio::try_join!(
@@ -181,18 +174,15 @@ fn services(
         reporter,
     } = parts;
     let driver_name = options.driver_name.clone();
-    let identity = Identity::new(driver_name, Arc::clone(readiness), calls.clone());
+    let identity = Identity::new(
+        driver_name,
+        Role::Node,
+        Arc::clone(readiness),
+        calls.clone(),
+    );
     let node_name = options.node_name.clone();
     let node = Node::new(node_name, host, volumes, blocking, calls, reporter);
     Ok(NodeServices::new(identity, node))
-}
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|source| ServeError::Admin { address, source })?;
-    let address = listener.local_addr().unwrap_or(address);
-    tracing::info!(%address, "listening for probes and Prometheus");
-    Ok(listener)
 }
 
 /// Starts the thread that keeps the tree current; [`Trees::close`] ends it.

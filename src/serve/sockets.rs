@@ -1,10 +1,12 @@
-//! Services on Unix sockets, for clients that name the server as they like.
+//! Services on Unix sockets, for clients that name the server as they like, and the admin address.
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -15,6 +17,11 @@ use tonic::transport::Server;
 use super::authority::AnyAuthority;
 use super::socket::Socket;
 use super::{ServeError, ended, start};
+use crate::csi::call::Calls;
+
+/// How long a client may keep its connection after all calls are answered. Those that listen hear of
+/// the end at once.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A service with the file of its socket, which stays until the last call is answered.
 pub(super) type OnSocket<S> = (Bound<S>, Socket);
@@ -55,4 +62,19 @@ where
         .serve_with_incoming_shutdown(bound.service, incoming, ended(stopped))
         .await?;
     Ok(())
+}
+
+/// Is done when all calls are answered and their clients had time to go.
+pub(super) async fn drained(calls: &Calls) {
+    calls.all_answered().await;
+    tokio::time::sleep(LINGER).await;
+}
+
+/// Listens for probes and Prometheus.
+pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|source| ServeError::Admin { address, source })?;
+    let address = listener.local_addr().unwrap_or(address);
+    tracing::info!(%address, "listening for probes and Prometheus");
+    Ok(listener)
 }

@@ -50,6 +50,31 @@ pub enum AccessMode {
 }
 
 impl AccessMode {
+    /// Whether several nodes may have the volume at once.
+    #[must_use]
+    pub fn is_multi_node(self) -> bool {
+        matches!(
+            self,
+            AccessMode::MultiNodeReaderOnly
+                | AccessMode::MultiNodeSingleWriter
+                | AccessMode::MultiNodeMultiWriter
+        )
+    }
+
+    /// Its name in the CSI.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AccessMode::SingleNodeWriter => "SINGLE_NODE_WRITER",
+            AccessMode::SingleNodeReaderOnly => "SINGLE_NODE_READER_ONLY",
+            AccessMode::SingleNodeSingleWriter => "SINGLE_NODE_SINGLE_WRITER",
+            AccessMode::SingleNodeMultiWriter => "SINGLE_NODE_MULTI_WRITER",
+            AccessMode::MultiNodeReaderOnly => "MULTI_NODE_READER_ONLY",
+            AccessMode::MultiNodeSingleWriter => "MULTI_NODE_SINGLE_WRITER",
+            AccessMode::MultiNodeMultiWriter => "MULTI_NODE_MULTI_WRITER",
+        }
+    }
+
     /// Whether nobody may write.
     #[must_use]
     pub fn is_reader_only(self) -> bool {

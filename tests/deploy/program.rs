@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use nvmeof_csi::host::privileges::NEEDED;
 
+use crate::controller;
 use crate::daemonset::{argument, arguments};
 use crate::files::text;
 
@@ -29,14 +30,15 @@ fn the_modules_that_doctor_asks_for_are_loaded_at_boot() {
 }
 
 #[test]
-fn node_accepts_the_arguments() {
-    let mut words = arguments();
-    // The help comes only when everything before it was understood.
-    words.push("--help".to_owned());
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let help = help(&words);
-    for option in words.iter().filter_map(|word| word.split('=').next()) {
-        assert!(help.contains(option), "{option} is not in {help}");
+fn node_and_controller_accept_their_arguments() {
+    for mut words in [arguments(), controller::arguments()] {
+        // The help comes only when everything before it was understood.
+        words.push("--help".to_owned());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let help = help(&words);
+        for option in words[1..].iter().filter_map(|word| word.split('=').next()) {
+            assert!(help.contains(option), "{option} is not in {help}");
+        }
     }
 }
 

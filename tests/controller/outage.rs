@@ -1,0 +1,64 @@
+//! An API server that does not say: then nobody is admitted.
+
+use std::time::Duration;
+
+use tonic::Code;
+
+use crate::api_server::{ATTACHMENTS, Behaviour, NODES, VOLUMES};
+use crate::scene::{Scene, VOLUME, node_id, publish};
+
+const KINDS: [&str; 3] = [ATTACHMENTS, VOLUMES, NODES];
+
+#[tokio::test]
+async fn an_api_server_that_fails_is_unavailable_and_works_again_later() {
+    let scene = Scene::new().await;
+    scene.want("a", 1);
+    for kind in KINDS {
+        scene.cluster.behave(Behaviour::Fails(kind, 500));
+        let status = scene.publish("a").await.expect_err(kind);
+        assert_eq!(status.code(), Code::Unavailable, "{kind}: {status}");
+        for words in ["nobody is admitted", "the double says no"] {
+            assert!(status.message().contains(words), "{words:?} in {status}");
+        }
+        scene.cluster.behave(Behaviour::Works);
+        scene.publish("a").await.expect("it works again");
+    }
+}
+
+#[tokio::test]
+async fn rights_that_are_missing_are_said_with_what_to_do() {
+    let scene = Scene::new().await;
+    scene.want("a", 1);
+    for (kind, code) in [(ATTACHMENTS, 403), (VOLUMES, 403), (NODES, 401)] {
+        scene.cluster.behave(Behaviour::Fails(kind, code));
+        let status = scene.publish("a").await.expect_err(kind);
+        assert_eq!(status.code(), Code::FailedPrecondition, "{kind}: {status}");
+        let words = "what to do: give the controller's ServiceAccount the rights of";
+        assert!(status.message().contains(words), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn silence_is_unavailable_before_the_caller_gives_up_and_holds_nobody_up() {
+    let scene = Scene::new().await;
+    scene.want("a", 1);
+    for kind in KINDS {
+        scene.cluster.behave(Behaviour::Silent(kind));
+        let mut request = tonic::Request::new(publish("a"));
+        request.set_timeout(Duration::from_millis(500));
+        let mut controller = scene.controller().await;
+        let answer = controller.controller_publish_volume(request).await;
+        let status = answer.expect_err(kind);
+        assert_eq!(status.code(), Code::Unavailable, "{kind}: {status}");
+        assert!(
+            status.message().contains("did not answer in time"),
+            "{status}"
+        );
+    }
+    scene
+        .unpublish(VOLUME, &node_id("a"))
+        .await
+        .expect("it asks nobody");
+    scene.cluster.behave(Behaviour::Works);
+    scene.publish("a").await.expect("it answers again");
+}
