@@ -105,12 +105,7 @@ mod tests {
         let id = node_id(&"worker-1".parse().expect("a name"), &hostnqn).expect("short");
         let read: NodeId = id.parse().expect("an id");
         assert_eq!((read.name.0.as_str(), read.hostnqn), ("worker-1", hostnqn));
-        for text in [
-            "worker-1",
-            "/nqn.2024-01.com.example:host",
-            "worker-1/",
-            "worker-1/iqn.a",
-        ] {
+        for text in ["worker-1", "/nqn.2024-01.com.example:host", "worker-1/"] {
             assert!(text.parse::<NodeId>().is_err(), "{text:?}");
         }
         for text in ["", "a/b", "a b", "é", "a\n"] {
