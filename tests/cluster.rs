@@ -1,4 +1,4 @@
-//! Events and their rights, against a real API server with etcd, both on this machine.
+//! Events, attachments and the rights for both, against a real API server with etcd, both on this machine.
 //!
 //! Nothing is built here. Where the API server was not built, the tests are ignored by name with the
 //! command that helps, or fail where the lab is required (`LAB_REQUIRED=1`).
@@ -8,6 +8,8 @@
     reason = "these tests run etcd and the API server"
 )]
 
+#[path = "cluster/attach.rs"]
+mod attach;
 #[path = "cluster/control_plane.rs"]
 mod control_plane;
 #[path = "deploy/files.rs"]
@@ -18,6 +20,9 @@ mod manifests;
 mod outage;
 #[path = "cluster/posted.rs"]
 mod posted;
+#[path = "controller/requests.rs"]
+#[expect(dead_code, reason = "tests/controller.rs uses all of it")]
+mod requests;
 #[path = "cluster/rights.rs"]
 mod rights;
 #[path = "cluster/scene.rs"]
@@ -44,6 +49,26 @@ fn main() -> ExitCode {
             &shared,
             "the_api_server_takes_every_manifest_and_example_as_it_stands",
             manifests::the_api_server_takes_every_manifest_and_example_as_it_stands,
+        ),
+        trial(
+            &shared,
+            "the_csidriver_of_a_version_without_attach_has_to_be_replaced",
+            manifests::the_csidriver_of_a_version_without_attach_has_to_be_replaced,
+        ),
+        trial(
+            &shared,
+            "a_second_node_is_refused_until_the_first_is_detached",
+            attach::a_second_node_is_refused_until_the_first_is_detached,
+        ),
+        trial(
+            &shared,
+            "what_the_controller_asks_for_is_granted",
+            attach::what_the_controller_asks_for_is_granted,
+        ),
+        trial(
+            &shared,
+            "a_dead_api_server_admits_nobody_and_a_new_one_does",
+            attach::a_dead_api_server_admits_nobody_and_a_new_one_does,
         ),
         trial(
             &shared,

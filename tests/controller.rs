@@ -8,6 +8,8 @@
 
 #[path = "controller/api_server.rs"]
 mod api_server;
+#[path = "controller/requests.rs"]
+mod requests;
 #[path = "controller/scene.rs"]
 mod scene;
 

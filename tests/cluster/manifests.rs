@@ -1,6 +1,7 @@
 //! The manifests of `deploy/kubernetes`, handed to an API server that takes no unknown word.
 
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use k8s_openapi::api::storage::v1::CSIDriver;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use yaml_rust2::Yaml;
@@ -9,12 +10,14 @@ use crate::control_plane::ControlPlane;
 use crate::files::{document, documents, list, string};
 
 /// What lies in no namespace.
-const CLUSTER_WIDE: [&str; 5] = [
+const CLUSTER_WIDE: [&str; 7] = [
     "ClusterRole",
     "ClusterRoleBinding",
     "CSIDriver",
+    "CSINode",
     "Namespace",
     "PersistentVolume",
+    "VolumeAttachment",
 ];
 
 /// Whether the API server keeps what it is given.
@@ -41,6 +44,30 @@ pub(crate) async fn the_api_server_takes_every_manifest_and_example_as_it_stands
     }
 }
 
+pub(crate) async fn the_csidriver_of_a_version_without_attach_has_to_be_replaced(
+    plane: &mut ControlPlane,
+) {
+    let client = plane.administrator();
+    let drivers: Api<CSIDriver> = Api::all(client.clone());
+    let new = value(&document("csidriver.yaml"));
+    let name = new["metadata"]["name"].as_str().expect("a name");
+    // Another test may have made the new one.
+    let _gone = drivers.delete(name, &DeleteParams::default()).await;
+    let mut old = new.clone();
+    old["spec"]["attachRequired"] = json!(false);
+    apply(&client, &old, Run::Real).await;
+    let error = try_apply(&client, &new, Run::Real).await;
+    let error = error.expect_err("it cannot be changed").to_string();
+    assert!(error.contains("spec.attachRequired"), "{error}");
+    assert!(error.contains("field is immutable"), "{error}");
+    // What `kubectl replace --force` does.
+    let deleted = drivers.delete(name, &DeleteParams::default()).await;
+    deleted.expect("nothing holds it");
+    apply(&client, &new, Run::Real).await;
+    let made = drivers.get(name).await.expect("it is there");
+    assert_eq!(made.spec.attach_required, Some(true));
+}
+
 /// Applies a manifest.
 pub(crate) async fn apply_manifest(client: &Client, name: &str) {
     apply(client, &value(&document(name)), Run::Real).await;
@@ -48,6 +75,12 @@ pub(crate) async fn apply_manifest(client: &Client, name: &str) {
 
 /// Applies an object as `kubectl apply --server-side --validate=strict` does, and returns its UID.
 pub(crate) async fn apply(client: &Client, object: &Value, run: Run) -> String {
+    let applied = try_apply(client, object, run).await;
+    let applied = applied.unwrap_or_else(|error| panic!("{object}: {error:?}"));
+    applied.metadata.uid.expect("a UID")
+}
+
+async fn try_apply(client: &Client, object: &Value, run: Run) -> kube::Result<DynamicObject> {
     let word = |value: &Value| value.as_str().map(str::to_owned);
     let kind = word(&object["kind"]).expect("a kind");
     let version = word(&object["apiVersion"]).expect("a version");
@@ -63,9 +96,7 @@ pub(crate) async fn apply(client: &Client, object: &Value, run: Run) -> String {
     let mut how = PatchParams::apply("test").validation_strict();
     how.dry_run = run == Run::Dry;
     let name = word(&metadata["name"]).expect("a name");
-    let applied = api.patch(&name, &how, &Patch::Apply(object)).await;
-    let applied = applied.unwrap_or_else(|error| panic!("{kind} {name}: {error:?}"));
-    applied.metadata.uid.expect("a UID")
+    api.patch(&name, &how, &Patch::Apply(object)).await
 }
 
 fn value(yaml: &Yaml) -> Value {

@@ -150,7 +150,7 @@ pub(crate) async fn posting_uses_all_that_is_granted_and_asks_for_nothing_else(
 }
 
 /// Each verb and resource that somebody may use in a namespace.
-async fn rules(client: &Client, namespace: &str) -> BTreeSet<String> {
+pub(crate) async fn rules(client: &Client, namespace: &str) -> BTreeSet<String> {
     let review = SelfSubjectRulesReview {
         spec: SelfSubjectRulesReviewSpec {
             namespace: Some(namespace.to_owned()),
@@ -197,12 +197,12 @@ fn is_forbidden<T>(answer: &kube::Result<T>) -> bool {
 }
 
 /// Whether the API server did what it was asked.
-fn is_answered(asked: &Value) -> bool {
+pub(crate) fn is_answered(asked: &Value) -> bool {
     let code = asked["responseStatus"]["code"].as_u64();
     code.is_some_and(|code| (200..300).contains(&code))
 }
 
-fn grant(asked: &Value) -> String {
+pub(crate) fn grant(asked: &Value) -> String {
     let word = |value: &Value| value.as_str().unwrap_or("nothing").to_owned();
     format!(
         "{} {}",

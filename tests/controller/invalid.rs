@@ -5,7 +5,8 @@ use nvmeof_csi::csi::proto::volume_capability::{AccessType, MountVolume};
 use nvmeof_csi::csi::proto::{ControllerPublishVolumeRequest, VolumeCapability};
 use tonic::Code;
 
-use crate::scene::{Scene, capability, filesystem, hostnqn, publish};
+use crate::requests::{capability, filesystem, hostnqn, publish};
+use crate::scene::Scene;
 
 /// A wrong request, and the words that say what is wrong.
 type Row = (fn(&mut ControllerPublishVolumeRequest), &'static str);

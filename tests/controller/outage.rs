@@ -5,7 +5,8 @@ use std::time::Duration;
 use tonic::Code;
 
 use crate::api_server::{ATTACHMENTS, Behaviour, NODES, VOLUMES};
-use crate::scene::{Scene, VOLUME, node_id, publish};
+use crate::requests::{VOLUME, node_id, publish};
+use crate::scene::Scene;
 
 const KINDS: [&str; 3] = [ATTACHMENTS, VOLUMES, NODES];
 

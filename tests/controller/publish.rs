@@ -5,7 +5,8 @@ use serde_json::json;
 use tonic::Code;
 
 use crate::api_server::{ATTACHMENTS, NODES, VOLUMES};
-use crate::scene::{DRIVER, Scene, VOLUME, block, filesystem, node, node_id, publish, volume};
+use crate::requests::{VOLUME, block, filesystem, node_id, publish};
+use crate::scene::{DRIVER, Scene, node, volume};
 
 const SINGLE: [Mode; 4] = [
     Mode::SingleNodeWriter,

@@ -3,7 +3,8 @@
 use tonic::Status;
 
 use crate::api_server::VOLUMES;
-use crate::scene::{Scene, VOLUME, node_id, publish};
+use crate::requests::{VOLUME, node_id, publish};
+use crate::scene::Scene;
 
 #[tokio::test]
 async fn of_two_that_ask_at_once_the_earlier_attachment_goes_first() {

@@ -1,29 +1,22 @@
-//! A controller that runs in the test's own process, a cluster with two nodes and a volume, and
-//! requests that are good as they are.
+//! A controller that runs in the test's own process, and a cluster with two nodes and a volume.
 
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use nvmeof_csi::csi::proto::controller_client::ControllerClient;
 use nvmeof_csi::csi::proto::identity_client::IdentityClient;
-use nvmeof_csi::csi::proto::volume_capability::access_mode::Mode;
-use nvmeof_csi::csi::proto::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
-use nvmeof_csi::csi::proto::{
-    ControllerPublishVolumeRequest, ControllerUnpublishVolumeRequest, VolumeCapability,
-};
+use nvmeof_csi::csi::proto::{ControllerPublishVolumeRequest, ControllerUnpublishVolumeRequest};
 use nvmeof_csi::serve::{ControllerOptions, ControllerPlugin, ServeError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::api_server::{ATTACHMENTS, ApiServer, NODES, VOLUMES};
+use crate::requests::{VOLUME, channel, node_id, publish};
 
 pub(crate) const DRIVER: &str = "test.csi";
-pub(crate) const VOLUME: &str = "volume-1";
 
 /// The controller and its cluster.
 pub(crate) struct Scene {
@@ -139,56 +132,7 @@ impl Scene {
     }
 
     pub(crate) async fn channel(&self) -> Channel {
-        let socket = self.options.endpoint.clone();
-        let connect = move |_| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-        };
-        let endpoint = Endpoint::from_static("http://csi");
-        let channel = endpoint.connect_with_connector(tower::service_fn(connect));
-        channel.await.expect("it listens")
-    }
-}
-
-pub(crate) fn hostnqn(node: &str) -> String {
-    format!("nqn.2026-01.org.example:host-{node}")
-}
-
-pub(crate) fn node_id(node: &str) -> String {
-    format!("{node}/{}", hostnqn(node))
-}
-
-pub(crate) fn capability(access: AccessType, mode: Mode) -> Option<VolumeCapability> {
-    Some(VolumeCapability {
-        access_type: Some(access),
-        access_mode: Some(AccessMode { mode: mode.into() }),
-    })
-}
-
-pub(crate) fn filesystem(mode: Mode) -> Option<VolumeCapability> {
-    capability(AccessType::Mount(MountVolume::default()), mode)
-}
-
-pub(crate) fn block(mode: Mode) -> Option<VolumeCapability> {
-    capability(AccessType::Block(BlockVolume {}), mode)
-}
-
-pub(crate) fn context() -> Vec<(&'static str, &'static str)> {
-    vec![
-        ("nqn", "nqn.2026-01.org.example:volume-1"),
-        ("addresses", "10.0.0.2"),
-    ]
-}
-
-/// ReadWriteOnce, as the attacher translates it for a driver with SINGLE_NODE_MULTI_WRITER.
-pub(crate) fn publish(node: &str) -> ControllerPublishVolumeRequest {
-    let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    ControllerPublishVolumeRequest {
-        volume_id: VOLUME.to_owned(),
-        node_id: node_id(node),
-        volume_capability: filesystem(Mode::SingleNodeMultiWriter),
-        volume_context: context().into_iter().map(own).collect(),
-        ..ControllerPublishVolumeRequest::default()
+        channel(&self.options.endpoint).await
     }
 }
 

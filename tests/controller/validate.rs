@@ -7,7 +7,8 @@ use nvmeof_csi::csi::proto::{
 use tonic::{Code, Status};
 
 use crate::api_server::{Behaviour, VOLUMES};
-use crate::scene::{Scene, VOLUME, block, context, filesystem, hostnqn};
+use crate::requests::{VOLUME, block, context, filesystem, hostnqn};
+use crate::scene::Scene;
 
 fn request() -> ValidateVolumeCapabilitiesRequest {
     let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
