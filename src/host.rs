@@ -17,6 +17,7 @@ pub mod dm;
 pub mod filesystem;
 pub mod filesystem_type;
 pub mod head;
+pub mod host_files;
 pub mod last_path;
 pub mod linux;
 pub mod memory_lock;

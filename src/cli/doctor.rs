@@ -23,6 +23,7 @@ use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use super::state_dir::StateDir;
 use crate::config::Config;
+use crate::host::host_files::HostFiles;
 use crate::host::requirements;
 use crate::volume::survey;
 
@@ -86,10 +87,36 @@ fn examine(root: &Path, state_dir: &Path) -> Vec<Check> {
     let volumes = survey(root, state_dir);
     checks.extend(maps::check(root, volumes.as_deref().ok()));
     checks.extend(volumes::check(&volumes));
-    checks.extend(neighbours::check(root));
-    checks.push(machine::check_autoconnect(root));
+    match HostFiles::find(root) {
+        Ok(host) => {
+            checks.push(host_files(&host));
+            checks.extend(neighbours::check(&host));
+            checks.push(machine::check_autoconnect(&host));
+        }
+        Err(error) => checks.push(Check::bad(
+            HOST_FILES,
+            Status::Unknown,
+            format!(
+                "{}: udev, LVM, multipathd and nvme-cli of the host were not looked at",
+                chain(&error)
+            ),
+            "run as root with the host's processes (hostPID: true for a pod)",
+        )),
+    }
     checks.push(machine::check_exclusions(root));
     checks
+}
+
+const HOST_FILES: &str = "host files";
+
+/// Says whose programs and configuration the checks that follow are about.
+fn host_files(host: &HostFiles) -> Check {
+    let root = host.root().display();
+    let finding = match host.is_container() {
+        true => format!("this is a container: the host's programs are looked for in {root}"),
+        false => format!("programs are looked for in {root}"),
+    };
+    Check::ok(HOST_FILES, finding)
 }
 
 impl Report for Examination {

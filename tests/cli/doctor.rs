@@ -1,5 +1,7 @@
 //! `doctor`: every check has a status and, unless it is good, something to do.
 
+use std::os::unix::fs::symlink;
+
 use serde_json::Value;
 
 use crate::common::{captured, run, write};
@@ -105,6 +107,54 @@ fn firmware_without_a_uuid_is_no_sign_of_a_copied_machine() {
         let checks = checks(root.path(), 1);
         assert_eq!(find(&checks, "host identity")["status"], status, "{uuid}");
     }
+}
+
+#[test]
+fn in_a_container_the_hosts_own_programs_are_looked_at() {
+    let root = captured("trixie-one-path");
+    let before = checks(root.path(), 1);
+    let finding = |checks: &[Value], name| find(checks, name)["finding"].to_string();
+    let looked = finding(&before, "host files");
+    assert!(looked.contains("programs are looked for in"), "{looked}");
+    assert!(!looked.contains("container"), "{looked}");
+    assert_eq!(find(&before, "lvm")["status"], "ok");
+
+    let host = tempfile::tempdir().expect("a directory");
+    // As many distributions have it: by a link that is meant below the host's root.
+    write(host.path(), "opt/lvm2/lvm", "");
+    write(host.path(), "usr/sbin/.keep", "");
+    symlink("/opt/lvm2/lvm", host.path().join("usr/sbin/lvm")).expect("a link");
+    let rule = "lib/udev/rules.d/70-nvmf-autoconnect.rules";
+    write(host.path(), rule, "ACTION==\"change\"\n");
+    write(root.path(), "proc/1/.keep", "");
+    symlink(host.path(), root.path().join("proc/1/root")).expect("a link");
+    let after = checks(root.path(), 1);
+    let looked = finding(&after, "host files");
+    assert!(looked.contains("this is a container"), "{looked}");
+    assert!(looked.contains("proc/1/root"), "{looked}");
+    assert_eq!(find(&after, "lvm")["status"], "warn");
+    let rule = finding(&after, "autoconnect");
+    assert!(rule.contains("proc/1/root/lib/udev"), "{rule}");
+}
+
+#[test]
+fn a_container_that_does_not_see_its_host_says_so() {
+    let root = captured("trixie-one-path");
+    write(root.path(), "proc/1/ns/.keep", "");
+    symlink("1", root.path().join("proc/self")).expect("a link");
+    symlink("pid:[4026532000]", root.path().join("proc/1/ns/pid")).expect("a link");
+    let checks = checks(root.path(), 1);
+    let check = find(&checks, "host files");
+    assert_eq!(check["status"], "unknown");
+    let finding = check["finding"].as_str().expect("text");
+    for words in [
+        "this is a container with processes of its own",
+        "were not looked at",
+    ] {
+        assert!(finding.contains(words), "{words:?} in {finding}");
+    }
+    let is_lvm = |check: &&Value| check["name"] == "lvm";
+    assert!(checks.iter().find(is_lvm).is_none(), "the container's own");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use nvme_fabrics::Fabrics;
 
 use super::{Check, Status};
 use crate::cli::exit::chain;
+use crate::host::host_files::HostFiles;
 
 /// nvme-cli's udev rule; each directory hides files of the same name in the later ones (udev(7)).
 const RULE: &str = "70-nvmf-autoconnect.rules";
@@ -20,9 +21,9 @@ const RULE_DIRECTORIES: [&str; 5] = [
 ];
 
 /// Whether nvme-cli connects by itself when a discovery log changes.
-pub(super) fn check_autoconnect(root: &Path) -> Check {
+pub(super) fn check_autoconnect(host: &HostFiles) -> Check {
     const NAME: &str = "autoconnect";
-    match find_rule(root, RULE) {
+    match find_rule(host, RULE) {
         Ok(None) => Check::ok(NAME, "no other program connects on its own by udev"),
         Ok(Some(path)) => Check::bad(
             NAME,
@@ -44,9 +45,14 @@ pub(super) fn check_autoconnect(root: &Path) -> Check {
 
 /// The file of this name that is in force among udev's rules, unless it is empty or a link to `/dev/null`, which both switch
 /// it off.
-pub(super) fn find_rule(root: &Path, name: &str) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
+pub(super) fn find_rule(
+    host: &HostFiles,
+    name: &str,
+) -> Result<Option<PathBuf>, (PathBuf, io::Error)> {
     for directory in RULE_DIRECTORIES {
-        let path = root.join(directory).join(name);
+        let resolved = host.resolve(directory);
+        let path = resolved.map_err(|error| (host.root().join(directory), error))?;
+        let path = path.join(name);
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err((path, error)),
@@ -119,14 +125,23 @@ mod tests {
     #[test]
     fn a_rule_counts_until_it_is_masked() {
         let root = machine();
-        assert_eq!(check_autoconnect(root.path()).status, Status::Ok);
+        assert_eq!(
+            check_autoconnect(&HostFiles::at(root.path())).status,
+            Status::Ok
+        );
         fs::write(
             root.path().join("lib/udev/rules.d").join(RULE),
             "ACTION==\"change\"\n",
         )
         .expect("rule");
-        assert_eq!(check_autoconnect(root.path()).status, Status::Warn);
+        assert_eq!(
+            check_autoconnect(&HostFiles::at(root.path())).status,
+            Status::Warn
+        );
         symlink("/dev/null", root.path().join("etc/udev/rules.d").join(RULE)).expect("mask");
-        assert_eq!(check_autoconnect(root.path()).status, Status::Ok);
+        assert_eq!(
+            check_autoconnect(&HostFiles::at(root.path())).status,
+            Status::Ok
+        );
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::machine::find_rule;
 use super::{Check, Status};
+use crate::host::host_files::HostFiles;
 
 /// Ours, below a directory of udev's rules.
 const RULE: &str = "59-nvmeof-csi.rules";
@@ -35,18 +36,18 @@ const MULTIPATH_DIRECTORY: &str = "etc/multipath/conf.d";
 const PROTOCOL: &str = "\"nvme:tcp\"";
 
 /// Whether they leave volumes alone.
-pub(super) fn check(root: &Path) -> [Check; 3] {
-    [check_udev(root), check_lvm(root), check_multipathd(root)]
+pub(super) fn check(host: &HostFiles) -> [Check; 3] {
+    [check_udev(host), check_lvm(host), check_multipathd(host)]
 }
 
-fn check_udev(root: &Path) -> Check {
+fn check_udev(host: &HostFiles) -> Check {
     const NAME: &str = "udev";
-    match root.join(UDEV).try_exists() {
+    match exists(host, UDEV) {
         Ok(false) => return Check::ok(NAME, "does not run here"),
         Ok(true) => {}
-        Err(error) => return unknown(NAME, &root.join(UDEV), &error),
+        Err((path, error)) => return unknown(NAME, &path, &error),
     }
-    match find_rule(root, RULE) {
+    match find_rule(host, RULE) {
         Ok(Some(path)) => Check::ok(NAME, format!("{} keeps it from volumes", path.display())),
         Ok(None) => Check::bad(
             NAME,
@@ -62,16 +63,16 @@ fn check_udev(root: &Path) -> Check {
     }
 }
 
-fn check_lvm(root: &Path) -> Check {
+fn check_lvm(host: &HostFiles) -> Check {
     const NAME: &str = "lvm";
-    match is_installed(root, "lvm") {
+    match is_installed(host, "lvm") {
         Ok(true) => {}
         Ok(false) => return Check::ok(NAME, "is not installed"),
         Err((path, error)) => return unknown(NAME, &path, &error),
     }
     let mut filter = None;
     for name in LVM {
-        match read(&root.join(name)) {
+        match read(host, name) {
             Ok(text) => filter = find_filter(&text).or(filter),
             Err((path, error)) => return unknown(NAME, &path, &error),
         }
@@ -133,11 +134,11 @@ fn may_accept_volumes(pattern: &str) -> bool {
             .any(|name| name.starts_with(literal) || literal.starts_with(name))
 }
 
-fn check_multipathd(root: &Path) -> Check {
+fn check_multipathd(host: &HostFiles) -> Check {
     const NAME: &str = "multipathd";
-    let found = is_installed(root, "multipathd").and_then(|installed| {
-        let files = configuration(root)?;
-        let texts: Result<Vec<String>, _> = files.iter().map(|path| read(path)).collect();
+    let found = is_installed(host, "multipathd").and_then(|installed| {
+        let files = configuration(host)?;
+        let texts: Result<Vec<String>, _> = files.iter().map(|path| read(host, path)).collect();
         Ok((installed, texts?))
     });
     match found {
@@ -162,41 +163,51 @@ fn unknown(name: &'static str, path: &Path, error: &io::Error) -> Check {
     Check::bad(name, Status::Unknown, finding, "run as root")
 }
 
-fn is_installed(root: &Path, program: &str) -> Result<bool, (PathBuf, io::Error)> {
+/// What could not be looked at, and why.
+type Unseen = (PathBuf, io::Error);
+
+fn is_installed(host: &HostFiles, program: &str) -> Result<bool, Unseen> {
     for directory in PROGRAMS {
-        let path = root.join(directory).join(program);
-        match path.try_exists() {
-            Ok(true) => return Ok(true),
-            Ok(false) => {}
-            Err(error) => return Err((path, error)),
+        if exists(host, &format!("{directory}/{program}"))? {
+            return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// The text of a file; one that is not there says nothing.
-fn read(path: &Path) -> Result<String, (PathBuf, io::Error)> {
-    match fs::read_to_string(path) {
+fn exists(host: &HostFiles, name: &str) -> Result<bool, Unseen> {
+    let path = resolve(host, name)?;
+    let exists = path.try_exists();
+    exists.map_err(|error| (path, error))
+}
+
+/// The text of a file, and none of one that is not there.
+fn read(host: &HostFiles, name: &str) -> Result<String, Unseen> {
+    let path = resolve(host, name)?;
+    match fs::read_to_string(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        result => result.map_err(|error| (path.to_owned(), error)),
+        text => text.map_err(|error| (path, error)),
     }
 }
 
+fn resolve(host: &HostFiles, name: &str) -> Result<PathBuf, Unseen> {
+    let resolved = host.resolve(name);
+    resolved.map_err(|error| (host.root().join(name), error))
+}
+
 /// multipathd's main file and those of its directory that it reads.
-fn configuration(root: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
-    let mut files = vec![root.join(MULTIPATH)];
-    let directory = root.join(MULTIPATH_DIRECTORY);
+fn configuration(host: &HostFiles) -> Result<Vec<String>, Unseen> {
+    let mut files = vec![MULTIPATH.to_owned()];
+    let directory = resolve(host, MULTIPATH_DIRECTORY)?;
     let entries = match fs::read_dir(&directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(files),
         entries => entries.map_err(|error| (directory.clone(), error))?,
     };
     for entry in entries {
-        let path = entry.map_err(|error| (directory.clone(), error))?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "conf")
-        {
-            files.push(path);
+        let name = entry.map_err(|error| (directory.clone(), error))?;
+        let name = name.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".conf") {
+            files.push(format!("{MULTIPATH_DIRECTORY}/{name}"));
         }
     }
     Ok(files)
@@ -251,7 +262,7 @@ mod tests {
     }
 
     fn statuses(root: &Path) -> [Status; 3] {
-        check(root).map(|check| check.status)
+        check(&HostFiles::at(root)).map(|check| check.status)
     }
 
     #[test]
@@ -284,7 +295,7 @@ mod tests {
         let root = root();
         let text = OURS.replace(" ]", ", \"a|.*|\" ]");
         put(root.path(), "etc/lvm/lvm.conf", &text);
-        let check = check_lvm(root.path());
+        let check = check_lvm(&HostFiles::at(root.path()));
         assert_eq!(check.status, Status::Warn);
         assert!(check.finding.contains("a|.*|"), "{check:?}");
     }
@@ -296,7 +307,11 @@ mod tests {
             let root = root();
             let text = OURS.replace(" ]", &format!(", \"{own}\" ]"));
             put(root.path(), "etc/lvm/lvm.conf", &text);
-            assert_eq!(check_lvm(root.path()).status, Status::Ok, "{own}");
+            assert_eq!(
+                check_lvm(&HostFiles::at(root.path())).status,
+                Status::Ok,
+                "{own}"
+            );
         }
         for wide in [
             "a|.*|",
@@ -320,13 +335,16 @@ mod tests {
         let root = root();
         let commented: Vec<String> = OURS.lines().map(|line| format!("# {line}")).collect();
         put(root.path(), "etc/lvm/lvm.conf", &commented.join("\n"));
-        assert_eq!(check_lvm(root.path()).status, Status::Warn);
+        assert_eq!(check_lvm(&HostFiles::at(root.path())).status, Status::Warn);
         put(
             root.path(),
             "etc/multipath.conf",
             "# protocol \"nvme:tcp\"\n",
         );
-        assert_eq!(check_multipathd(root.path()).status, Status::Warn);
+        assert_eq!(
+            check_multipathd(&HostFiles::at(root.path())).status,
+            Status::Warn
+        );
     }
 
     #[test]
@@ -338,7 +356,7 @@ mod tests {
             "etc/lvm/lvmlocal.conf",
             "devices { global_filter = [ \"r|/dev/sdz|\" ] }",
         );
-        assert_eq!(check_lvm(root.path()).status, Status::Warn);
+        assert_eq!(check_lvm(&HostFiles::at(root.path())).status, Status::Warn);
     }
 
     #[test]
