@@ -46,7 +46,7 @@ use nvme_sysfs::{DevT, Instance, Nqn};
 pub use backing_device::BackingDeviceError;
 pub use device_node::DeviceNode;
 pub use dm::{MapError, MapId, MapTable};
-pub use filesystem::{CheckError, FormatError, FormatOver, FormatRequest, GrowError};
+pub use filesystem::{CheckError, FormatError, FormatOver, FormatRequest, GrowError, MultiMount};
 pub use filesystem_type::FilesystemType;
 pub use head::HeadError;
 pub use linux::{LinuxHost, Timeouts};

@@ -8,6 +8,7 @@
 //! | `namespaceUUID`, `nsid` | which namespace; default: the only one |
 //! | `ctrlLossTmo`, `reconnectDelay`, `keepAliveTmo`, `fastIoFailTmo`, `nrIoQueues`, `queueSize`, `nrPollQueues`, `nrWriteQueues`, `tos`, `hostIface`, `hostTraddr`, `hdrDigest`, `dataDigest` | the kernel's options |
 //! | `pathLossHold`, `pathLossTimeout` | what happens to I/O while no path exists |
+//! | `multiMountProtection` | whether ext4 refuses a second mount |
 //!
 //! Names that other drivers use for the same are in [`keys`]. Invariant: a [`Source`] that comes out
 //! of here makes connect options that the kernel's parser takes, and no value smuggles in another
@@ -23,7 +24,9 @@ use nvme_fabrics::{HostIdentity, OptionProblem, OptionsError};
 use nvme_sysfs::{NamespaceSelector, Nqn, Transport};
 
 use super::invalid::InvalidRequest;
-use crate::volume::request::{ConnectTuning, Secrets, Source};
+use crate::volume::request::{
+    AccessType, ConnectTuning, FilesystemType, MultiMount, Secrets, Source,
+};
 use crate::volume::{Hold, connect_options};
 use keys::{Given, Key};
 
@@ -35,12 +38,41 @@ pub const SECRET_NAMES: [&str; 2] = ["dhchapSecret", "dhchapCtrlSecret"];
 /// Names and values as they are on the wire.
 pub(super) type Map = BTreeMap<String, String>;
 
-/// Where the volume with this context comes from, and the keys for it.
+/// What a context and its secrets say.
+#[derive(Debug)]
+pub(super) struct Parameters {
+    /// Where the volume comes from.
+    pub(super) source: Source,
+    /// The keys for it.
+    pub(super) secrets: Secrets,
+    /// Whether its filesystem must refuse a second mount.
+    pub(super) multi_mount: MultiMount,
+}
+
+impl Parameters {
+    /// Refuses what the volume cannot have, used as what it is.
+    pub(super) fn check(&self, access: &AccessType) -> Result<(), InvalidRequest> {
+        let rule = match (self.multi_mount, access) {
+            (MultiMount::Unprotected, _) => return Ok(()),
+            (MultiMount::Protected, AccessType::Block) => {
+                "is for ext4: a raw block volume has no filesystem"
+            }
+            (MultiMount::Protected, AccessType::Filesystem { fs, .. }) => match fs {
+                FilesystemType::Ext4 => return Ok(()),
+                FilesystemType::Xfs => "is for ext4: xfs cannot tell who else has it mounted",
+            },
+        };
+        let field = keys::field("multiMountProtection");
+        Err(InvalidRequest::value(field, "true", rule))
+    }
+}
+
+/// Reads the context of a volume, and the keys for it.
 pub(super) fn parse(
     context: &Map,
     secrets: &Map,
     host: &HostIdentity,
-) -> Result<(Source, Secrets), InvalidRequest> {
+) -> Result<Parameters, InvalidRequest> {
     let given = Given::collect(context)?;
     check_host(&given, &host.hostnqn)?;
     let secrets = parse_secrets(secrets)?;
@@ -56,7 +88,11 @@ pub(super) fn parse(
     };
     let options = connect_options(&source, &Hold::None, &secrets, host);
     options.map_err(|error| refusal(&error, &given))?;
-    Ok((source, secrets))
+    Ok(Parameters {
+        source,
+        secrets,
+        multi_mount: words::multi_mount(&given)?,
+    })
 }
 
 /// The secrets of NodeStageVolume. No message about one shows its value.

@@ -46,13 +46,15 @@ pub(super) fn stage(
     let fstype = message.volume_context.get(FSTYPE_KEY).map(String::as_str);
     let capability = capability::parse(message.volume_capability, fstype)?;
     no_publish_context(&message.publish_context)?;
-    let (source, secrets) = parameters::parse(&message.volume_context, &message.secrets, host)?;
+    let parameters = parameters::parse(&message.volume_context, &message.secrets, host)?;
+    parameters.check(&capability.access)?;
     Ok(StageRequest {
         volume_id,
         staging_target_path,
         capability,
-        source,
-        secrets,
+        source: parameters.source,
+        secrets: parameters.secrets,
+        multi_mount: parameters.multi_mount,
         // The interface does not say at this point how large the volume is to be.
         claim: claim(&message.volume_context),
     })

@@ -29,6 +29,21 @@ pub struct FormatRequest {
     pub fs: FilesystemType,
     /// Over what.
     pub over: FormatOver,
+    /// Whether it shall refuse a second mount; ext4 alone can.
+    pub multi_mount: MultiMount,
+}
+
+/// Whether a filesystem itself refuses to be mounted by two machines: ext4 with the feature `mmp`.
+///
+/// Whoever has it mounted for writing changes a block of it every few seconds, and whoever wants to
+/// mount it waits to see that this block does not change (fs/ext4/mmp.c).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MultiMount {
+    /// It does not.
+    #[default]
+    Unprotected,
+    /// It does.
+    Protected,
 }
 
 /// What may be on a device that is formatted.

@@ -13,7 +13,7 @@ use super::capability::AccessMode;
 use super::volumes::Volumes;
 use crate::host::device_node::{OpenNodeError, Opening};
 use crate::host::signature::{self, Check, Ext, ExtVersion, Found, Journal, ProbeError};
-use crate::host::{DeviceNode, FilesystemType, FormatOver, MountAccess};
+use crate::host::{DeviceNode, FilesystemType, FormatOver, MountAccess, MultiMount};
 
 /// What this node remembers of the filesystem of a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,12 @@ pub enum PrepareError {
          allow: mount it once for writing"
     )]
     NeedsRecovery,
+    /// A protection was asked for that the filesystem does not have.
+    #[error(
+        "the filesystem that is on the device has no multi-mount protection: add it with \
+         `tune2fs -O mmp` where it is not mounted, or leave multiMountProtection out"
+    )]
+    Unprotected,
 }
 
 /// Decides. Pure.
@@ -96,8 +102,30 @@ fn blank(memory: Memory, access: MountAccess) -> Result<Step, PrepareError> {
     }
 }
 
+/// Refuses a filesystem that lets a second machine mount it for writing although it must not. Pure.
+pub(super) fn check_multi_mount(
+    found: &Found,
+    wanted: MultiMount,
+    access: MountAccess,
+) -> Result<(), PrepareError> {
+    let (Found::Ext(ext), MountAccess::ReadWrite) = (found, access) else {
+        return Ok(());
+    };
+    match (wanted, ext.multi_mount) {
+        (MultiMount::Protected, MultiMount::Unprotected) => Err(PrepareError::Unprotected),
+        _ => Ok(()),
+    }
+}
+
 fn ext4(ext: &Ext, memory: Memory, access: MountAccess) -> Result<Step, PrepareError> {
-    let asks = ext.check == Check::Needed || memory == Memory::Unfinished;
+    let asks = match (ext.check, ext.multi_mount) {
+        (Check::Unneeded, _) => false,
+        // e2fsck marks the filesystem as being checked, and a mark that nobody takes away, because e2fsck
+        // was killed, keeps everybody out. The kernel replays the journal as well.
+        (Check::Replay, MultiMount::Protected) => false,
+        (Check::Replay, MultiMount::Unprotected) | (Check::Needed, _) => true,
+    };
+    let asks = asks || memory == Memory::Unfinished;
     check_journal(ext.journal, access)?;
     match access {
         // A check writes.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use super::capability::{AccessMode, AccessType, Capability};
 pub use super::source::{ConnectTuning, PathLossHold, Portal, Source};
 pub use super::volume_id::{ParseVolumeIdError, VolumeId};
-pub use crate::host::{FilesystemType, MountFlag, ParseMountFlagError};
+pub use crate::host::{FilesystemType, MountFlag, MultiMount, ParseMountFlagError};
 pub use crate::report::outcome::{ClaimRef, PodRef};
 
 /// Makes a volume available on this node.
@@ -27,6 +27,8 @@ pub struct StageRequest {
     pub source: Source,
     /// Keys for its controllers.
     pub secrets: Secrets,
+    /// Whether its filesystem must refuse a second mount.
+    pub multi_mount: MultiMount,
     /// The claim that is bound to it, where the volume context names it.
     pub claim: Option<ClaimRef>,
 }

@@ -17,7 +17,7 @@ use nvme_sysfs::{Instance, Namespace};
 use super::attach::Attached;
 use super::capability::AccessType;
 use super::current::{Current, find_carrier};
-use super::filesystem::{Memory, Step, mount_access, next_step};
+use super::filesystem::{Memory, Step, check_multi_mount, mount_access, next_step};
 use super::hold::{Below, ChooseHoldError, Hold, native_time, protect_readers, refine};
 use super::identity::{Disk, VolumeIdentity};
 use super::mounts::{is_dead, shows};
@@ -347,6 +347,7 @@ impl<'a> Staging<'a> {
         let found = self.volumes.inspect(&device)?;
         let memory = self.memory(&attached.namespace, fs);
         let access = mount_access(self.request.capability.mode);
+        check_multi_mount(&found, self.request.multi_mount, access)?;
         match next_step(&found, fs, memory, access)? {
             Step::Mount => Ok(()),
             Step::Check => Ok(self.volumes.host().check(&device, fs)?),
@@ -367,6 +368,7 @@ impl<'a> Staging<'a> {
             size_bytes: attached.namespace.size_bytes,
             fs,
             over,
+            multi_mount: self.request.multi_mount,
         })?;
         Ok(())
     }

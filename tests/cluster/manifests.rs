@@ -58,8 +58,9 @@ pub(crate) async fn the_csidriver_of_a_version_without_attach_has_to_be_replaced
     apply(&client, &old, Run::Real).await;
     let error = try_apply(&client, &new, Run::Real).await;
     let error = error.expect_err("it cannot be changed").to_string();
-    assert!(error.contains("spec.attachRequired"), "{error}");
-    assert!(error.contains("field is immutable"), "{error}");
+    // So it is called there.
+    let words = "spec.attachedRequired: Invalid value: true: field is immutable";
+    assert!(error.contains(words), "{error}");
     // What `kubectl replace --force` does.
     let deleted = drivers.delete(name, &DeleteParams::default()).await;
     deleted.expect("nothing holds it");

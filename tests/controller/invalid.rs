@@ -18,7 +18,7 @@ fn set(message: &mut ControllerPublishVolumeRequest, key: &str, value: &str) {
 
 #[tokio::test]
 async fn each_wrong_field_is_named_before_the_cluster_is_asked() {
-    let rows: [Row; 17] = [
+    let rows: [Row; 18] = [
         (|m| m.volume_id.clear(), "volume_id is required"),
         (|m| m.volume_id = "a/b".to_owned(), "volume_id is not valid"),
         (|m| m.node_id.clear(), "node_id is required"),
@@ -68,6 +68,13 @@ async fn each_wrong_field_is_named_before_the_cluster_is_asked() {
             "volume_context[\"addresses\"]",
         ),
         (|m| set(m, "queueSize", "15"), "from 16 to 1024"),
+        (
+            |m| {
+                set(m, "multiMountProtection", "true");
+                set(m, "csi.storage.k8s.io/fstype", "xfs");
+            },
+            "xfs cannot tell who else has it mounted",
+        ),
         (
             |m| set(m, "hostNqn", &hostnqn("b")),
             "must be this node's own",

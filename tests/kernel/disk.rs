@@ -12,7 +12,7 @@ use nvmeof_csi::host::device_node::Opening;
 use nvmeof_csi::host::signature::{Found, probe};
 use nvmeof_csi::host::{
     DeviceNode, FilesystemType, FormatOver, FormatRequest, Host, LinuxHost, MountAccess,
-    MountPoint, MountRequest, Timeouts,
+    MountPoint, MountRequest, MultiMount, Timeouts,
 };
 
 use crate::scene::{NQN, Scene, UUID, connect, eventually, target};
@@ -68,6 +68,7 @@ impl Disk {
             size_bytes: SIZE,
             fs,
             over: FormatOver::Blank,
+            multi_mount: MultiMount::Unprotected,
         }
     }
 

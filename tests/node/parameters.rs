@@ -22,7 +22,7 @@ async fn refusal(running: &Running, message: NodeStageVolumeRequest) -> Status {
 }
 
 /// Key, value, and the words that say what is wrong.
-const WRONG: [(&str, &str, &str); 39] = [
+const WRONG: [(&str, &str, &str); 40] = [
     ("nqn", "", "is empty"),
     ("nqn", "nqn.2026-13.org.example:x", "is not valid"),
     (
@@ -69,6 +69,7 @@ const WRONG: [(&str, &str, &str); 39] = [
     ("dataDigest", "1", "must be true or false"),
     ("pathLossHold", "always", "must be auto, dm, native or none"),
     ("pathLossTimeout", "10", "must be never, or a number"),
+    ("multiMountProtection", "yes", "must be true or false"),
     (
         "hostNqn",
         "nqn.2026-01.org.example:other",
@@ -200,6 +201,47 @@ async fn the_filesystem_of_a_handwritten_volume_may_stand_in_its_attributes() {
     answer.expect("staged");
     let log = running.machine.host.take_log();
     assert!(log.contains(&"format nvme0n1 xfs".to_owned()), "{log:?}");
+}
+
+#[tokio::test]
+async fn only_an_ext4_can_refuse_a_second_mount() {
+    let running = Running::start().await;
+    let mut message = requests::stage(&running.machine);
+    let key = "multiMountProtection".to_owned();
+    message.volume_context.insert(key, "true".to_owned());
+    let key = "csi.storage.k8s.io/fstype".to_owned();
+    let mut xfs = message.clone();
+    xfs.volume_context.insert(key, "xfs".to_owned());
+    let mut block = message.clone();
+    block.volume_capability = Some(requests::block());
+    for (wrong, words) in [
+        (&xfs, "is for ext4: xfs cannot tell who else has it mounted"),
+        (&block, "is for ext4: a raw block volume has no filesystem"),
+    ] {
+        let status = refusal(&running, wrong.clone()).await;
+        let expected = format!("volume_context[\"multiMountProtection\"] \"true\" {words}");
+        assert_eq!(status.message(), expected);
+    }
+    // Left off, it is no matter of the filesystem.
+    let key = "multiMountProtection".to_owned();
+    xfs.volume_context.insert(key, "false".to_owned());
+    let mut node = running.node().await;
+    node.node_stage_volume(xfs).await.expect("staged");
+    let log = running.machine.host.take_log();
+    assert!(log.contains(&"format nvme0n1 xfs".to_owned()), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_protected_volume_is_formatted_so() {
+    let running = Running::start().await;
+    let mut message = requests::stage(&running.machine);
+    let key = "multiMountProtection".to_owned();
+    message.volume_context.insert(key, "true".to_owned());
+    let mut node = running.node().await;
+    node.node_stage_volume(message).await.expect("staged");
+    let log = running.machine.host.take_log();
+    let formatted = "format nvme0n1 ext4 protected".to_owned();
+    assert!(log.contains(&formatted), "{log:?}");
 }
 
 #[tokio::test]

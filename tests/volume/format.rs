@@ -1,13 +1,16 @@
 //! The format rule: what is on a device decides, and what is there stays as it is.
 
+use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
 use nvmeof_csi::volume::StageError;
-use nvmeof_csi::volume::request::{AccessMode, FilesystemType, StageRequest};
+use nvmeof_csi::volume::request::{AccessMode, FilesystemType, MultiMount, StageRequest};
 
 use crate::machine::Machine;
-use crate::machine::filesystems::{State, ext4 as ext4_superblock, make, scribble, wipe, xfs};
+use crate::machine::filesystems::{
+    State, ext4 as ext4_superblock, make, protect, scribble, wipe, xfs,
+};
 use crate::requests::{FIRST, ext4, filesystem, stage, unstage};
 
 const SIZE: u64 = 64 << 20;
@@ -87,6 +90,52 @@ fn ext4_is_checked_where_it_asks_for_it() {
         .expect("staged");
     let expected = ["connect 4420", "check nvme0n1", "mount nvme0n1"];
     assert_eq!(machine.host.take_log(), expected);
+}
+
+#[test]
+fn a_protected_ext4_is_checked_for_errors_only_because_a_killed_check_keeps_everybody_out() {
+    let (machine, image) = machine();
+    ext4_superblock(&image, State::NeedsRecovery);
+    protect(&image);
+    let volumes = machine.volumes();
+    let request = stage(&machine, ext4());
+    volumes.stage(&request).expect("staged");
+    assert_eq!(machine.host.take_log(), ["connect 4420", "mount nvme0n1"]);
+    volumes.unstage(&unstage(&request)).expect("unstaged");
+    // An error was counted.
+    scribble(&image, 1024 + 0x194, &[1]);
+    machine.host.take_log();
+    volumes.stage(&request).expect("staged");
+    let expected = ["connect 4420", "check nvme0n1", "mount nvme0n1"];
+    assert_eq!(machine.host.take_log(), expected);
+}
+
+#[test]
+fn a_filesystem_without_the_protection_that_is_wanted_is_refused_and_left_as_it_is() {
+    let (machine, image) = machine();
+    make(&image, FilesystemType::Ext4);
+    let before = fs::read(&image).expect("an image");
+    let mut request = stage(&machine, ext4());
+    request.multi_mount = MultiMount::Protected;
+    let volumes = machine.volumes();
+    let error = volumes.stage(&request).expect_err("it has none");
+    let cause = error.source().expect("a cause").to_string();
+    assert!(cause.contains("tune2fs -O mmp"), "{cause}");
+    assert!(before == fs::read(&image).expect("an image"));
+    machine.host.take_log();
+    protect(&image);
+    volumes.stage(&request).expect("it has it now");
+    assert_eq!(machine.host.take_log(), ["connect 4420", "mount nvme0n1"]);
+}
+
+#[test]
+fn readers_need_no_protection_from_each_other() {
+    let (machine, image) = machine();
+    make(&image, FilesystemType::Ext4);
+    let readers = filesystem(FilesystemType::Ext4, AccessMode::MultiNodeReaderOnly);
+    let mut request = stage(&machine, readers);
+    request.multi_mount = MultiMount::Protected;
+    machine.volumes().stage(&request).expect("nobody writes");
 }
 
 #[test]

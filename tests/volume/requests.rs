@@ -4,9 +4,9 @@ use std::path::Path;
 
 use nvme_sysfs::{NamespaceSelector, Transport};
 use nvmeof_csi::volume::request::{
-    AccessMode, AccessType, Capability, ConnectTuning, ExpandRequest, FilesystemType, PathLossHold,
-    Portal, PublishRequest, Readonly, Secrets, Source, StageRequest, UnpublishRequest,
-    UnstageRequest, VolumeId,
+    AccessMode, AccessType, Capability, ConnectTuning, ExpandRequest, FilesystemType, MultiMount,
+    PathLossHold, Portal, PublishRequest, Readonly, Secrets, Source, StageRequest,
+    UnpublishRequest, UnstageRequest, VolumeId,
 };
 
 use crate::machine::Machine;
@@ -63,6 +63,7 @@ pub(crate) fn stage(machine: &Machine, capability: Capability) -> StageRequest {
         capability,
         source: source(&[4420]),
         secrets: Secrets::default(),
+        multi_mount: MultiMount::Unprotected,
         claim: None,
     }
 }

@@ -41,9 +41,10 @@ pub(super) enum Key {
     DataDigest,
     PathLossHold,
     PathLossTimeout,
+    MultiMountProtection,
 }
 
-const KEYS: [(&str, Key); 27] = [
+const KEYS: [(&str, Key); 28] = [
     ("nqn", Key::Nqn),
     ("addresses", Key::Addresses),
     ("nvmeAddress", Key::Address),
@@ -71,6 +72,7 @@ const KEYS: [(&str, Key); 27] = [
     ("dataDigest", Key::DataDigest),
     ("pathLossHold", Key::PathLossHold),
     ("pathLossTimeout", Key::PathLossTimeout),
+    ("multiMountProtection", Key::MultiMountProtection),
 ];
 
 /// Every name that a parameter can have, those of other drivers included.
@@ -176,7 +178,8 @@ fn token(key: Key) -> TokenSet {
         | Key::Nsid
         | Key::HostNqn
         | Key::PathLossHold
-        | Key::PathLossTimeout => TokenSet::empty(),
+        | Key::PathLossTimeout
+        | Key::MultiMountProtection => TokenSet::empty(),
     }
 }
 

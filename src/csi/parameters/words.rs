@@ -7,7 +7,7 @@ use nvme_sysfs::{ControllerLoss, Transport};
 use super::keys::{Given, Key};
 use crate::csi::invalid::InvalidRequest;
 use crate::number::{parse_seconds, parse_seconds_or_minus_one, parse_u8, parse_u32};
-use crate::volume::request::PathLossHold;
+use crate::volume::request::{MultiMount, PathLossHold};
 
 pub(super) fn transport(given: &Given<'_>) -> Result<Transport, InvalidRequest> {
     match given.value(Key::Transport) {
@@ -35,6 +35,13 @@ pub(super) fn path_loss_timeout(given: &Given<'_>) -> Result<Option<Duration>, I
             let rule = "must be never, or a number of at least 1 with one of the units s, m, h";
             given.refusal(Key::PathLossTimeout, rule)
         }),
+    }
+}
+
+pub(super) fn multi_mount(given: &Given<'_>) -> Result<MultiMount, InvalidRequest> {
+    match switch(given, Key::MultiMountProtection)? {
+        true => Ok(MultiMount::Protected),
+        false => Ok(MultiMount::Unprotected),
     }
 }
 

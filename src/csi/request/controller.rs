@@ -10,7 +10,7 @@ use crate::cluster::Wanted;
 use crate::csi::capability::{self, FSTYPE_KEY};
 use crate::csi::invalid::InvalidRequest;
 use crate::csi::node_id::NodeId;
-use crate::csi::parameters::{self, Map};
+use crate::csi::parameters::{self, Map, Parameters};
 use crate::csi::proto::{
     ControllerPublishVolumeRequest, ControllerUnpublishVolumeRequest,
     ValidateVolumeCapabilitiesRequest, VolumeCapability,
@@ -34,7 +34,8 @@ pub(in crate::csi) fn attach(
             "must be false: PUBLISH_READONLY is not announced",
         ));
     }
-    check_context(&message.volume_context, &message.secrets, node.hostnqn)?;
+    let parameters = parse_context(&message.volume_context, &message.secrets, node.hostnqn)?;
+    parameters.check(&capability.access)?;
     Ok(Wanted {
         volume_id,
         node: node.name.to_string(),
@@ -76,15 +77,23 @@ pub(in crate::csi) fn validate(
     }
     let context = message.volume_context;
     let fstype = context.get(FSTYPE_KEY).map(String::as_str);
-    let mut problem = None;
+    let parameters = match context.is_empty() {
+        true => Ok(None),
+        false => parse_context(&context, &message.secrets, any_host(&context)).map(Some),
+    };
+    let (parameters, mut problem) = match parameters {
+        Ok(parameters) => (parameters, None),
+        Err(error) => (None, Some(error)),
+    };
     for capability in &message.volume_capabilities {
-        match capability::parse(Some(capability.clone()), fstype) {
+        let parsed = match capability::parse(Some(capability.clone()), fstype) {
             Err(error @ InvalidRequest::Missing { .. }) => return Err(error),
-            parsed => problem = problem.or(parsed.err()),
-        }
-    }
-    if !context.is_empty() {
-        let checked = check_context(&context, &message.secrets, any_host(&context));
+            parsed => parsed,
+        };
+        let checked = parsed.and_then(|capability| match &parameters {
+            Some(parameters) => parameters.check(&capability.access),
+            None => Ok(()),
+        });
         problem = problem.or(checked.err());
     }
     Ok(Validation {
@@ -104,10 +113,9 @@ fn node_id(text: &str) -> Result<NodeId, InvalidRequest> {
 }
 
 /// What the node would refuse of the context and the secrets.
-fn check_context(context: &Map, secrets: &Map, hostnqn: Nqn) -> Result<(), InvalidRequest> {
+fn parse_context(context: &Map, secrets: &Map, hostnqn: Nqn) -> Result<Parameters, InvalidRequest> {
     let hostid = SOME_UUID.parse::<Uuid>().expect("it is written above");
-    let host = HostIdentity { hostnqn, hostid };
-    parameters::parse(context, secrets, &host).map(drop)
+    parameters::parse(context, secrets, &HostIdentity { hostnqn, hostid })
 }
 
 /// The host that the context itself names, or any: no node is known yet.

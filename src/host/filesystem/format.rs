@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{FormatError, FormatOver, FormatRequest};
+use super::{FormatError, FormatOver, FormatRequest, MultiMount};
 use crate::host::command::{Invocation, Programs};
 use crate::host::device_node::{DeviceNode, Opening};
 use crate::host::filesystem_type::FilesystemType;
@@ -33,6 +33,9 @@ const MKE2FS: [&str; 8] = [
     "-E",
     "nodiscard,lazy_itable_init=1,lazy_journal_init=0",
 ];
+
+/// Multi-mount protection, with the interval of the kernel: 5 s.
+const MMP: [&str; 2] = ["-O", "mmp"];
 
 /// No discard, as for ext4. `-f` is added only over an unfinished format.
 const MKFS_XFS: [&str; 1] = ["-K"];
@@ -102,6 +105,9 @@ fn invocation(request: &FormatRequest, deadline: Duration) -> Invocation {
     if (request.fs, request.over) == (FilesystemType::Xfs, FormatOver::Unfinished) {
         arguments.push("-f".into());
     }
+    if (request.fs, request.multi_mount) == (FilesystemType::Ext4, MultiMount::Protected) {
+        arguments.extend(MMP.iter().map(Into::into));
+    }
     arguments.push(request.device.path.clone().into());
     Invocation {
         program,
@@ -155,6 +161,7 @@ mod tests {
             size_bytes: SIZE,
             fs,
             over,
+            multi_mount: MultiMount::Unprotected,
         }
     }
 
@@ -258,6 +265,14 @@ mod tests {
             let invocation = invocation(&request(fs, over), Duration::ZERO);
             assert_eq!(invocation.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn multi_mount_protection_is_a_feature_of_ext4() {
+        let mut request = request(FilesystemType::Ext4, FormatOver::Blank);
+        request.multi_mount = MultiMount::Protected;
+        let invocation = invocation(&request, Duration::ZERO).to_string();
+        assert!(invocation.ends_with(" -O mmp /x/nvme0n1"), "{invocation}");
     }
 
     #[test]

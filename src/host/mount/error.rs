@@ -26,8 +26,12 @@ pub enum MountError {
         /// What was to be called.
         call: MountCall,
     },
-    /// EBUSY: something else owns the device, or it is mounted in another way.
-    #[error("the device is in use, or mounted with other options (EBUSY): {call}")]
+    /// EBUSY: something else owns the device, it is mounted in another way, or (of an ext4 with
+    /// multi-mount protection) its block for that says that somebody else has it.
+    #[error(
+        "the device is in use, or mounted with other options or, where it has multi-mount \
+         protection, by another machine (EBUSY): {call}"
+    )]
     Busy {
         /// What was called.
         call: MountCall,

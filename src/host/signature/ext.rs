@@ -8,6 +8,7 @@ use nvme_sysfs::Uuid;
 
 use super::area::{field, le16, le32};
 use super::{Found, Journal};
+use crate::host::filesystem::MultiMount;
 
 /// What an ext superblock says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Ext {
     pub journal: Journal,
     /// Whether it asks for e2fsck.
     pub check: Check,
+    /// Whether it refuses a second mount, by the feature `mmp`.
+    pub multi_mount: MultiMount,
 }
 
 /// How an ext filesystem is divided into block groups.
@@ -53,7 +56,10 @@ pub enum ExtVersion {
 pub enum Check {
     /// No.
     Unneeded,
-    /// The kernel found errors in it, or it was never unmounted cleanly.
+    /// It was not unmounted, and nothing else is known against it: whoever mounts it replays the
+    /// journal.
+    Replay,
+    /// The kernel found errors in it, or it has no journal and was not unmounted.
     Needed,
 }
 
@@ -66,6 +72,7 @@ const COMPAT_HAS_JOURNAL: u32 = 0x4;
 const INCOMPAT_RECOVER: u32 = 0x4;
 const INCOMPAT_JOURNAL_DEV: u32 = 0x8;
 const INCOMPAT_64BIT: u32 = 0x80;
+const INCOMPAT_MMP: u32 = 0x100;
 /// filetype, recover and meta_bg: what ext3 knows (`EXT3_FEATURE_INCOMPAT_SUPP`).
 const INCOMPAT_EXT3: u32 = 0x2 | INCOMPAT_RECOVER | 0x10;
 /// sparse_super, large_file and btree_dir (`EXT3_FEATURE_RO_COMPAT_SUPP`).
@@ -100,8 +107,7 @@ fn read(superblock: &[u8]) -> Ext {
     };
     // An error that was found while it was mounted is counted until a check has seen everything.
     let errors = le32(superblock, 0x194);
-    let sound =
-        state & VALID != 0 && state & ERROR == 0 && errors == 0 && journal == Journal::Clean;
+    let sound = state & VALID != 0 && state & ERROR == 0 && errors == 0;
     let blocks = block_count(superblock, incompat);
     let layout = layout(superblock, incompat, blocks);
     Ext {
@@ -110,10 +116,14 @@ fn read(superblock: &[u8]) -> Ext {
         size_bytes: blocks.saturating_mul(layout.block_bytes),
         layout,
         journal,
-        check: if sound {
-            Check::Unneeded
-        } else {
-            Check::Needed
+        check: match (sound, journal) {
+            (true, Journal::Clean) => Check::Unneeded,
+            (true, Journal::NeedsRecovery) => Check::Replay,
+            (false, _) => Check::Needed,
+        },
+        multi_mount: match incompat & INCOMPAT_MMP {
+            0 => MultiMount::Unprotected,
+            _ => MultiMount::Protected,
         },
     }
 }
@@ -260,8 +270,19 @@ mod tests {
         let ext = parsed(&with(0x60, &recover.to_le_bytes()));
         assert_eq!(
             (ext.check, ext.journal),
-            (Check::Needed, Journal::NeedsRecovery)
+            (Check::Replay, Journal::NeedsRecovery)
         );
+        let mut head = with(0x60, &recover.to_le_bytes());
+        head[SUPERBLOCK + 0x194] = 1;
+        assert_eq!(parsed(&head).check, Check::Needed);
+    }
+
+    #[test]
+    fn multi_mount_protection_is_a_feature() {
+        assert_eq!(parsed(&superblock()).multi_mount, MultiMount::Unprotected);
+        let protected = 0x2C2 | INCOMPAT_MMP;
+        let ext = parsed(&with(0x60, &protected.to_le_bytes()));
+        assert_eq!(ext.multi_mount, MultiMount::Protected);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use nvmeof_csi::host::mountinfo::{Mount, MountTable};
 use nvmeof_csi::host::{
     Access, BackingDeviceError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
     GrowError, HeadError, Host, Made, MapError, MapId, MapTable, MountAccess, MountError,
-    MountFlag, MountPoint, MountPointError, MountRequest, UnmountError,
+    MountFlag, MountPoint, MountPointError, MountRequest, MultiMount, UnmountError,
 };
 use rustix::io::Errno;
 
@@ -430,7 +430,12 @@ impl Host for FakeHost {
 
     fn format(&self, request: &FormatRequest) -> Result<(), FormatError> {
         let device = &request.device.path;
-        self.effect(format!("format {} {}", name(device), request.fs), |state| {
+        let protected = match request.multi_mount {
+            MultiMount::Unprotected => "",
+            MultiMount::Protected => " protected",
+        };
+        let words = format!("format {} {}{protected}", name(device), request.fs);
+        self.effect(words, |state| {
             if state.failing.contains("format") {
                 // Killed half-way: something is there, and it is no filesystem.
                 filesystems::scribble(device, 4096, b"half a filesystem");

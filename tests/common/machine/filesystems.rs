@@ -46,6 +46,18 @@ pub(crate) fn ext4(device: &Path, state: State) {
     file.write_all_at(&superblock, 1024).expect("a write");
 }
 
+/// Adds multi-mount protection to an ext4 that is there.
+pub(crate) fn protect(device: &Path) {
+    const INCOMPATIBLE: u64 = 1024 + 0x60;
+    let file = open(device);
+    let mut features = [0; 4];
+    let read = file.read_exact_at(&mut features, INCOMPATIBLE);
+    read.expect("a superblock");
+    let features = u32::from_le_bytes(features) | 0x100;
+    let written = file.write_all_at(&features.to_le_bytes(), INCOMPATIBLE);
+    written.expect("a write");
+}
+
 /// Writes the superblock of xfs; `in_progress` is set until mkfs.xfs has finished.
 pub(crate) fn xfs(device: &Path, in_progress: u8) {
     let file = open(device);

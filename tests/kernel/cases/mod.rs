@@ -16,6 +16,7 @@ mod nameless;
 mod namespaces;
 mod node;
 mod privileges;
+mod protected;
 mod readers;
 mod repeated;
 mod restarted;
@@ -50,6 +51,7 @@ pub(crate) fn all() -> Vec<Case> {
         repeated::CASES,
         restarted::CASES,
         privileges::CASES,
+        protected::CASES,
         traced::CASES,
         conformance::CASES,
         safety::CASES,
