@@ -123,6 +123,7 @@ fn kubelet_probes_the_admin_address_on_loopback() {
         assert_eq!(address, "127.0.0.1:9809", "{probe}");
         assert_eq!(address, argument("--admin-address"), "{probe}");
         assert_eq!(get["path"].as_str(), Some(path), "{probe}");
+        assert_eq!(container["ports"][0]["containerPort"].as_i64(), Some(port));
     }
 }
 
