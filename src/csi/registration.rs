@@ -50,6 +50,10 @@ impl Registration {
 impl registration_server::Registration for Registration {
     async fn get_info(&self, _: Request<InfoRequest>) -> Result<Response<PluginInfo>, Status> {
         tracing::debug!("kubelet asks who is there");
+        // What it has said before holds until it says something else.
+        if self.readiness.registration() == readiness::Registration::Unheard {
+            self.readiness.note(readiness::Registration::Asked);
+        }
         Ok(Response::new(PluginInfo {
             r#type: CSI_PLUGIN.to_owned(),
             name: self.name.to_string(),

@@ -24,6 +24,8 @@ pub enum Registration {
     Hidden(String),
     /// Nothing yet.
     Unheard,
+    /// It has asked for its name and has not decided: first it calls the node, and writes the CSINode.
+    Asked,
     /// It took us.
     Accepted,
     /// It did not take us, and says why.
@@ -63,6 +65,12 @@ impl Readiness {
         self.lock().clone()
     }
 
+    /// Why kubelet does not call this plugin, if it does not.
+    #[must_use]
+    pub fn unregistered(&self) -> Option<Check> {
+        check(&self.lock())
+    }
+
     /// Whether this machine has all that volumes need, whatever kubelet says.
     #[must_use]
     pub fn can_attach(&self) -> bool {
@@ -75,7 +83,7 @@ impl Readiness {
     pub fn findings(&self) -> Vec<Check> {
         let mut findings = self.machine();
         findings.retain(|check| check.status != Status::Ok);
-        findings.extend(check(&self.lock()));
+        findings.extend(self.unregistered());
         findings
     }
 
@@ -96,13 +104,18 @@ fn check(registration: &Registration) -> Option<Check> {
         Registration::Unwanted | Registration::Accepted => return None,
         Registration::Hidden(error) => (
             format!("kubelet cannot find this plugin: {error}"),
-            "make kubelet's directory plugins_registry (--registration-dir) writable here; it is \
-             tried again by itself",
+            "kubelet's directory plugins_registry (--registration-dir) must be writable here, and the \
+             socket in it no other program's; it is tried again by itself",
         ),
         Registration::Unheard => (
             "kubelet has not registered this plugin yet".to_owned(),
             "if this stays: --registration-dir must be the directory plugins_registry of the \
              kubelet of this node; see kubelet's log",
+        ),
+        Registration::Asked => (
+            "kubelet has asked for this plugin and has not registered it yet".to_owned(),
+            "if this stays: kubelet cannot write its CSINode; see whether the API server answers, \
+             and kubelet's log",
         ),
         Registration::Refused(error) => (
             format!("kubelet refused this plugin: {error}"),
@@ -145,6 +158,7 @@ mod tests {
         for (said, words) in [
             (Registration::Hidden("no place".to_owned()), "no place"),
             (Registration::Unheard, "has not registered"),
+            (Registration::Asked, "has asked"),
             (Registration::Refused("too old".to_owned()), "too old"),
         ] {
             assert!(readiness.note(said.clone()), "news");

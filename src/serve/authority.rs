@@ -23,6 +23,9 @@ use tonic::transport::server::Connected;
 
 use rewrite::Rewriter;
 
+/// How much memory a connection keeps between two reads.
+const KEPT: usize = 4096;
+
 /// A connection as its client would speak if it knew a name for the server.
 pub(super) struct AnyAuthority<S> {
     stream: S,
@@ -51,6 +54,7 @@ impl<S> AnyAuthority<S> {
         self.read += now;
         if self.read == self.ready.len() {
             self.ready.clear();
+            self.ready.shrink_to(KEPT);
             self.read = 0;
         }
     }

@@ -3,6 +3,7 @@
 //! A plugin that kubelet cannot find keeps what is staged all the same, so this never ends the
 //! program: it tells, `/ready` says it too, and it is tried again.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,11 +12,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{interval, sleep};
 
+use super::socket::Socket;
 use super::sockets::{OnSocket, listen_for, serve};
 use super::{NodeOptions, ServeError, ended};
 use crate::causes::chain;
 use crate::csi::registration::Registration;
 use crate::csi::registration_proto::registration_server::RegistrationServer;
+use crate::host::requirements::Check;
 use crate::report::readiness::{self, Readiness};
 
 type Service = RegistrationServer<Registration>;
@@ -65,23 +68,23 @@ impl Offer {
             ended(stopped).await;
             return Ok(());
         };
-        tokio::select! {
-            () = offer.wait_for_socket() => {}
-            () = ended(stopped.clone()) => return Ok(()),
+        loop {
+            tokio::select! {
+                () = offer.wait_for_socket() => {}
+                () = ended(stopped.clone()) => return Ok(()),
+            }
+            let Some((bound, socket)) = offer.bound.take() else {
+                continue;
+            };
+            tokio::select! {
+                served = serve(Some(bound), stopped.clone()) => return served,
+                () = wait_until_gone(&socket) => offer.hide(format!(
+                    "somebody took {} away",
+                    offer.path.display()
+                )),
+                never = tell_silence(&offer.readiness) => match never {},
+            }
         }
-        let Some((bound, socket)) = offer.bound else {
-            return Ok(());
-        };
-        let told = async {
-            tell_silence(offer.readiness).await;
-            pending::<()>().await;
-        };
-        let served = tokio::select! {
-            served = serve(Some(bound), stopped) => served,
-            () = told => Ok(()),
-        };
-        drop(socket);
-        served
     }
 
     async fn wait_for_socket(&mut self) {
@@ -99,24 +102,72 @@ impl Offer {
                 self.bound = Some(bound);
                 self.readiness.note(readiness::Registration::Unheard);
             }
-            Err(error) => {
-                let error = chain(&error);
-                let hidden = readiness::Registration::Hidden(error.clone());
-                if self.readiness.note(hidden) {
-                    tracing::error!(error, "kubelet cannot find this plugin; trying again");
-                }
-            }
+            Err(error) => self.hide(chain(&error)),
+        }
+    }
+
+    /// Tells once that kubelet cannot find the plugin.
+    fn hide(&self, error: String) {
+        let hidden = readiness::Registration::Hidden(error.clone());
+        if self.readiness.note(hidden) {
+            tracing::error!(error, "kubelet cannot find this plugin; trying again");
         }
     }
 }
 
-/// Tells once if kubelet says nothing.
-async fn tell_silence(readiness: Arc<Readiness>) {
+/// Is done when the file of the socket is not there any more, or another's: kubelet has taken that for
+/// the end of the plugin.
+async fn wait_until_gone(socket: &Socket) {
+    let mut look = interval(AGAIN);
+    while socket.is_there() {
+        look.tick().await;
+    }
+}
+
+/// Tells once if kubelet does not register the plugin.
+async fn tell_silence(readiness: &Readiness) -> Infallible {
+    if let Some(Check {
+        finding,
+        what_to_do,
+        ..
+    }) = silence(readiness).await
+    {
+        let seconds = SILENCE.as_secs();
+        tracing::error!(seconds, finding, what_to_do, "no pod gets a volume");
+    }
+    pending().await
+}
+
+/// What is wrong, if kubelet has not decided when it should have.
+async fn silence(readiness: &Readiness) -> Option<Check> {
     sleep(SILENCE).await;
-    if readiness.registration() == readiness::Registration::Unheard {
-        tracing::error!(
-            seconds = SILENCE.as_secs(),
-            "kubelet has not registered this plugin: no pod gets a volume; see /ready"
-        );
+    match readiness.registration() {
+        readiness::Registration::Unheard | readiness::Registration::Asked => {
+            readiness.unregistered()
+        }
+        // Told when it came.
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_told_and_an_answer_is_not() {
+        let readiness = Readiness::anywhere();
+        for (said, words) in [
+            (readiness::Registration::Unheard, Some("has not registered")),
+            (readiness::Registration::Asked, Some("has asked")),
+            (readiness::Registration::Accepted, None),
+            (readiness::Registration::Refused("old".to_owned()), None),
+        ] {
+            readiness.note(said);
+            let told = silence(&readiness).await.map(|check| check.finding);
+            assert_eq!(told.is_some(), words.is_some(), "{told:?}");
+            let words = words.unwrap_or_default();
+            assert!(told.unwrap_or_default().contains(words));
+        }
     }
 }

@@ -73,6 +73,15 @@ impl Socket {
         Ok((socket, listener.into()))
     }
 
+    /// Whether clients still find it: its file is the one at the path. What cannot be looked at counts
+    /// as there.
+    pub(super) fn is_there(&self) -> bool {
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) => (found.dev(), found.ino()) == self.file,
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
+    }
+
     /// Takes the file away, unless a later server has put its own there.
     fn remove(&self) -> Result<(), SocketError> {
         match fs::symlink_metadata(&self.path) {
@@ -227,6 +236,19 @@ mod tests {
         let (_second, _listener) = Socket::bind(&path).expect("another");
         drop(first);
         UnixStream::connect(&path).expect("the second listens");
+    }
+
+    #[test]
+    fn a_socket_whose_file_was_taken_away_is_not_there() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("csi.sock");
+        let (first, listener) = Socket::bind(&path).expect("a socket");
+        assert!(first.is_there());
+        fs::remove_file(&path).expect("it was there");
+        assert!(!first.is_there());
+        drop(listener);
+        let (second, _listener) = Socket::bind(&path).expect("another");
+        assert!(second.is_there());
     }
 
     #[test]

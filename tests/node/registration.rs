@@ -91,9 +91,16 @@ async fn a_plugin_that_kubelet_cannot_find_serves_and_offers_itself_once_it_can(
     assert_eq!(answer.expect("info").into_inner().name, "test.csi");
     let ready = running.get("/ready").await;
     assert!(
-        ready.contains("has not registered this plugin yet"),
+        ready.contains("kubelet has asked for this plugin"),
         "{ready}"
     );
+    fs::remove_file(&offered).expect("it was there");
+    while !offered.exists() {
+        assert!(Instant::now() < deadline, "{}", running.get("/ready").await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let answer = running.registration().await.get_info(InfoRequest {}).await;
+    answer.expect("it is found anew");
 }
 
 #[tokio::test]

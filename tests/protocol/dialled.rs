@@ -68,13 +68,14 @@ impl Plugin {
         plugin
     }
 
-    /// Reads the log up to the line that says `words`.
-    fn wait_for(&mut self, words: &str) {
+    /// Reads the log up to the line that says `words`, and returns it.
+    fn wait_for(&mut self, words: &str) -> String {
         let mut read = String::new();
         while !read.contains(words) {
             let length = self.log.read_line(&mut read).expect("text");
             assert!(length > 0, "{words:?} was never said: {read}");
         }
+        read
     }
 
     fn registration(&self) -> PathBuf {
@@ -130,8 +131,10 @@ pub(crate) fn kubelets_plugin_manager_finds_the_plugin_and_its_csi_client_reache
 }
 
 pub(crate) fn a_refusal_by_kubelet_stands_in_ready(client: &Path) {
-    let plugin = Plugin::start();
-    run(client, "refuse", &plugin.registration(), &["too old"]);
+    let mut plugin = Plugin::start();
+    for _ in 0..2 {
+        run(client, "refuse", &plugin.registration(), &["too old"]);
+    }
     let ready = plugin.ready();
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     assert!(
@@ -140,6 +143,12 @@ pub(crate) fn a_refusal_by_kubelet_stands_in_ready(client: &Path) {
     );
     run(client, "register", &plugin.registration(), &[]);
     assert!(plugin.ready().starts_with("HTTP/1.1 200 "));
+    let log = plugin.wait_for("registered with kubelet");
+    assert_eq!(
+        log.matches("kubelet refused this plugin").count(),
+        1,
+        "{log}"
+    );
 }
 
 pub(crate) fn hundreds_of_calls_with_headers_of_many_sizes_are_answered_on_one_connection(

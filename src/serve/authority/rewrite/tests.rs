@@ -109,31 +109,23 @@ fn a_block_in_many_frames_with_padding_is_one_block() {
 }
 
 #[test]
-fn a_block_that_grows_beyond_a_frame_is_written_in_several() {
-    let mut fields = request();
-    fields.push((b"long".to_vec(), vec![b'x'; 2 * MAX_PAYLOAD]));
-    let sent = encode(&fields);
-    let mut parts = Vec::new();
-    let count = sent.chunks(MAX_PAYLOAD).count();
-    for (index, chunk) in sent.chunks(MAX_PAYLOAD).enumerate() {
-        let kind = if index == 0 { HEADERS } else { CONTINUATION };
-        let flags = if index + 1 == count { END_HEADERS } else { 0 };
-        parts.extend(frame(kind, flags, 3, chunk));
-    }
-    let frames = frames(&rewritten(&[&parts]));
-    assert!(frames.iter().all(|(frame, _)| frame.length <= MAX_PAYLOAD));
-    assert!(
-        frames[1..]
-            .iter()
-            .all(|(frame, _)| frame.kind == CONTINUATION)
-    );
-    let ends: Vec<bool> = frames
-        .iter()
-        .map(|(frame, _)| frame.has(END_HEADERS))
-        .collect();
-    assert_eq!(ends, [false, false, true]);
-    fields[3].1 = b"localhost".to_vec();
-    assert_eq!(block(&frames), fields);
+fn the_largest_block_that_is_taken_fits_into_a_frame() {
+    let field = |length: usize| vec![(b"a".to_vec(), vec![b'x'; length])];
+    let rewritten = |fields: &Fields| {
+        let block = encode(fields);
+        let (first, rest) = block.split_at(MAX_PAYLOAD.min(block.len()));
+        let parts = [
+            frame(HEADERS, 0, 1, first),
+            frame(CONTINUATION, END_HEADERS, 1, rest),
+        ];
+        frames(&rewritten(&[&parts.concat()]))
+    };
+    let largest = field(MAX_PAYLOAD - 33);
+    let written = rewritten(&largest);
+    assert_eq!(written.len(), 1);
+    assert_eq!(block(&written), largest);
+    let refused = rewritten(&field(MAX_PAYLOAD - 32));
+    assert_eq!(refused[0].1, NO_BLOCK);
 }
 
 #[test]
@@ -154,13 +146,15 @@ fn what_cannot_be_decoded_becomes_a_block_that_is_none_and_ends_the_reading() {
 
 #[test]
 fn a_block_without_end_is_refused() {
-    let chunk = [0_u8; MAX_PAYLOAD];
-    let mut sent = frame(HEADERS, 0, 1, &chunk);
-    for _ in 0..4 {
-        sent.extend(frame(CONTINUATION, 0, 1, &chunk));
-    }
     let refused = frame(HEADERS, END_HEADERS, 1, NO_BLOCK);
-    assert_eq!(rewritten(&[&sent]), refused);
+    for (length, frames) in [(MAX_PAYLOAD, 2), (0, MAX_FRAMES)] {
+        let chunk = vec![0_u8; length];
+        let mut sent = frame(HEADERS, 0, 1, &chunk);
+        for _ in 0..frames {
+            sent.extend(frame(CONTINUATION, 0, 1, &chunk));
+        }
+        assert_eq!(rewritten(&[&sent]), refused, "{length}");
+    }
 }
 
 #[test]
@@ -168,14 +162,19 @@ fn what_breaks_into_a_block_or_stands_outside_of_one_goes_on_to_the_server() {
     let begun = frame(HEADERS, 0, 1, &encode(&request()));
     let empty = frame(HEADERS, 0, 1, &[]);
     let data = frame(DATA, 0, 1, b"abc");
-    assert_eq!(rewritten(&[&begun, &data]), [empty, data].concat());
+    assert_eq!(rewritten(&[&begun, &data]), [empty, data.clone()].concat());
     for wrong in [
         frame(CONTINUATION, END_HEADERS, 1, &encode(&request())),
-        frame(HEADERS, END_HEADERS | 0x08, 1, &[9]),
         frame(HEADERS, END_HEADERS, 1, &vec![0; MAX_PAYLOAD + 1]),
     ] {
         assert_eq!(rewritten(&[&wrong]), wrong);
     }
+    let padding = frame(HEADERS, END_HEADERS | 0x08, 1, &[9]);
+    let refused = frame(HEADERS, END_HEADERS, 1, NO_BLOCK);
+    assert_eq!(
+        rewritten(&[&padding, &data]),
+        [refused, frame(DATA, 0, 1, b"abc")].concat()
+    );
 }
 
 #[test]
