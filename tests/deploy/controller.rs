@@ -137,9 +137,9 @@ fn kubelet_probes_what_the_containers_serve() {
         };
         let address = argument(&container, option);
         let (host, number) = address.rsplit_once(':').expect("a port");
-        assert!(
-            matches!(host, "" | "0.0.0.0"),
-            "kubelet asks from the node: {host}"
+        assert_eq!(
+            host, "",
+            "kubelet asks at the pod's first address, of IPv4 or IPv6"
         );
         assert_eq!(port["containerPort"].as_i64(), number.parse().ok());
         for (probe, path) in probes {
