@@ -118,6 +118,19 @@ fn the_attacher_is_pinned_and_only_one_of_two_works() {
 }
 
 #[test]
+fn a_refused_node_asks_again_before_the_controller_takes_it_for_gone() {
+    let [_, attacher] = containers();
+    let seconds = |option| {
+        let value = argument(&attacher, option);
+        let number = value.strip_suffix('s').expect("seconds");
+        number.parse::<u32>().expect("a number")
+    };
+    // A call may last as long as its time-out; SILENCE in src/cluster/requests.rs.
+    let between = seconds("--retry-interval-max") + seconds("--timeout");
+    assert!(between < 120, "{between} s");
+}
+
+#[test]
 fn kubelet_probes_what_the_containers_serve() {
     let [controller, attacher] = containers();
     for (container, option, probes) in [
