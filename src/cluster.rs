@@ -7,18 +7,23 @@ mod admissions;
 mod attachment;
 mod client;
 mod error;
+mod known;
 mod look;
 mod name;
+mod objects;
 mod obstacle;
+mod requests;
 
 use std::time::Duration;
 
 use kube::Client;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use crate::csi::node_id::NodeId;
 use crate::volume::request::{AccessMode, VolumeId};
 
 use admissions::Admissions;
+pub use attachment::Alone;
 pub use client::{ClientError, in_cluster};
 pub use error::{AdmitError, LookError};
 pub use obstacle::{Obstacle, Why};
@@ -36,9 +41,7 @@ pub struct Wanted {
     /// The volume.
     pub volume_id: VolumeId,
     /// The node as it named itself to kubelet.
-    pub node_id: String,
-    /// Its name: what stands before the first slash of `node_id`.
-    pub node: String,
+    pub node_id: NodeId,
     /// By how many nodes the volume may be used.
     pub mode: AccessMode,
 }
@@ -55,8 +58,11 @@ impl Cluster {
 
     /// Succeeds if the node may have the volume, as far as the cluster knows, within `limit`.
     ///
-    /// Two nodes that ask at once: their calls for one volume are decided one after the other, and
-    /// the earlier VolumeAttachment goes first. So at most one is admitted, also by two controllers.
+    /// Of two nodes that ask for a volume for one node, this process admits at most one: their calls
+    /// are decided one after the other. So do two controllers of which one takes over from the other,
+    /// provided that the first one's answer is written as the attachment's status within 30 s of the
+    /// question: a node that asks beside others is admitted only after it has asked for so long. An
+    /// attacher that stands still for longer and then writes, without its lease, is not kept from it.
     ///
     /// # Errors
     /// [`AdmitError`]; then nobody was admitted by this call.
@@ -89,23 +95,26 @@ impl Cluster {
     async fn decide(&self, wanted: &Wanted) -> Result<(), AdmitError> {
         let volume_id = wanted.volume_id.as_str();
         // Held until this call is decided: what one call admits, the next one must know.
-        let mut admitted = self.admissions.of(volume_id).await;
+        let mut requests = self.admissions.of(volume_id).await;
+        let now = Instant::now();
         let volume = self.look.volume(volume_id).await?;
         if !volume.is_known {
             return Err(self.unknown(wanted.volume_id.clone()));
         }
         let own = volume.attachments.iter().find(|one| one.is_of(wanted));
-        let node = own.map_or(&wanted.node, |own| &own.node).clone();
-        self.look.check_node(&node, &wanted.node_id).await?;
-        admissions::keep_pending(&mut admitted, &volume.attachments);
-        match obstacle::find(wanted, &volume.attachments, &admitted) {
+        let node = own.map_or(&wanted.node_id.name, |own| &own.node);
+        self.look.check_node(node, &wanted.node_id).await?;
+        requests.keep_open(&volume.attachments);
+        if let Some(own) = own.filter(|own| own.is_open()) {
+            requests.note(own, now);
+        }
+        match obstacle::find(wanted, &volume.attachments, &requests, now) {
             Some(obstacle) => Err(AdmitError::Elsewhere {
                 volume_id: wanted.volume_id.clone(),
-                mode: wanted.mode,
                 obstacle,
             }),
             None => {
-                admitted.insert(node);
+                requests.admit(node, Instant::now());
                 Ok(())
             }
         }

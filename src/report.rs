@@ -13,4 +13,3 @@ pub mod reporter;
 mod series;
 
 pub use objects::ApiError;
-pub(crate) use objects::ask;

@@ -5,6 +5,7 @@
 //! sockets are removed. A second one ends the program at once, which loses nothing: it is written to
 //! be killed at any moment.
 
+mod any_address;
 mod authority;
 mod controller;
 mod controllers;

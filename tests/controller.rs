@@ -13,6 +13,10 @@ mod requests;
 #[path = "controller/scene.rs"]
 mod scene;
 
+#[path = "controller/admin.rs"]
+mod admin;
+#[path = "controller/handover.rs"]
+mod handover;
 #[path = "controller/identity.rs"]
 mod identity;
 #[path = "controller/invalid.rs"]

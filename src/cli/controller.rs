@@ -21,8 +21,8 @@ pub struct Arguments {
     #[arg(long, value_name = "URL", default_value = "unix:///run/csi/csi.sock")]
     endpoint: String,
 
-    /// Where to serve /metrics, /live and /ready; empty: nowhere
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9809")]
+    /// Where to serve /metrics, /live and /ready; :PORT: at any address; empty: nowhere
+    #[arg(long, value_name = "[IP]:PORT", default_value = "127.0.0.1:9809")]
     admin_address: String,
 }
 

@@ -51,9 +51,9 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value = "24")]
     blocking_threads: NonZeroUsize,
 
-    /// Where to serve /metrics, /live and /ready; empty: nowhere
+    /// Where to serve /metrics, /live and /ready; :PORT: at any address; empty: nowhere
     // The host's network is used, so only this host may ask unless told otherwise.
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9809")]
+    #[arg(long, value_name = "[IP]:PORT", default_value = "127.0.0.1:9809")]
     admin_address: String,
 }
 

@@ -1,7 +1,7 @@
 //! What the verbs that serve the CSI have in common: their addresses, and how they end.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -25,7 +25,9 @@ pub enum ServiceFailure {
     #[error("--endpoint {0:?}: must be unix:// and an absolute path")]
     Endpoint(String),
     /// Not an address with a port.
-    #[error("--admin-address {0:?}: must be an IP address and a port")]
+    #[error(
+        "--admin-address {0:?}: must be an IP address and a port, or a colon and a port for any address"
+    )]
     AdminAddress(String),
     /// The plugin ended.
     #[error("the plugin ended")]
@@ -67,13 +69,39 @@ pub(super) fn parse_endpoint(text: String) -> Result<PathBuf, ServiceFailure> {
     }
 }
 
-/// An empty text is no address.
+/// An empty text is no address; one without an IP address is any, which is `[::]`.
 pub(super) fn parse_admin_address(text: String) -> Result<Option<SocketAddr>, ServiceFailure> {
     if text.is_empty() {
         return Ok(None);
     }
-    let address = text.parse();
+    let address = match text.starts_with(':') {
+        true => format!("[{}]{text}", Ipv6Addr::UNSPECIFIED).parse(),
+        false => text.parse(),
+    };
     address
         .map(Some)
         .map_err(|_| ServiceFailure::AdminAddress(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_admin_address_is_one_or_any_or_none() {
+        for (text, expected) in [
+            ("", None),
+            (":9809", Some("[::]:9809")),
+            ("127.0.0.1:9809", Some("127.0.0.1:9809")),
+            ("[fd00::2]:9809", Some("[fd00::2]:9809")),
+        ] {
+            let address = parse_admin_address(text.to_owned()).expect("an address");
+            let expected = expected.map(|text| text.parse().expect("an address"));
+            assert_eq!(address, expected, "{text:?}");
+        }
+        for text in [":", "::9809", ":65536", ":+80", ":a", "9809", "host:9809"] {
+            let error = parse_admin_address(text.to_owned()).expect_err(text);
+            assert!(error.to_string().contains(&format!("{text:?}")), "{error}");
+        }
+    }
 }

@@ -1,100 +1,94 @@
-//! Which nodes were admitted to a volume by this process and are not yet seen as attached.
-//!
-//! It bridges the moment between our answer and the attacher's `status.attached`, in which the
-//! cluster itself does not show the admission. It may be lost at any time: an attacher that ends
-//! before it wrote the status has attached nothing, because kubelet waits for that status.
+//! The requests of each volume, for one call at a time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::time::Instant;
 
-use super::attachment::{Attachment, State};
+use super::requests::Requests;
 
-/// Names of nodes.
-pub(super) type Nodes = BTreeSet<String>;
-
-/// The admitted nodes of each volume.
+/// The requests of all volumes.
 #[derive(Debug, Default)]
-pub(super) struct Admissions(Mutex<HashMap<String, Arc<AsyncMutex<Nodes>>>>);
+pub(super) struct Admissions(Mutex<HashMap<String, Arc<AsyncMutex<Requests>>>>);
 
 impl Admissions {
-    /// The nodes admitted to a volume, for one call at a time.
-    pub(super) async fn of(&self, volume_id: &str) -> OwnedMutexGuard<Nodes> {
-        let nodes = {
+    /// The requests for a volume, as soon as no other call works with them.
+    pub(super) async fn of(&self, volume_id: &str) -> OwnedMutexGuard<Requests> {
+        let requests = {
+            let now = Instant::now();
             let mut volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            // What nobody waits for and nobody was admitted to.
-            volumes.retain(|_, nodes| Arc::strong_count(nodes) > 1 || !is_empty(nodes));
+            // What nobody works with and nobody asks for any more.
+            volumes.retain(|_, one| Arc::strong_count(one) > 1 || !is_idle(one, now));
             Arc::clone(volumes.entry(volume_id.to_owned()).or_default())
         };
-        nodes.lock_owned().await
+        requests.lock_owned().await
     }
 
     /// Forgets a node, or all nodes, of a volume. Where a call is being decided the node stays: that
     /// call looks at the cluster itself.
     pub(super) fn dismiss(&self, volume_id: &str, node: Option<&str>) {
         let volumes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let nodes = volumes.get(volume_id).map(|nodes| nodes.try_lock());
-        if let Some(Ok(mut nodes)) = nodes {
-            match node {
-                Some(node) => drop(nodes.remove(node)),
-                None => nodes.clear(),
-            }
+        let requests = volumes.get(volume_id).map(|requests| requests.try_lock());
+        if let Some(Ok(mut requests)) = requests {
+            requests.dismiss(node);
         }
     }
 }
 
-/// Forgets who is seen as attached or is gone: the cluster says so better.
-pub(super) fn keep_pending(admitted: &mut Nodes, attachments: &[Attachment]) {
-    let is_pending = |node: &String| {
-        let mut of_node = attachments.iter().filter(|one| one.node == *node);
-        of_node.any(|one| one.state == State::Pending)
-    };
-    admitted.retain(is_pending);
-}
-
-fn is_empty(nodes: &AsyncMutex<Nodes>) -> bool {
-    nodes.try_lock().is_ok_and(|nodes| nodes.is_empty())
+fn is_idle(requests: &AsyncMutex<Requests>, now: Instant) -> bool {
+    requests.try_lock().is_ok_and(|one| one.is_idle(now))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::attachment::{Attachment, State};
+
+    fn attachment(node: &str) -> Attachment {
+        Attachment {
+            node: node.parse().expect("a name"),
+            node_id: None,
+            state: State::Pending,
+            made: (None, String::new()),
+            alone: None,
+        }
+    }
 
     #[tokio::test]
-    async fn one_call_waits_for_the_other_and_knows_whom_it_admitted() {
+    async fn one_call_waits_for_the_other_and_knows_who_asked() {
         let admissions = Admissions::default();
         let mut first = admissions.of("volume-1").await;
         let second = admissions.of("volume-1");
         let mut second = std::pin::pin!(second);
-        let at_once = futures_at_once(second.as_mut()).await;
+        let at_once = future_at_once(second.as_mut()).await;
         assert!(at_once.is_none(), "two calls are decided at once");
-        first.insert("worker-1".to_owned());
+        let own = attachment("worker-1");
+        first.note(&own, Instant::now());
         drop(first);
-        assert!(second.await.contains("worker-1"));
-        assert!(admissions.of("volume-2").await.is_empty());
+        assert!(second.await.of(&own.node).is_some());
+        assert!(admissions.of("volume-2").await.of(&own.node).is_none());
     }
 
     #[tokio::test]
-    async fn who_is_dismissed_is_forgotten_and_so_is_a_volume_without_nodes() {
+    async fn who_is_dismissed_is_forgotten_and_so_is_a_volume_without_requests() {
         let admissions = Admissions::default();
-        admissions
-            .of("volume-1")
-            .await
-            .insert("worker-1".to_owned());
-        admissions
-            .of("volume-1")
-            .await
-            .insert("worker-2".to_owned());
+        let nodes = [attachment("worker-1"), attachment("worker-2")];
+        for node in &nodes {
+            admissions.of("volume-1").await.note(node, Instant::now());
+        }
         admissions.dismiss("volume-1", Some("worker-1"));
-        assert_eq!(admissions.of("volume-1").await.len(), 1);
+        let requests = admissions.of("volume-1").await;
+        let left = nodes.each_ref().map(|one| requests.of(&one.node).is_some());
+        assert_eq!(left, [false, true]);
+        drop(requests);
         admissions.dismiss("volume-1", None);
         drop(admissions.of("volume-2").await);
         assert_eq!(admissions.0.lock().expect("a lock").len(), 1);
     }
 
     /// What a future gives without waiting.
-    async fn futures_at_once<F: Future>(future: F) -> Option<F::Output> {
+    async fn future_at_once<F: Future>(future: F) -> Option<F::Output> {
         tokio::select! {
             biased;
             output = future => Some(output),

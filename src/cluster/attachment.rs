@@ -1,76 +1,59 @@
 //! A VolumeAttachment: that a node shall have a volume, and how far that is.
 
+use std::fmt;
+
 use k8s_openapi::jiff::Timestamp;
-use kube::core::Object;
-use serde::Deserialize;
 
 use super::Wanted;
+use super::objects::{AttachmentObject, Source};
+use crate::csi::node_id::{NodeId, NodeName};
 
 /// Where the attacher writes what the node calls itself, before it asks the controller.
 const NODE_ID: &str = "csi.alpha.kubernetes.io/node-id";
-/// How the attacher's finalizers begin. It stays until the volume is detached.
+/// How the attacher's finalizers begin. It sets one before it asks the controller for the first time,
+/// and takes it away when the volume is detached (`csiAttach` and `csiDetach` in
+/// pkg/controller/csi_handler.go).
 const FINALIZER: &str = "external-attacher/";
 
-/// The object as the API server gives it, of which only this is read.
-pub(super) type Raw = Object<RawSpec, RawStatus>;
+/// When an attachment was made, and its UID where two were made in the same second. The order of two
+/// is that of their making, as far as the clocks of the API servers agree.
+pub(super) type Made = (Option<Timestamp>, String);
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RawSpec {
-    pub(super) attacher: String,
-    pub(super) node_name: String,
-    pub(super) source: RawSource,
-}
-
-/// What is attached: a PersistentVolume by its name, or (of migrated drivers) written out.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RawSource {
-    pub(super) persistent_volume_name: Option<String>,
-    pub(super) inline_volume_spec: Option<VolumeSpec>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct RawStatus {
-    #[serde(default)]
-    attached: bool,
-}
-
-/// Of a PersistentVolume, what is read of it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct VolumeSpec {
-    pub(super) csi: Option<CsiSource>,
-    #[serde(default)]
-    access_modes: Vec<String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct CsiSource {
-    pub(super) driver: String,
-    pub(super) volume_handle: String,
+/// An attachment of whatever volume, as it is listed.
+#[derive(Debug, Clone)]
+pub(super) struct Listed {
+    /// Its name.
+    pub(super) name: String,
+    /// What is attached.
+    pub(super) source: Source,
+    /// To which node.
+    pub(super) node: NodeName,
+    node_id: Option<NodeId>,
+    state: State,
+    made: Made,
 }
 
 /// That a node shall have, or has, the volume in question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attachment {
     /// The name of the node in the cluster.
-    pub(super) node: String,
+    pub(super) node: NodeName,
     /// What the node calls itself, once the attacher has begun.
-    pub(super) node_id: Option<String>,
+    pub(super) node_id: Option<NodeId>,
     /// How far it is.
     pub(super) state: State,
-    /// Whether the volume is promised to one node alone.
-    pub(super) is_exclusive: bool,
-    /// When it was made, and its UID where two were made in the same second.
-    pub(super) made: (Option<Timestamp>, String),
+    /// When it was made.
+    pub(super) made: Made,
+    /// Why the volume is for one node alone, if it is.
+    pub(super) alone: Option<Alone>,
 }
 
 /// How far an attachment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// It was asked for.
+    /// It was asked for, and no controller was asked.
+    New,
+    /// A controller may have been asked, and may have admitted the node.
     Pending,
     /// The node has the volume.
     Attached,
@@ -80,44 +63,85 @@ pub(super) enum State {
     Detached,
 }
 
-impl VolumeSpec {
-    /// Whether no access mode lets several nodes have it.
-    pub(super) fn is_exclusive(&self) -> bool {
-        let is_shared = |mode: &String| matches!(mode.as_str(), "ReadWriteMany" | "ReadOnlyMany");
-        !self.access_modes.iter().any(is_shared)
+/// Why a volume is for one node at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alone {
+    /// The mode that is asked for is one for one node; its name in the CSI.
+    Mode(&'static str),
+    /// A PersistentVolume of this name has no access mode for several nodes.
+    Volume(String),
+    /// An attachment of this name has no access mode for several nodes, and no PersistentVolume.
+    Inline(String),
+    /// The PersistentVolume of this name, by which it was attached, is not there any more as it was.
+    Lost(String),
+}
+
+impl fmt::Display for Alone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Alone::Mode(mode) => write!(f, "access mode {mode} allows one node at a time"),
+            Alone::Volume(name) => write!(f, "PersistentVolume {name} allows one node at a time"),
+            Alone::Inline(name) => write!(f, "VolumeAttachment {name} allows one node at a time"),
+            Alone::Lost(name) => write!(
+                f,
+                "it was attached there by PersistentVolume {name}, which names another volume or \
+                 is gone, so perhaps for one node alone"
+            ),
+        }
+    }
+}
+
+impl Listed {
+    /// Keeps of it what is needed.
+    pub(super) fn new(object: AttachmentObject) -> Listed {
+        let state = state(&object);
+        let metadata = object.metadata;
+        let node_id = metadata.annotations.and_then(|mut all| all.remove(NODE_ID));
+        Listed {
+            name: metadata.name,
+            source: object.spec.source,
+            node: object.spec.node_name,
+            // What is no ID of this driver is not that of a node which asks.
+            node_id: node_id.and_then(|id| id.parse().ok()),
+            state,
+            made: (metadata.creation_timestamp.map(|time| time.0), metadata.uid),
+        }
+    }
+
+    /// As one of the volume in question.
+    pub(super) fn of_volume(self, alone: Option<Alone>) -> Attachment {
+        Attachment {
+            node: self.node,
+            node_id: self.node_id,
+            state: self.state,
+            made: self.made,
+            alone,
+        }
     }
 }
 
 impl Attachment {
-    /// Reads it; `is_exclusive` is said by its PersistentVolume.
-    pub(super) fn new(raw: Raw, is_exclusive: bool) -> Attachment {
-        let state = state(&raw);
-        let metadata = raw.metadata;
-        let node_id = metadata.annotations.and_then(|mut all| all.remove(NODE_ID));
-        let made = metadata.creation_timestamp.map(|time| time.0);
-        Attachment {
-            node: raw.spec.node_name,
-            node_id,
-            state,
-            is_exclusive,
-            made: (made, metadata.uid.unwrap_or_default()),
-        }
-    }
-
     /// Whether it is about the node that is asked for.
     pub(super) fn is_of(&self, wanted: &Wanted) -> bool {
-        self.node == wanted.node || self.node_id.as_ref() == Some(&wanted.node_id)
+        self.node == wanted.node_id.name || self.node_id.as_ref() == Some(&wanted.node_id)
+    }
+
+    /// Whether it is not known to be attached or to go away.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::New | State::Pending)
     }
 }
 
 /// The attacher takes its finalizer away when the volume is detached, and writes the status after
 /// that. What is going away and has either may still be attached.
-fn state(raw: &Raw) -> State {
-    let is_attached = raw.status.as_ref().is_some_and(|status| status.attached);
-    let mut finalizers = raw.metadata.finalizers.iter().flatten();
+fn state(object: &AttachmentObject) -> State {
+    let status = object.status.as_ref();
+    let is_attached = status.is_some_and(|status| status.attached);
+    let mut finalizers = object.metadata.finalizers.iter().flatten();
     let is_held = finalizers.any(|name| name.starts_with(FINALIZER));
-    match (raw.metadata.deletion_timestamp.is_some(), is_attached) {
-        (false, false) => State::Pending,
+    match (object.metadata.deletion_timestamp.is_some(), is_attached) {
+        (false, false) if is_held => State::Pending,
+        (false, false) => State::New,
         (false, true) => State::Attached,
         (true, true) => State::Detaching,
         (true, false) if is_held => State::Detaching,
@@ -131,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    fn state_of(metadata: &Value, status: &Value) -> State {
+    fn listed(metadata: &Value, status: &Value) -> Listed {
         let object = json!({
             "apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment",
             "metadata": metadata,
@@ -141,7 +165,7 @@ mod tests {
             },
             "status": status,
         });
-        state(&serde_json::from_value(object).expect("an attachment"))
+        Listed::new(serde_json::from_value(object).expect("an attachment"))
     }
 
     #[test]
@@ -149,7 +173,12 @@ mod tests {
         let deleted = "2026-01-01T00:00:00Z";
         let held = ["external-attacher/test-csi"];
         for (metadata, status, expected) in [
-            (json!({ "name": "a" }), Value::Null, State::Pending),
+            (json!({ "name": "a" }), Value::Null, State::New),
+            (
+                json!({ "name": "a", "finalizers": ["a/b"] }),
+                json!({ "attached": false }),
+                State::New,
+            ),
             (
                 json!({ "name": "a", "finalizers": held }),
                 json!({ "attached": false }),
@@ -176,26 +205,19 @@ mod tests {
                 State::Detached,
             ),
         ] {
-            assert_eq!(
-                state_of(&metadata, &status),
-                expected,
-                "{metadata} {status}"
-            );
+            let state = listed(&metadata, &status).state;
+            assert_eq!(state, expected, "{metadata} {status}");
         }
     }
 
     #[test]
-    fn a_volume_is_for_one_node_unless_a_mode_says_several() {
-        for (modes, expected) in [
-            (json!(["ReadWriteOnce"]), true),
-            (json!(["ReadWriteOncePod"]), true),
-            (json!([]), true),
-            (json!(["ReadWriteOnce", "ReadWriteMany"]), false),
-            (json!(["ReadOnlyMany"]), false),
-        ] {
-            let spec = json!({ "accessModes": modes });
-            let spec: VolumeSpec = serde_json::from_value(spec).expect("a volume");
-            assert_eq!(spec.is_exclusive(), expected, "{modes}");
-        }
+    fn the_nodes_own_id_is_read_and_another_drivers_is_none() {
+        let of = |id: &str| {
+            let metadata = json!({ "name": "a", "annotations": { NODE_ID: id } });
+            listed(&metadata, &Value::Null).node_id
+        };
+        let id = "worker-1/nqn.2026-01.org.example:host";
+        assert_eq!(of(id).expect("an ID").to_string(), id);
+        assert_eq!(of("worker-1"), None);
     }
 }

@@ -3,8 +3,9 @@
 use thiserror::Error;
 
 use super::obstacle::Obstacle;
+use crate::csi::node_id::NodeName;
 use crate::report::ApiError;
-use crate::volume::request::{AccessMode, VolumeId};
+use crate::volume::request::VolumeId;
 
 /// Why a node was not admitted.
 #[derive(Debug, Error)]
@@ -21,24 +22,18 @@ pub enum AdmitError {
         driver: String,
     },
     /// The node is none of this driver's.
-    #[error("node {node:?} {rule}")]
+    #[error("node {:?} {rule}", node.as_str())]
     NoNode {
         /// The name of the node in the cluster.
-        node: String,
+        node: NodeName,
         /// What is wrong with it.
         rule: String,
     },
     /// Another node has the volume, or goes first.
-    #[error(
-        "volume {:?} {obstacle}, and access mode {} allows one node at a time",
-        volume_id.as_str(),
-        mode.as_str()
-    )]
+    #[error("volume {:?} {obstacle}", volume_id.as_str())]
     Elsewhere {
         /// The volume.
         volume_id: VolumeId,
-        /// The mode that was asked for.
-        mode: AccessMode,
         /// Who.
         obstacle: Obstacle,
     },
@@ -51,10 +46,10 @@ pub enum LookError {
     #[error("the API server did not answer in time")]
     Late,
     /// The API server did not answer, or refused.
-    #[error("cannot list {what}")]
+    #[error("cannot {question}")]
     Api {
-        /// What it was asked for.
-        what: &'static str,
+        /// What it was asked to do.
+        question: &'static str,
         /// Why.
         source: ApiError,
     },

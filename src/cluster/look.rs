@@ -1,45 +1,27 @@
 //! The questions to the API server.
 //!
 //! Each list is the newest there is: no resource version is named, so the API server answers what
-//! etcd holds at that moment.
+//! etcd holds at that moment. A question may take as long as the call that asks it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::storage::v1::{CSINode, VolumeAttachment};
-use kube::api::{ApiResource, ListParams, NotUsed};
-use kube::core::Object;
-use kube::{Api, Client};
-use serde::Deserialize;
+use kube::api::{GetParams, ListParams, ObjectList};
+use kube::core::request::{Error as RequestError, Request};
+use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::attachment::{Attachment, CsiSource, Raw, RawSource, VolumeSpec};
+use super::attachment::Listed;
 use super::error::{AdmitError, LookError};
-use super::name::attachment_name;
-use crate::report::{ApiError, ask};
+use super::known::{Known, known};
+use super::objects::{AttachmentObject, NodeObject, VolumeObject, VolumeSpec};
+use crate::csi::node_id::{NodeId, NodeName};
+use crate::report::ApiError;
 
-/// How many objects come in one answer: it is held in memory as a whole.
+/// How many objects come in one answer: its text is held in memory as a whole.
 const PAGE: u32 = 500;
-
-/// A PersistentVolume, of which only this is read.
-type Volume = Object<VolumeSpec, NotUsed>;
-
-/// What kubelet says of the drivers of its node.
-type Node = Object<NodeSpec, NotUsed>;
-
-#[derive(Debug, Clone, Deserialize)]
-struct NodeSpec {
-    #[serde(default)]
-    drivers: Vec<NodeDriver>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct NodeDriver {
-    name: String,
-    #[serde(rename = "nodeID")]
-    node_id: String,
-}
 
 /// Who is asked, and about whose volumes.
 pub(super) struct Look {
@@ -54,15 +36,6 @@ impl Debug for Look {
     }
 }
 
-/// What the cluster says of a volume.
-#[derive(Debug)]
-pub(super) struct Known {
-    /// Whether a PersistentVolume has its handle.
-    pub(super) is_known: bool,
-    /// All of its attachments, by whatever PersistentVolume.
-    pub(super) attachments: Vec<Attachment>,
-}
-
 impl Look {
     pub(super) fn new(client: Client, driver: String) -> Look {
         Look { client, driver }
@@ -75,116 +48,87 @@ impl Look {
     /// Everything about the volume with this handle. Several PersistentVolumes may have it.
     pub(super) async fn volume(&self, handle: &str) -> Result<Known, LookError> {
         // In this order: the PersistentVolume of an attachment was there before it.
-        let attachments = self
-            .list::<Raw>(
-                ApiResource::erase::<VolumeAttachment>(&()),
-                "VolumeAttachments",
-            )
-            .await?;
-        let volumes = self
-            .list::<Volume>(
-                ApiResource::erase::<PersistentVolume>(&()),
-                "PersistentVolumes",
-            )
-            .await?;
-        let volumes: HashMap<String, VolumeSpec> = volumes
-            .into_iter()
-            .filter(|volume| self.is_of_driver(volume.spec.csi.as_ref()))
-            .filter_map(|volume| Some((volume.metadata.name?, volume.spec)))
-            .collect();
-        let has_handle = |spec: &VolumeSpec| {
-            let csi = spec.csi.as_ref();
-            csi.is_some_and(|csi| csi.volume_handle == handle)
-        };
-        let mut is_known = volumes.values().any(has_handle);
-        let mut found = Vec::new();
-        for raw in attachments {
-            if raw.spec.attacher != self.driver {
-                continue;
+        let mut attachments = Vec::new();
+        let path = VolumeAttachment::url_path(&(), None);
+        self.each::<AttachmentObject>(path, "list VolumeAttachments", |object| {
+            if object.spec.attacher == self.driver {
+                attachments.push(Listed::new(object));
             }
-            let spec = spec_of(&raw.spec.source, &volumes);
-            let is_exclusive = spec.is_none_or(VolumeSpec::is_exclusive);
-            let is_ours = match spec {
-                Some(spec) => has_handle(spec),
-                // Its PersistentVolume was removed by force.
-                None => self.is_named_after(&raw, handle),
-            };
-            if is_ours {
-                is_known |= raw.spec.source.inline_volume_spec.is_some();
-                found.push(Attachment::new(raw, is_exclusive));
-            }
-        }
-        Ok(Known {
-            is_known,
-            attachments: found,
         })
+        .await?;
+        let mut volumes = BTreeMap::<String, VolumeSpec>::new();
+        let path = PersistentVolume::url_path(&(), None);
+        self.each::<VolumeObject>(path, "list PersistentVolumes", |object| {
+            if object.spec.is(&self.driver, handle) {
+                volumes.insert(object.metadata.name, object.spec);
+            }
+        })
+        .await?;
+        Ok(known(&self.driver, handle, attachments, &volumes))
     }
 
     /// Succeeds if a node of this name runs the driver under this ID.
-    pub(super) async fn check_node(&self, node: &str, node_id: &str) -> Result<(), AdmitError> {
-        let resource = ApiResource::erase::<CSINode>(&());
-        let nodes: Api<Node> = Api::all_with(self.client.clone(), &resource);
-        let rule = match ask(nodes.get(node)).await {
+    pub(super) async fn check_node(
+        &self,
+        node: &NodeName,
+        node_id: &NodeId,
+    ) -> Result<(), AdmitError> {
+        let request = Request::new(CSINode::url_path(&(), None));
+        let request = request.get(node.as_str(), &GetParams::default());
+        let rule = match self.ask::<NodeObject>(request).await {
             Err(error) if error.is_not_found() => "is not in the cluster".to_owned(),
-            Err(error) => return Err(api("CSINodes", error).into()),
+            Err(error) => return Err(api("read a CSINode", error).into()),
             Ok(found) => {
                 let mut drivers = found.spec.drivers.into_iter();
                 match drivers.find(|driver| driver.name == self.driver) {
-                    Some(driver) if driver.node_id == node_id => return Ok(()),
-                    Some(driver) => {
-                        format!(
-                            "runs the driver as {:?}, not as {node_id:?}",
-                            driver.node_id
-                        )
-                    }
+                    Some(driver) if driver.node_id == node_id.to_string() => return Ok(()),
+                    Some(driver) => format!(
+                        "runs the driver as {:?}, not as {:?}",
+                        driver.node_id,
+                        node_id.to_string()
+                    ),
                     None => format!("does not run driver {}", self.driver),
                 }
             }
         };
-        let node = node.to_owned();
+        let node = node.clone();
         Err(AdmitError::NoNode { node, rule })
     }
 
-    fn is_of_driver(&self, csi: Option<&CsiSource>) -> bool {
-        csi.is_some_and(|csi| csi.driver == self.driver)
-    }
-
-    fn is_named_after(&self, raw: &Raw, handle: &str) -> bool {
-        let name = attachment_name(handle, &self.driver, &raw.spec.node_name);
-        raw.metadata.name.as_ref() == Some(&name)
-    }
-
-    /// All objects of a kind, page by page.
-    async fn list<K>(&self, resource: ApiResource, what: &'static str) -> Result<Vec<K>, LookError>
-    where
-        K: kube::Resource<DynamicType = ApiResource> + Clone + DeserializeOwned + Debug,
-    {
-        let objects: Api<K> = Api::all_with(self.client.clone(), &resource);
+    /// Hands out all objects of a kind, of which one page is in memory at a time.
+    async fn each<K: Clone + DeserializeOwned>(
+        &self,
+        path: String,
+        question: &'static str,
+        mut take: impl FnMut(K),
+    ) -> Result<(), LookError> {
+        let kind = Request::new(path);
         let mut page = ListParams::default().limit(PAGE);
-        let mut all = Vec::new();
         loop {
-            let list = ask(objects.list(&page)).await;
-            let list = list.map_err(|error| api(what, error))?;
-            all.extend(list.items);
+            let list = self.ask::<ObjectList<K>>(kind.list(&page)).await;
+            let list = list.map_err(|error| api(question, error))?;
+            list.items.into_iter().for_each(&mut take);
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
-                None => return Ok(all),
+                None => return Ok(()),
             }
         }
     }
-}
 
-/// The volume that is attached, if it is there.
-fn spec_of<'a>(
-    source: &'a RawSource,
-    volumes: &'a HashMap<String, VolumeSpec>,
-) -> Option<&'a VolumeSpec> {
-    match &source.persistent_volume_name {
-        Some(name) => volumes.get(name),
-        None => source.inline_volume_spec.as_ref(),
+    /// Reads an answer itself: the client would log the whole of one that it cannot read.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        request: Result<hyper::Request<Vec<u8>>, RequestError>,
+    ) -> Result<T, ApiError> {
+        let call = async {
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            let text = self.client.request_text(request).await?;
+            serde_json::from_str(&text).map_err(kube::Error::SerdeError)
+        };
+        call.await.map_err(|error| ApiError::Call(Box::new(error)))
     }
 }
 
-fn api(what: &'static str, source: ApiError) -> LookError {
-    LookError::Api { what, source }
+fn api(question: &'static str, source: ApiError) -> LookError {
+    LookError::Api { question, source }
 }

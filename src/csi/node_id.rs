@@ -6,13 +6,15 @@
 use std::fmt;
 
 use nvme_sysfs::{Nqn, ParseNqnError};
+use serde::Deserialize;
 use thiserror::Error;
 
 /// The limit of the interface for `node_id`, in bytes.
 const MAX_LEN: usize = 256;
 
-/// Name of this node in the cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Name of a node in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct NodeName(String);
 
 /// Why a text is no name of a node.
@@ -37,12 +39,27 @@ impl std::str::FromStr for NodeName {
     type Err = ParseNodeNameError;
 
     fn from_str(text: &str) -> Result<NodeName, ParseNodeNameError> {
+        NodeName::try_from(text.to_owned())
+    }
+}
+
+impl TryFrom<String> for NodeName {
+    type Error = ParseNodeNameError;
+
+    fn try_from(text: String) -> Result<NodeName, ParseNodeNameError> {
         let allowed = |b: u8| b.is_ascii_graphic() && b != b'/';
         if text.is_empty() || !text.bytes().all(allowed) {
-            let text = text.to_owned();
             return Err(ParseNodeNameError { text });
         }
-        Ok(NodeName(text.to_owned()))
+        Ok(NodeName(text))
+    }
+}
+
+impl NodeName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -54,18 +71,23 @@ impl fmt::Display for NodeName {
 
 /// A node as it named itself in NodeGetInfo.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NodeId {
-    pub(super) name: NodeName,
-    pub(super) hostnqn: Nqn,
+pub struct NodeId {
+    /// Its name in the cluster.
+    pub name: NodeName,
+    /// What it calls itself to targets.
+    pub hostnqn: Nqn,
 }
 
 /// Why a text is no ID of a node of this driver.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(super) enum ParseNodeIdError {
+pub enum ParseNodeIdError {
+    /// It has one part only.
     #[error("must be NAME/HOSTNQN")]
     NoSlash,
+    /// The first part is no name.
     #[error(transparent)]
     Name(#[from] ParseNodeNameError),
+    /// The second part is no NQN.
     #[error("has no host NQN after its slash: {0}")]
     HostNqn(#[from] ParseNqnError),
 }
@@ -79,6 +101,12 @@ impl std::str::FromStr for NodeId {
             name: name.parse()?,
             hostnqn: hostnqn.parse()?,
         })
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.name, self.hostnqn)
     }
 }
 
@@ -104,7 +132,8 @@ mod tests {
         let hostnqn: Nqn = "nqn.2024-01.com.example:host".parse().expect("an NQN");
         let id = node_id(&"worker-1".parse().expect("a name"), &hostnqn).expect("short");
         let read: NodeId = id.parse().expect("an id");
-        assert_eq!((read.name.0.as_str(), read.hostnqn), ("worker-1", hostnqn));
+        assert_eq!(read.to_string(), id);
+        assert_eq!((read.name.as_str(), read.hostnqn), ("worker-1", hostnqn));
         for text in ["worker-1", "/nqn.2024-01.com.example:host", "worker-1/"] {
             assert!(text.parse::<NodeId>().is_err(), "{text:?}");
         }

@@ -64,7 +64,7 @@ impl ControllerPlugin {
         let services = ControllerServices::new(identity, controller);
         let csi = listen_for(&options.endpoint, services)?;
         let admin = match options.admin_address {
-            Some(address) => Some((listen(address).await?, Admin::new(metrics, readiness))),
+            Some(address) => Some((listen(address)?, Admin::new(metrics, readiness))),
             None => None,
         };
         Ok(ControllerPlugin { csi, admin, calls })

@@ -99,7 +99,7 @@ impl Plugin {
         };
         let offer = Offer::to_kubelet(options, &readiness);
         let admin = match options.admin_address {
-            Some(address) => Some((listen(address).await?, Admin::new(metrics, readiness))),
+            Some(address) => Some((listen(address)?, Admin::new(metrics, readiness))),
             None => None,
         };
         Ok(Plugin {

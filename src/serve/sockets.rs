@@ -14,6 +14,7 @@ use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::transport::Server;
 
+use super::any_address;
 use super::authority::AnyAuthority;
 use super::socket::Socket;
 use super::{ServeError, ended, start};
@@ -71,8 +72,8 @@ pub(super) async fn drained(calls: &Calls) {
 }
 
 /// Listens for probes and Prometheus.
-pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let listener = TcpListener::bind(address).await;
+pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listener = any_address::bind(address);
     let listener = listener.map_err(|source| ServeError::Admin { address, source })?;
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(%address, "listening for probes and Prometheus");

@@ -6,7 +6,7 @@ use tonic::Code;
 
 use crate::api_server::{ATTACHMENTS, Behaviour, NODES, VOLUMES};
 use crate::requests::{VOLUME, node_id, publish};
-use crate::scene::Scene;
+use crate::scene::{Scene, later};
 
 const KINDS: [&str; 3] = [ATTACHMENTS, VOLUMES, NODES];
 
@@ -14,11 +14,15 @@ const KINDS: [&str; 3] = [ATTACHMENTS, VOLUMES, NODES];
 async fn an_api_server_that_fails_is_unavailable_and_works_again_later() {
     let scene = Scene::new().await;
     scene.want("a", 1);
-    for kind in KINDS {
+    for (kind, question) in [
+        (ATTACHMENTS, "cannot list VolumeAttachments"),
+        (VOLUMES, "cannot list PersistentVolumes"),
+        (NODES, "cannot read a CSINode"),
+    ] {
         scene.cluster.behave(Behaviour::Fails(kind, 500));
         let status = scene.publish("a").await.expect_err(kind);
         assert_eq!(status.code(), Code::Unavailable, "{kind}: {status}");
-        for words in ["nobody is admitted", "the double says no"] {
+        for words in ["nobody is admitted", question, "the double says no"] {
             assert!(status.message().contains(words), "{words:?} in {status}");
         }
         scene.cluster.behave(Behaviour::Works);
@@ -37,6 +41,28 @@ async fn rights_that_are_missing_are_said_with_what_to_do() {
         let words = "what to do: give the controller's ServiceAccount the rights of";
         assert!(status.message().contains(words), "{status}");
     }
+}
+
+#[tokio::test]
+async fn an_api_server_may_take_as_long_as_the_caller_waits() {
+    let scene = Scene::new().await;
+    scene.want("a", 1);
+    scene.cluster.hold();
+    let mut controller = scene.controller().await;
+    let mut request = tonic::Request::new(publish("a"));
+    request.set_timeout(Duration::from_secs(60));
+    let asking = tokio::spawn(async move { controller.controller_publish_volume(request).await });
+    while scene.cluster.asked(VOLUMES) < 1 {
+        tokio::task::yield_now().await;
+    }
+    later(Duration::from_secs(50)).await;
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!asking.is_finished(), "it gave up");
+    scene.cluster.let_go(1);
+    let answer = asking.await.expect("no panic");
+    answer.expect("the caller still waits");
 }
 
 #[tokio::test]

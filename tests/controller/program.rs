@@ -20,14 +20,16 @@ fn outside_of_a_cluster_it_says_so_and_leaves_no_socket() {
     let directory = tempfile::tempdir().expect("a directory");
     let socket = directory.path().join("csi.sock");
     let endpoint = format!("unix://{}", socket.display());
-    let output = run(&["--endpoint", &endpoint, "--admin-address", ""]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let error = String::from_utf8_lossy(&output.stderr);
-    for words in [
-        "there is no cluster here",
-        "KUBERNETES_SERVICE_HOST is not set",
-    ] {
-        assert!(error.contains(words), "{words:?} in {error}");
+    for admin in ["", ":0", "127.0.0.1:0", "[::1]:0"] {
+        let output = run(&["--endpoint", &endpoint, "--admin-address", admin]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        for words in [
+            "there is no cluster here",
+            "KUBERNETES_SERVICE_HOST is not set",
+        ] {
+            assert!(error.contains(words), "{words:?} in {error}");
+        }
     }
     assert!(!socket.exists());
 }
@@ -42,6 +44,14 @@ fn wrong_options_are_refused() {
         (
             ["--admin-address", "localhost"],
             "must be an IP address and a port",
+        ),
+        (
+            ["--admin-address", ":65536"],
+            "a colon and a port for any address",
+        ),
+        (
+            ["--admin-address", ":+80"],
+            "a colon and a port for any address",
         ),
     ] {
         let output = run(&arguments);

@@ -1,7 +1,7 @@
 //! Which node is admitted to a volume that others have, or had.
 
 use nvmeof_csi::csi::proto::volume_capability::access_mode::Mode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::api_server::{ATTACHMENTS, NODES, VOLUMES};
@@ -95,24 +95,73 @@ async fn a_second_persistent_volume_of_the_same_handle_is_the_same_volume() {
 }
 
 #[tokio::test]
+async fn a_volume_is_for_one_node_if_any_of_its_persistent_volumes_says_so() {
+    let scene = Scene::new().await;
+    scene
+        .cluster
+        .put(VOLUMES, volume("copy", VOLUME, "ReadWriteMany"));
+    // `data`, which is for one node, is not named by either.
+    let first = scene.want_by("copy", "a", 1);
+    scene.mark_attached(&first);
+    scene.want_by("copy", "b", 2);
+    let mut message = publish("b");
+    message.volume_capability = block(Mode::MultiNodeMultiWriter);
+    let status = scene.ask(message).await.expect_err("promised to one node");
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+    assert_eq!(
+        status.message(),
+        "volume \"volume-1\" is attached to node a, and PersistentVolume data allows one node at a time"
+    );
+}
+
+/// What Kubernetes makes of this volume on node `a`, by a PersistentVolume of this name.
+fn attached_by(volume: &str) -> Value {
+    json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment",
+        "metadata": {
+            // By this volume, driver and node.
+            "name": "csi-8662e04f8cd1f53b1a542399b79341fbe0706d184e812f6a8c8283b790b39954",
+            "uid": "1", "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {
+            "attacher": DRIVER, "nodeName": "a", "source": { "persistentVolumeName": volume },
+        },
+        "status": { "attached": true },
+    })
+}
+
+#[tokio::test]
 async fn an_attachment_outlives_its_persistent_volume() {
     let scene = Scene::new().await;
-    // What Kubernetes calls it for this volume, driver and node.
-    let name = "csi-8662e04f8cd1f53b1a542399b79341fbe0706d184e812f6a8c8283b790b39954";
-    scene.cluster.put(
-        ATTACHMENTS,
-        json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment",
-            "metadata": { "name": name, "uid": "1", "creationTimestamp": "2026-01-01T00:00:00Z" },
-            "spec": {
-                "attacher": DRIVER, "nodeName": "a",
-                "source": { "persistentVolumeName": "removed-by-force" },
-            },
-            "status": { "attached": true },
-        }),
-    );
+    scene
+        .cluster
+        .put(ATTACHMENTS, attached_by("removed-by-force"));
     scene.want("b", 2);
     scene.refused("b", "a").await;
+}
+
+#[tokio::test]
+async fn an_attachment_is_not_hidden_by_a_new_persistent_volume_of_the_old_name() {
+    let scene = Scene::new().await;
+    scene
+        .cluster
+        .put(VOLUMES, volume("reborn", "volume-2", "ReadWriteMany"));
+    scene.cluster.put(ATTACHMENTS, attached_by("reborn"));
+    // What the old one allowed is not known any more.
+    scene
+        .cluster
+        .put(VOLUMES, volume("data", VOLUME, "ReadWriteMany"));
+    scene.want("b", 2);
+    let mut message = publish("b");
+    message.volume_capability = block(Mode::MultiNodeMultiWriter);
+    let status = scene.ask(message).await.expect_err("perhaps for one node");
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+    for words in [
+        "is attached to node a",
+        "by PersistentVolume reborn, which names another volume or is gone",
+    ] {
+        assert!(status.message().contains(words), "{words:?} in {status}");
+    }
 }
 
 #[tokio::test]

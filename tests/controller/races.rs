@@ -4,7 +4,7 @@ use tonic::Status;
 
 use crate::api_server::VOLUMES;
 use crate::requests::{VOLUME, node_id, publish};
-use crate::scene::Scene;
+use crate::scene::{SETTLE, Scene, later};
 
 #[tokio::test]
 async fn of_two_that_ask_at_once_the_earlier_attachment_goes_first() {
@@ -12,6 +12,10 @@ async fn of_two_that_ask_at_once_the_earlier_attachment_goes_first() {
         let scene = Scene::new().await;
         scene.want("a", a);
         scene.want("b", b);
+        let (a, b) = tokio::join!(scene.publish("a"), scene.publish("b"));
+        // A controller before this one may have admitted either.
+        assert!(admitted(&[("a", a), ("b", b)]).is_empty());
+        later(SETTLE).await;
         let (a, b) = tokio::join!(scene.publish("a"), scene.publish("b"));
         assert_eq!(admitted(&[("a", a), ("b", b)]), [winner]);
     }
@@ -31,6 +35,7 @@ async fn who_was_admitted_stays_so_before_the_attacher_has_written_it() {
         .unpublish(VOLUME, &node_id("b"))
         .await
         .expect("detached");
+    later(SETTLE).await;
     scene.publish("a").await.expect("it asked first");
     scene.mark_attached(&name);
     scene.refused("b", "a").await;
@@ -85,6 +90,9 @@ async fn two_controllers_agree_on_who_goes_first() {
     let other = Scene::of(scene.cluster.clone()).await;
     scene.want("a", 2);
     scene.want("b", 1);
+    let (a, b) = tokio::join!(scene.publish("a"), other.publish("b"));
+    assert!(admitted(&[("a", a), ("b", b)]).is_empty());
+    later(SETTLE).await;
     let (a, b) = tokio::join!(scene.publish("a"), other.publish("b"));
     assert_eq!(admitted(&[("a", a), ("b", b)]), ["b"]);
 }

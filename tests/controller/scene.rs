@@ -1,5 +1,6 @@
 //! A controller that runs in the test's own process, and a cluster with two nodes and a volume.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nvmeof_csi::csi::proto::controller_client::ControllerClient;
@@ -17,6 +18,11 @@ use crate::api_server::{ATTACHMENTS, ApiServer, NODES, VOLUMES};
 use crate::requests::{VOLUME, channel, node_id, publish};
 
 pub(crate) const DRIVER: &str = "test.csi";
+
+/// How long a node waits whose competitors another controller may have admitted.
+pub(crate) const SETTLE: Duration = Duration::from_secs(30);
+/// How long an older request that is heard of no more goes first.
+pub(crate) const SILENCE: Duration = Duration::from_secs(120);
 
 /// The controller and its cluster.
 pub(crate) struct Scene {
@@ -40,11 +46,16 @@ impl Scene {
 
     /// Another controller of this cluster, such as takes over from one that ended.
     pub(crate) async fn of(cluster: ApiServer) -> Scene {
+        Scene::with(cluster, None).await
+    }
+
+    /// A controller that serves its probes at this address.
+    pub(crate) async fn with(cluster: ApiServer, admin_address: Option<SocketAddr>) -> Scene {
         let directory = tempfile::tempdir().expect("a directory");
         let options = ControllerOptions {
             driver_name: DRIVER.parse().expect("a name"),
             endpoint: directory.path().join("csi.sock"),
-            admin_address: None,
+            admin_address,
         };
         let plugin = ControllerPlugin::start(&options, cluster.client()).await;
         let (stop, stopped) = oneshot::channel();
@@ -134,6 +145,13 @@ impl Scene {
     pub(crate) async fn channel(&self) -> Channel {
         channel(&self.options.endpoint).await
     }
+}
+
+/// Lets so much time pass at once.
+pub(crate) async fn later(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 pub(crate) fn node(name: &str, id: &str) -> Value {

@@ -118,6 +118,19 @@ fn the_attacher_is_pinned_and_only_one_of_two_works() {
 }
 
 #[test]
+fn a_refused_node_asks_again_before_the_controller_takes_it_for_gone() {
+    let [_, attacher] = containers();
+    let seconds = |option| {
+        let value = argument(&attacher, option);
+        let number = value.strip_suffix('s').expect("seconds");
+        number.parse::<u32>().expect("a number")
+    };
+    // A call may last as long as its time-out; SILENCE in src/cluster/requests.rs.
+    let between = seconds("--retry-interval-max") + seconds("--timeout");
+    assert!(between < 120, "{between} s");
+}
+
+#[test]
 fn kubelet_probes_what_the_containers_serve() {
     let [controller, attacher] = containers();
     for (container, option, probes) in [
@@ -137,9 +150,9 @@ fn kubelet_probes_what_the_containers_serve() {
         };
         let address = argument(&container, option);
         let (host, number) = address.rsplit_once(':').expect("a port");
-        assert!(
-            matches!(host, "" | "0.0.0.0"),
-            "kubelet asks from the node: {host}"
+        assert_eq!(
+            host, "",
+            "kubelet asks at the pod's first address, of IPv4 or IPv6"
         );
         assert_eq!(port["containerPort"].as_i64(), number.parse().ok());
         for (probe, path) in probes {

@@ -25,7 +25,7 @@ pub(in crate::csi) fn attach(
     message: ControllerPublishVolumeRequest,
 ) -> Result<Wanted, InvalidRequest> {
     let volume_id = volume_id(message.volume_id)?;
-    let node = node_id(&message.node_id)?;
+    let node_id = node_id(&message.node_id)?;
     let fstype = message.volume_context.get(FSTYPE_KEY).map(String::as_str);
     let capability = capability::parse(message.volume_capability, fstype)?;
     if message.readonly {
@@ -34,12 +34,12 @@ pub(in crate::csi) fn attach(
             "must be false: PUBLISH_READONLY is not announced",
         ));
     }
-    let parameters = parse_context(&message.volume_context, &message.secrets, node.hostnqn)?;
+    let hostnqn = node_id.hostnqn.clone();
+    let parameters = parse_context(&message.volume_context, &message.secrets, hostnqn)?;
     parameters.check(&capability.access)?;
     Ok(Wanted {
         volume_id,
-        node: node.name.to_string(),
-        node_id: message.node_id,
+        node_id,
         mode: capability.mode,
     })
 }
