@@ -104,7 +104,7 @@ pub(super) fn unpublish(
 pub(super) fn expand(message: NodeExpandVolumeRequest) -> Result<ExpandRequest, InvalidRequest> {
     let volume_id = volume_id(message.volume_id)?;
     let volume_path = place("volume_path", message.volume_path)?;
-    optional_path("staging_target_path", message.staging_target_path)?;
+    let staging_target_path = optional_path("staging_target_path", message.staging_target_path)?;
     if message.volume_capability.is_some() {
         capability::parse(message.volume_capability, None)?;
     }
@@ -113,6 +113,7 @@ pub(super) fn expand(message: NodeExpandVolumeRequest) -> Result<ExpandRequest, 
     Ok(ExpandRequest {
         volume_id,
         volume_path,
+        staging_target_path,
         required_bytes,
         limit_bytes,
     })
@@ -182,10 +183,10 @@ fn place(field: &str, text: String) -> Result<PathBuf, InvalidRequest> {
     }
 }
 
-fn optional_path(field: &str, text: String) -> Result<(), InvalidRequest> {
+fn optional_path(field: &str, text: String) -> Result<Option<PathBuf>, InvalidRequest> {
     match text.is_empty() {
-        true => Ok(()),
-        false => path(field, text).map(drop),
+        true => Ok(None),
+        false => path(field, text).map(Some),
     }
 }
 

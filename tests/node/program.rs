@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, getsockname, listen,
 use tonic::Code;
 
 use crate::machine::Machine;
-use crate::plugin::{ask, channel, free_address, hostnqn, kubelet_dir};
+use crate::plugin::{ask, channel, free_address, hostnqn};
 use crate::requests;
 
 /// A running program, ended with the test.
@@ -93,7 +93,7 @@ fn command(machine: &Machine, arguments: &[&str]) -> Command {
         .arg(machine.root())
         .args(["node", "--node-id", "worker-1", "--driver-name", "test.csi"])
         .arg("--kubelet-dir")
-        .arg(kubelet_dir(machine))
+        .arg(machine.kubelet_dir())
         .args(arguments)
         .env_remove("NVMEOF_ROOT")
         .stdin(Stdio::null())
@@ -140,11 +140,13 @@ fn stage_from(machine: &Machine, silent: &Silent) -> NodeStageVolumeRequest {
 }
 
 pub(crate) fn csi_socket(machine: &Machine) -> std::path::PathBuf {
-    kubelet_dir(machine).join("plugins/test.csi/csi.sock")
+    machine.kubelet_dir().join("plugins/test.csi/csi.sock")
 }
 
 fn registration_socket(machine: &Machine) -> std::path::PathBuf {
-    kubelet_dir(machine).join("plugins_registry/test.csi-reg.sock")
+    machine
+        .kubelet_dir()
+        .join("plugins_registry/test.csi-reg.sock")
 }
 
 async fn answers(socket: &Path) {
