@@ -31,6 +31,7 @@ const MAX_PATH: usize = 4095;
 /// Keys that kubelet adds where CSIDriver has `podInfoOnMount`.
 const POD_NAME: &str = "csi.storage.k8s.io/pod.name";
 const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
+const POD_UID: &str = "csi.storage.k8s.io/pod.uid";
 
 /// Keys of the claim: a provisioner that runs with `--extra-create-metadata` hands them on.
 const CLAIM_NAME: &str = "csi.storage.k8s.io/pvc/name";
@@ -234,5 +235,6 @@ pub(super) fn pod(context: &Map) -> Option<PodRef> {
     Some(PodRef {
         namespace: context.get(POD_NAMESPACE)?.clone(),
         name: context.get(POD_NAME)?.clone(),
+        uid: context.get(POD_UID).cloned(),
     })
 }

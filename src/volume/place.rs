@@ -1,4 +1,4 @@
-//! Where a caller may name a volume.
+//! Where a caller may name a volume, and what the names in such a path mean.
 //!
 //! Not only where it is staged and published: kubelet asks about a raw disk at a bind mount of its own
 //! of what it had published (`pkg/volume/csi/csi_block.go`, `MapBlockVolume`), and resolves links in its
@@ -55,6 +55,22 @@ pub(super) fn kubelet_node(target: &Path) -> Option<PathBuf> {
     })
 }
 
+/// The name of the PersistentVolume in the path at which kubelet has a volume staged or published. The
+/// path of a staged filesystem does not hold it.
+pub(super) fn pv_of(path: &Path) -> Option<String> {
+    let parent = path.parent()?;
+    let pv = if parent.ends_with("volumeDevices/staging") {
+        path.file_name()
+    } else if parent.parent()?.ends_with("volumeDevices/publish")
+        || path.ends_with("mount") && parent.parent()?.ends_with("volumes/kubernetes.io~csi")
+    {
+        parent.file_name()
+    } else {
+        None
+    };
+    pv?.to_str().map(str::to_owned)
+}
+
 fn is_kubelets(record: &StageRecord, path: &Path) -> bool {
     let nodes = record.publications.iter();
     let mut nodes = nodes.filter_map(|publication| kubelet_node(&publication.target_path));
@@ -74,6 +90,26 @@ mod tests {
         // A PersistentVolume may have this name.
         let node = kubelet_node(&Path::new(DEVICES).join("publish/publish/uid-1"));
         assert_eq!(node, Some(Path::new(DEVICES).join("publish/dev/uid-1")));
+    }
+
+    #[test]
+    fn the_name_of_a_persistent_volume_stands_in_paths_of_kubelet() {
+        let pod = Path::new("/var/lib/kubelet/pods/uid-1/volumes/kubernetes.io~csi/pv-1/mount");
+        for path in [
+            pod,
+            &Path::new(DEVICES).join("publish/pv-1/uid-1"),
+            &Path::new(DEVICES).join("staging/pv-1"),
+        ] {
+            assert_eq!(pv_of(path).as_deref(), Some("pv-1"), "{path:?}");
+        }
+        for path in [
+            "/",
+            "/mount",
+            "/csi/test.csi/0a1b/globalmount",
+            "/pv-1/mount",
+        ] {
+            assert_eq!(pv_of(Path::new(path)), None, "{path}");
+        }
     }
 
     #[test]

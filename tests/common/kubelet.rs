@@ -46,10 +46,15 @@ impl Kubelet {
         self.devices().join("publish").join(pv).join(pod_uid)
     }
 
+    /// Where kubelet has its own nodes of a raw disk (`getVolumeDevicePluginDir`).
+    pub(crate) fn block_nodes(&self, pv: &str) -> PathBuf {
+        self.devices().join(pv).join("dev")
+    }
+
     /// Where a raw disk is asked about: kubelet's own bind mount of what was published
-    /// (`getVolumeDevicePluginDir`, `MapBlockVolume`).
+    /// (`MapBlockVolume`).
     pub(crate) fn block_node(&self, pod_uid: &str, pv: &str) -> PathBuf {
-        self.devices().join(pv).join("dev").join(pod_uid)
+        self.block_nodes(pv).join(pod_uid)
     }
 
     fn devices(&self) -> PathBuf {

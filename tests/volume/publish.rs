@@ -168,6 +168,7 @@ fn a_single_writer_has_one_target() {
     request.pod = Some(PodRef {
         namespace: "default".to_owned(),
         name: "writer".to_owned(),
+        uid: None,
     });
     volumes.publish(&request).expect("published");
     volumes.publish(&request).expect("the same target");

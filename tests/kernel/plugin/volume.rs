@@ -167,9 +167,15 @@ impl Volume {
     }
 
     pub(crate) fn health_request(&self) -> csi::NodeGetVolumeHealthRequest {
+        // What kubelet knows of each (`volumeHealthPaths`): of a raw disk where its own nodes are.
+        let (staging, published) = match self.usage {
+            Use::Filesystem(_) => (self.staging(), self.target().display().to_string()),
+            Use::Block => (kubelet().block_nodes(&self.id), String::new()),
+        };
         csi::NodeGetVolumeHealthRequest {
             volume_id: self.id.clone(),
-            ..csi::NodeGetVolumeHealthRequest::default()
+            volume_publish_path: published,
+            staging_target_path: staging.display().to_string(),
         }
     }
 
