@@ -17,8 +17,11 @@ use nvmeof_csi::report::poster::{ApiError, Poster};
 use nvmeof_csi::report::reporter::Reporter;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tower::service_fn;
+
+/// Longer than anything is put off.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How the API server behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,9 +115,10 @@ impl Scene {
         lock(&self.double).events.len()
     }
 
-    /// The next request.
+    /// The next request, which comes within the longest time between two attempts.
     pub(crate) async fn asked(&mut self) -> Asked {
-        self.asked.recv().await.expect("the poster runs")
+        let asked = timeout(PATIENCE, self.asked.recv()).await;
+        asked.expect("a request").expect("the poster runs")
     }
 
     /// The next request that would change something.
