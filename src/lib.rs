@@ -47,6 +47,7 @@
 //! | [`watch`] | the tree of NVMe devices, kept current |
 //! | [`host`] | this machine: mounts, filesystems, block devices, who uses a disk |
 
+mod backoff;
 mod causes;
 pub mod cli;
 pub mod cluster;

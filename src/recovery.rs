@@ -14,7 +14,6 @@
 
 mod action;
 mod apply;
-pub mod backoff;
 pub mod detect;
 mod keeper;
 mod ledger;

@@ -24,6 +24,7 @@ pub mod hold;
 pub mod identity;
 mod locks;
 mod mounts;
+mod place;
 pub mod publish;
 pub mod record;
 pub mod recover;

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
     let shared = Shared::default();
     let mut trials = manifests_and_attachments(&shared);
     trials.extend(events_and_rights(&shared));
+    trials.extend(outages(&shared));
     // Not by `exit`: what runs ends with the last of those who share it.
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -109,8 +110,8 @@ fn events_and_rights(shared: &Shared) -> Vec<Trial> {
         ),
         trial(
             shared,
-            "the_role_grants_five_things_more_than_everybody_has",
-            rights::the_role_grants_five_things_more_than_everybody_has,
+            "the_role_grants_four_things_more_than_everybody_has",
+            rights::the_role_grants_four_things_more_than_everybody_has,
         ),
         trial(
             shared,
@@ -122,10 +123,26 @@ fn events_and_rights(shared: &Shared) -> Vec<Trial> {
             "posting_uses_all_that_is_granted_and_asks_for_nothing_else",
             rights::posting_uses_all_that_is_granted_and_asks_for_nothing_else,
         ),
+    ]
+}
+
+/// What needs the API server to be gone for a while.
+fn outages(shared: &Shared) -> Vec<Trial> {
+    vec![
         trial(
             shared,
             "an_api_server_that_hangs_and_dies_delays_nobody_and_gets_the_count_later",
             outage::an_api_server_that_hangs_and_dies_delays_nobody_and_gets_the_count_later,
+        ),
+        trial(
+            shared,
+            "what_happened_without_an_api_server_is_posted_in_order_after_its_return",
+            outage::what_happened_without_an_api_server_is_posted_in_order_after_its_return,
+        ),
+        trial(
+            shared,
+            "a_token_that_is_mended_is_used",
+            outage::a_token_that_is_mended_is_used,
         ),
     ]
 }

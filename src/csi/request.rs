@@ -31,6 +31,7 @@ const MAX_PATH: usize = 4095;
 /// Keys that kubelet adds where CSIDriver has `podInfoOnMount`.
 const POD_NAME: &str = "csi.storage.k8s.io/pod.name";
 const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
+const POD_UID: &str = "csi.storage.k8s.io/pod.uid";
 
 /// Keys of the claim: a provisioner that runs with `--extra-create-metadata` hands them on.
 const CLAIM_NAME: &str = "csi.storage.k8s.io/pvc/name";
@@ -104,7 +105,7 @@ pub(super) fn unpublish(
 pub(super) fn expand(message: NodeExpandVolumeRequest) -> Result<ExpandRequest, InvalidRequest> {
     let volume_id = volume_id(message.volume_id)?;
     let volume_path = place("volume_path", message.volume_path)?;
-    optional_path("staging_target_path", message.staging_target_path)?;
+    let staging_target_path = optional_path("staging_target_path", message.staging_target_path)?;
     if message.volume_capability.is_some() {
         capability::parse(message.volume_capability, None)?;
     }
@@ -113,6 +114,7 @@ pub(super) fn expand(message: NodeExpandVolumeRequest) -> Result<ExpandRequest, 
     Ok(ExpandRequest {
         volume_id,
         volume_path,
+        staging_target_path,
         required_bytes,
         limit_bytes,
     })
@@ -182,10 +184,10 @@ fn place(field: &str, text: String) -> Result<PathBuf, InvalidRequest> {
     }
 }
 
-fn optional_path(field: &str, text: String) -> Result<(), InvalidRequest> {
+fn optional_path(field: &str, text: String) -> Result<Option<PathBuf>, InvalidRequest> {
     match text.is_empty() {
-        true => Ok(()),
-        false => path(field, text).map(drop),
+        true => Ok(None),
+        false => path(field, text).map(Some),
     }
 }
 
@@ -233,5 +235,6 @@ pub(super) fn pod(context: &Map) -> Option<PodRef> {
     Some(PodRef {
         namespace: context.get(POD_NAMESPACE)?.clone(),
         name: context.get(POD_NAME)?.clone(),
+        uid: context.get(POD_UID).cloned(),
     })
 }

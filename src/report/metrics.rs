@@ -19,7 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use events::EventMetrics;
+pub use events::{EventMetrics, Lost};
 pub use recovery::RecoveryMetrics;
 
 const PREFIX: &str = "nvmeof_csi";

@@ -38,6 +38,17 @@ pub enum Severity {
     Warning,
 }
 
+/// How much it matters that it is heard, least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// It informs.
+    Informs,
+    /// Somebody has to act.
+    NeedsAction,
+    /// Data may be wrong or lost.
+    DataSafety,
+}
+
 /// Something that happened to a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -71,6 +82,9 @@ pub struct PodRef {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Its UID, where kubelet said that too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
 }
 
 impl Reason {
@@ -107,6 +121,16 @@ impl Reason {
             | Reason::PathRestored
             | Reason::OrphanDetected
             | Reason::OrphanCleaned => Severity::Normal,
+        }
+    }
+
+    /// How much it matters that it is heard.
+    #[must_use]
+    pub fn weight(self) -> Weight {
+        match (self, self.severity()) {
+            (Reason::IdentityMismatch | Reason::DataLost, _) => Weight::DataSafety,
+            (_, Severity::Warning) => Weight::NeedsAction,
+            (_, Severity::Normal) => Weight::Informs,
         }
     }
 }

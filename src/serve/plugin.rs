@@ -3,6 +3,7 @@
 //! The CSI socket is bound before the plugin offers itself to kubelet, so that kubelet never calls a
 //! socket that is not there; a call that comes before all is ready waits in the socket.
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -70,7 +71,7 @@ impl Plugin {
         let readiness = Arc::new(Readiness::of(root.to_owned()));
         tell_findings(&readiness);
         watch_devices(trees.clone(), Arc::clone(&metrics))?;
-        let (reporter, outcomes) = Reporter::new();
+        let (reporter, outcomes) = Reporter::counted(&metrics);
         let poster = poster(options, outcomes, Arc::clone(&metrics));
         let identity = HostIdentity::load_or_generate(root)?.identity;
         let volumes = Arc::new(Volumes::new(VolumesConfig {
@@ -82,6 +83,10 @@ impl Plugin {
             timing: options.timing,
             reporter: reporter.clone(),
         })?);
+        if let Err(error) = volumes.tell_present() {
+            let error: &(dyn Error + 'static) = &error;
+            tracing::warn!(error, "cannot tell which volumes are here");
+        }
         let (kept, counted) = (Arc::clone(&volumes), Arc::clone(&metrics));
         let keeper = Keeper::new(kept, trees.clone(), counted, reporter.clone());
         let keeper = keeper.map_err(|source| start("the threads that keep volumes", source))?;

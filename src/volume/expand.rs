@@ -15,6 +15,7 @@ use super::filesystem::mount_access;
 use super::hold::{Below, SwapError, Swapped};
 use super::identity::{Disk, IdentityMismatch, VolumeIdentity};
 use super::mounts::{is_dead, shows};
+use super::place::find_place;
 use super::record::{Phase, RecordError, StageRecord, Staged};
 use super::request::ExpandRequest;
 use super::sight::LookError;
@@ -94,7 +95,10 @@ impl Volumes {
         let id = &request.volume_id;
         let _volume = self.locks.try_lock(id).ok_or(ExpandError::Busy)?;
         let record = self.records.read(id)?;
-        let found = record.filter(|record| is_place(record, request));
+        let found = match record {
+            Some(record) if self.is_place(&record, request)? => Some(record),
+            Some(_) | None => None,
+        };
         let staged = found.as_ref().and_then(|record| record.staged().cloned());
         let (Some(record), Some(staged)) = (found, staged) else {
             return Err(ExpandError::NotFound {
@@ -110,6 +114,17 @@ impl Volumes {
             self.grow(&record, &staged.disk, fs)?;
         }
         Ok(namespace.size_bytes)
+    }
+
+    /// Whether the volume is where the caller has it. kubelet keeps the path at which the last pod had
+    /// a raw disk, also when that pod is gone and another has it, and takes NOT_FOUND for ever: the
+    /// path where it is staged is enough.
+    fn is_place(&self, record: &StageRecord, request: &ExpandRequest) -> Result<bool, LookError> {
+        if request.staging_target_path.as_ref() == Some(&record.staging_target_path) {
+            return Ok(true);
+        }
+        let mounts = self.read_mounts()?;
+        Ok(find_place(record, &mounts, &request.volume_path).is_some())
     }
 
     /// The namespace once it is large enough. Every controller is told to look first: a target tells
@@ -209,12 +224,6 @@ fn find_growing<'a>(
         Current::Other(other) => identity.check(other).map(|()| None),
         Current::Missing => Ok(None),
     }
-}
-
-/// Whether the volume is staged or published at the path that was named.
-fn is_place(record: &StageRecord, request: &ExpandRequest) -> bool {
-    let path = &request.volume_path;
-    record.staging_target_path == *path || record.find_publication(path).is_some()
 }
 
 fn check_limit(found: Namespace, request: &ExpandRequest) -> Result<Namespace, ExpandError> {

@@ -14,7 +14,8 @@ use super::condition::{
 use super::current::{Carrier, Current, find_carrier};
 use super::filesystem::mount_access;
 use super::identity::Disk;
-use super::mounts::{is_dead, shows};
+use super::mounts::{describe, is_dead, shows};
+use super::place::kubelet_node;
 use super::record::{Publication, StageRecord, Staged};
 use super::sight::Sight;
 use super::volume_id::VolumeId;
@@ -160,10 +161,17 @@ fn judge_publication(
     current: Option<&Disk>,
     mounts: &MountTable,
 ) -> Option<String> {
-    let path = publication.target_path.display();
-    let mount = mounts.find_mount_at(&publication.target_path);
-    let wrong = describe_wrong(mount, access, &publication.disk, current)?;
-    Some(format!("{path} {wrong}"))
+    let mounted = &publication.disk;
+    let published = &publication.target_path;
+    let mount = mounts.find_mount_at(published);
+    if let Some(wrong) = describe_wrong(mount, access, mounted, current) {
+        return Some(format!("{} {wrong}", published.display()));
+    }
+    // Bound by kubelet when the pod started: what is bound anew for a pod does not reach it.
+    let node = kubelet_node(published)?;
+    let mount = mounts.find_mount_at(&node)?;
+    let wrong = describe_wrong(Some(mount), access, mounted, current)?;
+    Some(format!("{} {wrong}", node.display()))
 }
 
 /// What is wrong with a mount that should lead to `mounted`, the disk as which the volume appeared
@@ -178,7 +186,8 @@ fn describe_wrong(
         return Some("is not mounted".to_owned());
     };
     if !shows(mount, mounted) {
-        return Some(format!("is a mount of {}, not of {mounted}", mount.dev));
+        let shown = describe(mount);
+        return Some(format!("is a mount of {shown}, not of {mounted}"));
     }
     if is_dead(mount, access) {
         return Some("is a filesystem that was shut down".to_owned());

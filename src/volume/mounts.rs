@@ -105,6 +105,16 @@ pub(super) fn is_dead(mount: &Mount, access: MountAccess) -> bool {
     is_shut_down(mount) || access == MountAccess::ReadWrite && (is_read_only || mount.has_errors)
 }
 
+/// Whether a device node is mounted, alive or dead.
+pub(super) fn is_node(mount: &Mount) -> bool {
+    node_name(mount).is_some()
+}
+
+/// What a mount shows, for people: its node, or the number of its device.
+pub(super) fn describe(mount: &Mount) -> String {
+    node_name(mount).map_or_else(|| mount.dev.to_string(), str::to_owned)
+}
+
 /// The name of the device node that is mounted, if it is one: `/nvme0n1` of devtmpfs. A node whose
 /// device is gone keeps its place with `//deleted` behind its name, and then it is no disk's.
 fn node_name(mount: &Mount) -> Option<&str> {

@@ -34,6 +34,7 @@ impl Volumes {
     /// [`PublishError`]; what this call did is undone.
     pub fn publish(&self, request: &PublishRequest) -> Result<(), PublishError> {
         let id = &request.volume_id;
+        self.tell_coming(id, &request.target_path);
         let _volume = self.locks.try_lock(id).ok_or(PublishError::Busy)?;
         let record = self.records.read(id)?;
         let not_staged = || PublishError::NotStaged {

@@ -92,8 +92,10 @@ pub struct UnpublishRequest {
 pub struct ExpandRequest {
     /// Which volume.
     pub volume_id: VolumeId,
-    /// Where it is staged or published.
+    /// Where it is staged, published, or otherwise seen.
     pub volume_path: PathBuf,
+    /// Where it is staged, where the caller says so.
+    pub staging_target_path: Option<PathBuf>,
     /// Size in bytes that it must have at least.
     pub required_bytes: Option<u64>,
     /// Size in bytes that it must not exceed.

@@ -59,6 +59,7 @@ impl Volumes {
     /// [`StageError`]; what this call did is undone.
     pub fn stage(&self, request: &StageRequest) -> Result<(), StageError> {
         let id = &request.volume_id;
+        self.tell_coming(id, &request.staging_target_path);
         let _volume = self.locks.try_lock(id).ok_or(StageError::Busy)?;
         let known = self.records.read(id)?;
         if let Some(known) = known.as_ref().filter(|known| known.is_active()) {

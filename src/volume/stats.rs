@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
 
-use nvme_sysfs::Namespace;
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -17,7 +16,9 @@ use super::condition::HealthEntry;
 use super::current::find_carrier;
 use super::filesystem::mount_access;
 use super::health::judge;
-use super::mounts::{is_dead, shows};
+use super::identity::Disk;
+use super::mounts::{find_shown, is_dead, is_node, shows};
+use super::place::{Place, find_place};
 use super::record::{RecordError, StageRecord, Staged};
 use super::sight::{LookError, Sight};
 use super::volume_id::VolumeId;
@@ -123,10 +124,8 @@ impl Volumes {
         let Some((record, staged)) = staged else {
             return measure_unknown(volume_id, &sight, volume_path);
         };
-        if !is_place(record, volume_path) {
-            return Err(not_there());
-        }
-        let usage = match find_healthy(record, staged, &sight, volume_path) {
+        let place = find_place(record, &sight.mounts, volume_path).ok_or_else(not_there)?;
+        let usage = match find_healthy((record, staged), &sight, (place, volume_path)) {
             Some(healthy) => self.remember(volume_id, measure(healthy)?),
             None => self.recall(volume_id, staged),
         };
@@ -158,19 +157,16 @@ impl Volumes {
     }
 }
 
-/// Whether the volume is staged or published at this path.
-fn is_place(record: &StageRecord, path: &Path) -> bool {
-    record.staging_target_path == path || record.find_publication(path).is_some()
-}
-
 fn find_healthy<'a>(
-    record: &StageRecord,
-    staged: &Staged,
+    (record, staged): (&StageRecord, &Staged),
     sight: &Sight,
-    path: &'a Path,
+    (place, path): (Place<'_>, &'a Path),
 ) -> Option<Healthy<'a>> {
     let carrier = find_carrier(record, staged, sight);
     let disk = carrier.disk.as_ref().filter(|_| carrier.is_reached())?;
+    if let Place::Node(mount) = place {
+        mount.filter(|mount| shows(mount, disk))?;
+    }
     match record.capability.access {
         AccessType::Block => {
             let size = match (carrier.map, carrier.namespace.found()) {
@@ -191,23 +187,29 @@ fn find_healthy<'a>(
 /// A volume whose record is lost, for example with the state directory: what is mounted there tells
 /// whether it is one, and which disk it is.
 fn measure_unknown(volume_id: &VolumeId, sight: &Sight, path: &Path) -> Result<Stats, StatsError> {
+    let healthy = find_unknown(sight, path).ok_or_else(|| StatsError::NotFound {
+        volume_id: volume_id.clone(),
+    })?;
+    Ok(Stats {
+        usage: measure(healthy)?,
+        condition: condition(&[]),
+    })
+}
+
+fn find_unknown<'a>(sight: &Sight, path: &'a Path) -> Option<Healthy<'a>> {
     let tree = sight.tree();
-    let mount = sight.mounts.find_mount_at(path);
-    let disk = mount.and_then(|mount| {
-        let map = sight.maps.iter().find(|map| map.dev == mount.dev);
-        let below = map.and_then(|map| map.paths.first()).map(|path| path.dev);
-        tree.find_namespace_by_dev(below.unwrap_or(mount.dev))
-    });
-    let reached = |disk: &&Namespace| tree.subsystems.iter().any(|s| s.is_reachable(disk));
-    match disk.filter(reached) {
-        Some(_) => Ok(Stats {
-            usage: measure(Healthy::Filesystem(path))?,
-            condition: condition(&[]),
-        }),
-        None => Err(StatsError::NotFound {
-            volume_id: volume_id.clone(),
-        }),
-    }
+    let mount = sight.mounts.find_mount_at(path)?;
+    let mut maps = sight.maps.iter();
+    let map = maps.find(|map| shows(mount, &Disk::of_map(map)));
+    let disk = match map {
+        Some(map) => tree.find_namespace_by_dev(map.paths.first()?.dev)?,
+        None => find_shown(mount, tree)?,
+    };
+    tree.subsystems.iter().find(|s| s.is_reachable(disk))?;
+    Some(match is_node(mount) {
+        true => Healthy::Block(map.map_or(disk.size_bytes, |map| map.size_bytes)),
+        false => Healthy::Filesystem(path),
+    })
 }
 
 fn measure(healthy: Healthy<'_>) -> Result<Vec<Usage>, StatsError> {

@@ -111,6 +111,7 @@ impl Volumes {
         }
         self.records.close(id)?;
         self.forget_usage(id);
+        self.config.reporter.went(id.as_str());
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! to its last effect, also when nobody waits for its answer any more.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::boot::{BootIdError, read_boot_id};
 use super::locks::{Guard, Locks};
+use super::place::pv_of;
 use super::record::{RecordError, Records};
 use super::sight::Sight;
 use super::stats::Usage;
@@ -117,6 +118,27 @@ impl Volumes {
             leaving: Locks::default(),
             last_usage: Mutex::default(),
         })
+    }
+
+    /// Tells as which PersistentVolume each volume is here, for the events that may have to be posted.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn tell_present(&self) -> Result<(), RecordError> {
+        for record in self.records.read_all()?.iter().filter(|r| r.is_active()) {
+            let targets = record.publications.iter().map(|it| &it.target_path);
+            for path in [&record.staging_target_path].into_iter().chain(targets) {
+                self.tell_coming(&record.volume_id, path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells as which PersistentVolume a volume comes, where kubelet's path holds its name.
+    pub(super) fn tell_coming(&self, id: &VolumeId, path: &Path) {
+        if let Some(pv) = pv_of(path) {
+            self.config.reporter.came(id.as_str(), &pv);
+        }
     }
 
     /// Who this host is to a target.

@@ -23,6 +23,9 @@ use node_machine::NodeMachine;
 use running::Running;
 use times::Times;
 
+#[path = "../common/kubelet.rs"]
+#[expect(dead_code, reason = "shared with tests that use all of it")]
+mod kubelet;
 mod memory;
 mod node_machine;
 mod running;

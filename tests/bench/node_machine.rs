@@ -9,6 +9,7 @@ use nvmeof_csi::csi::proto::volume_capability::access_mode::Mode;
 use nvmeof_csi::csi::proto::volume_capability::{AccessMode, AccessType, BlockVolume};
 use nvmeof_csi::csi::proto::{NodeStageVolumeRequest, VolumeCapability};
 
+use crate::kubelet::Kubelet;
 use crate::synthetic::Synthetic;
 
 /// Who the controllers of the synthetic tree belong to.
@@ -80,7 +81,8 @@ impl NodeMachine {
         let controller = subsystem.controllers.first().ok_or_else(missing)?;
         let address = controller.address.traddr.as_ref().ok_or_else(missing)?;
         let uuid = namespace.identity.uuid.ok_or_else(missing)?;
-        let staging = self.kubelet().join("staging").join(&namespace.name);
+        let kubelet = Kubelet::at(&self.kubelet(), "direct.nvmeof.csi");
+        let staging = kubelet.block_staging(&namespace.name);
         Ok(NodeStageVolumeRequest {
             volume_id: format!("volume-of-{}", namespace.name),
             staging_target_path: staging.display().to_string(),

@@ -26,6 +26,9 @@ use stream::Stream;
 use times::Times;
 
 mod books;
+#[path = "../common/kubelet.rs"]
+#[expect(dead_code, reason = "shared with tests that use all of it")]
+mod kubelet;
 mod memory;
 mod node_machine;
 #[expect(dead_code, reason = "shared with benchmarks that use all of it")]

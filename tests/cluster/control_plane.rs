@@ -13,6 +13,7 @@ use kernel_lab::Kubernetes;
 use kube::{Client, Config};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use nvmeof_csi::report::poster::ApiError;
 use rcgen::KeyPair;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -134,11 +135,29 @@ impl ControlPlane {
 
     /// Whoever has this token.
     pub(crate) fn client(&self, token: &str) -> kube::Result<Client> {
+        let mut config = self.config();
+        config.auth_info.token = Some(token.to_owned().into());
+        Client::try_from(config)
+    }
+
+    /// Whoever has the token in this file whenever they connect, as a pod does.
+    pub(crate) fn connector(
+        &self,
+        token_file: &Path,
+    ) -> impl Fn() -> Result<Client, ApiError> + Send + 'static {
+        let mut config = self.config();
+        config.auth_info.token_file = Some(token_file.display().to_string());
+        move || {
+            let client = Client::try_from(config.clone());
+            client.map_err(|error| ApiError::Client(Box::new(error)))
+        }
+    }
+
+    fn config(&self) -> Config {
         let address = format!("https://127.0.0.1:{}", self.port);
         let mut config = Config::new(address.parse().expect("an address"));
         config.root_cert_file = Some(self.path("certificates/apiserver.crt"));
-        config.auth_info.token = Some(token.to_owned().into());
-        Client::try_from(config)
+        config
     }
 
     /// What was asked by accounts of services, in order.

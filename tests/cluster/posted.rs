@@ -4,11 +4,10 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use nvmeof_csi::report::outcome::Reason;
-use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
 use crate::manifests::{Run, apply};
-use crate::scene::{DRIVER, NODE, Scene};
+use crate::scene::{DRIVER, NODE, Scene, volume};
 
 /// More than the poster takes in one answer.
 const MANY: usize = 120;
@@ -89,12 +88,18 @@ pub(crate) async fn a_claim_that_nobody_named_is_found_among_more_volumes_than_o
 ) {
     let scene = Scene::new(plane, "many").await;
     for number in 0..MANY {
-        let other = volume(&format!("other-{number}"), DRIVER, &number.to_string(), "");
+        let other = volume(
+            &format!("other-{number}"),
+            DRIVER,
+            &number.to_string(),
+            None,
+        );
         apply(&scene.administrator, &other, Run::Real).await;
     }
     // They come in the order of their names.
-    let stolen = volume("y", "other.csi", "wanted", "stolen");
-    let found = volume("z", DRIVER, "wanted", "data");
+    let claim = Some((scene.namespace, scene.claim.as_str()));
+    let stolen = volume("y", "other.csi", "wanted", Some(("stolen", "stolen")));
+    let found = volume("z", DRIVER, "wanted", claim);
     for volume in [stolen, found] {
         apply(&scene.administrator, &volume, Run::Real).await;
     }
@@ -106,24 +111,4 @@ pub(crate) async fn a_claim_that_nobody_named_is_found_among_more_volumes_than_o
     let event = scene.event(&scene.claim, 1).await;
     assert_eq!(event.reason.as_deref(), Some("IdentityMismatch"));
     assert_eq!(event.involved_object.name.as_deref(), Some("data"));
-}
-
-/// A volume, with a claim of the namespace that the volumes are made for where it has a name.
-pub(crate) fn volume(name: &str, driver: &str, handle: &str, claim: &str) -> Value {
-    let mut volume = json!({
-        "apiVersion": "v1", "kind": "PersistentVolume",
-        "metadata": { "name": name },
-        "spec": {
-            "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteOnce"],
-            "storageClassName": "",
-            "csi": { "driver": driver, "volumeHandle": handle },
-        },
-    });
-    if !claim.is_empty() {
-        volume["spec"]["claimRef"] = json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-            "namespace": "many", "name": claim,
-        });
-    }
-    volume
 }

@@ -1,5 +1,7 @@
 //! A namespace with a claim and a pod, and a poster with no more rights than the manifests give it.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use nvmeof_csi::report::outcome::{ClaimRef, Outcome, PodRef, Reason};
 use nvmeof_csi::report::poster::Poster;
 use nvmeof_csi::report::reporter::Reporter;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
@@ -44,6 +47,8 @@ pub(crate) struct Scene {
     /// The UIDs of the two.
     pub(crate) claim: String,
     pub(crate) pod: String,
+    metrics: Arc<Metrics>,
+    secrets: TempDir,
 }
 
 impl Scene {
@@ -62,10 +67,12 @@ impl Scene {
         apply(&administrator, &made, Run::Real).await;
         let claim = apply(&administrator, &claim(namespace), Run::Real).await;
         let pod = apply(&administrator, &pod(namespace), Run::Real).await;
-        let (reporter, outcomes) = Reporter::new();
-        let metrics = Metrics::new(Vec::new());
-        let poster = Poster::new(DRIVER, NODE, outcomes, Arc::clone(&metrics));
-        tokio::spawn(poster.with_client(node.clone()).run());
+        let bound = volume(namespace, DRIVER, namespace, Some((namespace, &claim)));
+        apply(&administrator, &bound, Run::Real).await;
+        let secrets = TempDir::new().expect("a directory");
+        fs::write(secrets.path().join("token"), token).expect("a file");
+        let (reporter, metrics) = poster(plane, &secrets.path().join("token"));
+        reporter.came(namespace, namespace);
         Scene {
             administrator,
             node,
@@ -73,13 +80,33 @@ impl Scene {
             namespace,
             claim,
             pod,
+            metrics,
+            secrets,
         }
+    }
+
+    /// Another poster, of a plugin that starts now.
+    pub(crate) fn start_anew(&mut self, plane: &ControlPlane) {
+        (self.reporter, self.metrics) = poster(plane, &self.token_file());
+    }
+
+    /// Where the poster finds its token.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.secrets.path().join("token")
+    }
+
+    /// How many outcomes wait.
+    pub(crate) fn pending(&self) -> String {
+        let text = self.metrics.text().expect("numbers");
+        let mut lines = text.lines();
+        let line = lines.find_map(|line| line.strip_prefix("nvmeof_csi_events_pending "));
+        line.expect("a number").to_owned()
     }
 
     /// Something that happened to the volume of the claim and the pod.
     pub(crate) fn outcome(&self, reason: Reason) -> Outcome {
         Outcome {
-            volume_id: "volume-1".to_owned(),
+            volume_id: self.namespace.to_owned(),
             claim: Some(ClaimRef {
                 namespace: self.namespace.to_owned(),
                 name: "data".to_owned(),
@@ -87,6 +114,7 @@ impl Scene {
             pods: vec![PodRef {
                 namespace: self.namespace.to_owned(),
                 name: "db-0".to_owned(),
+                uid: Some(self.pod.clone()),
             }],
             reason,
             message: "no path for 30 s".to_owned(),
@@ -122,6 +150,36 @@ impl Scene {
             Err(_) => panic!("no event counts {count}; the last one: {last:#?}"),
         }
     }
+}
+
+/// Whoever tells, and the numbers of whoever posts.
+fn poster(plane: &ControlPlane, token_file: &Path) -> (Reporter, Arc<Metrics>) {
+    let metrics = Metrics::new(Vec::new());
+    let (reporter, outcomes) = Reporter::counted(&metrics);
+    let poster = Poster::new(DRIVER, NODE, outcomes, Arc::clone(&metrics));
+    let poster = poster.with_connection(plane.connector(token_file));
+    tokio::spawn(poster.run());
+    (reporter, metrics)
+}
+
+/// A PersistentVolume, bound to the claim `data` of this namespace and UID where there is one.
+pub(crate) fn volume(name: &str, driver: &str, handle: &str, claim: Option<(&str, &str)>) -> Value {
+    let mut volume = json!({
+        "apiVersion": "v1", "kind": "PersistentVolume",
+        "metadata": { "name": name },
+        "spec": {
+            "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "",
+            "csi": { "driver": driver, "volumeHandle": handle },
+        },
+    });
+    if let Some((namespace, uid)) = claim {
+        volume["spec"]["claimRef"] = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "namespace": namespace, "name": "data", "uid": uid,
+        });
+    }
+    volume
 }
 
 /// A token of an account in the namespace of the node plugin.

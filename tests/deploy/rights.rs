@@ -25,8 +25,7 @@ fn only_the_plugins_own_pods_get_a_token() {
 fn the_node_plugin_may_post_events_and_look_up_what_they_are_about() {
     let wanted = [
         "create events",
-        "get persistentvolumeclaims",
-        "get pods",
+        "get persistentvolumes",
         "list persistentvolumes",
         "patch events",
     ];

@@ -4,13 +4,13 @@ use hyper::Method;
 use nvmeof_csi::report::outcome::Reason;
 use serde_json::json;
 
-use crate::api_server::{Behaviour, Scene, outcome, unnamed};
+use crate::api_server::{Behaviour, Scene, of_pod, outcome};
 
 #[tokio::test(start_paused = true)]
-async fn an_outcome_is_an_event_on_the_claim_and_one_on_the_pod() {
+async fn an_outcome_is_an_event_on_the_pod_and_one_on_the_claim() {
     let mut scene = Scene::new(Behaviour::Works);
     scene.reporter.tell(outcome(Reason::PathLost));
-    for (kind, name) in [("PersistentVolumeClaim", "data"), ("Pod", "db-0")] {
+    for (kind, name) in [("Pod", "db-0"), ("PersistentVolumeClaim", "found")] {
         let asked = scene.change().await;
         assert_eq!(asked.method, Method::POST);
         assert_eq!(asked.path, "/api/v1/namespaces/shop/events");
@@ -26,6 +26,8 @@ async fn an_outcome_is_an_event_on_the_claim_and_one_on_the_pod() {
             "uid": format!("uid-of-{name}"),
         });
         assert_eq!(event["involvedObject"], object);
+        let made = event["metadata"]["name"].as_str().expect("a name");
+        assert!(made.starts_with(&format!("{name}.pathlost.")), "{made}");
     }
 }
 
@@ -37,43 +39,32 @@ async fn what_informs_is_normal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_that_nobody_named_is_looked_up_once_by_driver_and_volume() {
-    let mut scene = Scene::new(Behaviour::Works);
-    scene.reporter.tell(unnamed("volume-1"));
-    let look = scene.asked().await;
-    assert_eq!(look.path, "/api/v1/persistentvolumes");
-    let event = scene.change().await.body;
-    assert_eq!(event["involvedObject"]["name"], "found");
-    scene.reporter.tell(unnamed("volume-1"));
-    assert_eq!(scene.asked().await.method, Method::PATCH);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_repeat_raises_the_count_and_another_reason_is_another_event() {
     let mut scene = Scene::new(Behaviour::Works);
+    let mut made = String::new();
     for count in 1..=3 {
-        let mut told = outcome(Reason::RecoveryFailed);
-        told.pods.clear();
+        let mut told = of_pod("db-0", Reason::RecoveryFailed);
         told.message = format!("attempt {count}");
         scene.reporter.tell(told);
         let asked = scene.change().await;
         assert_eq!(asked.body["count"], count);
         assert_eq!(asked.body["message"], format!("attempt {count}"));
-        let event = "/api/v1/namespaces/shop/events/made-x7k2p";
-        assert_eq!(asked.path == event, count > 1, "{}", asked.path);
+        if count == 1 {
+            let name = asked.body["metadata"]["name"].as_str().expect("a name");
+            made = format!("/api/v1/namespaces/shop/events/{name}");
+        }
+        assert_eq!(asked.path == made, count > 1, "{}", asked.path);
     }
-    scene.reporter.tell(outcome(Reason::DataLost));
+    scene.reporter.tell(of_pod("db-0", Reason::DataLost));
     assert_eq!(scene.change().await.method, Method::POST);
-    let text = scene.metrics.text().expect("numbers");
-    let line = "nvmeof_csi_events_posted_total{reason=\"RecoveryFailed\"} 3";
-    assert!(text.lines().any(|found| found == line), "{text}");
+    let posted = scene.metric("events_posted_total{reason=\"RecoveryFailed\"}");
+    assert_eq!(posted, 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_the_api_server_forgot_is_made_anew() {
     let mut scene = Scene::new(Behaviour::Forgets);
-    let mut told = outcome(Reason::PathLost);
-    told.pods.clear();
+    let told = of_pod("db-0", Reason::PathLost);
     scene.reporter.tell(told.clone());
     assert_eq!(scene.change().await.method, Method::POST);
     scene.reporter.tell(told);
@@ -81,4 +72,15 @@ async fn an_event_that_the_api_server_forgot_is_made_anew() {
     let asked = scene.change().await;
     assert_eq!(asked.method, Method::POST);
     assert_eq!(asked.body["count"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_name_of_an_event_is_one_whatever_the_name_of_its_object() {
+    let mut scene = Scene::new(Behaviour::Works);
+    let long = format!("{}.{}", "a".repeat(199), "b".repeat(53));
+    scene.reporter.tell(of_pod(&long, Reason::PathLost));
+    let asked = scene.change().await;
+    let name = asked.body["metadata"]["name"].as_str().expect("a name");
+    assert!(name.len() <= 253 && !name.contains(".."), "{name}");
+    assert_eq!(asked.object(), long);
 }

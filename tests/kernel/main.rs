@@ -17,6 +17,8 @@ mod demo;
 mod disk;
 mod guest;
 mod host;
+#[path = "../common/kubelet.rs"]
+mod kubelet;
 mod plugin;
 mod remains;
 mod responder;

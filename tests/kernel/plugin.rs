@@ -1,11 +1,12 @@
 //! The node plugin as kubelet sees it: a process and a socket.
 
-use std::collections::BTreeMap;
+mod volume;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use hyper_util::rt::TokioIo;
@@ -18,13 +19,15 @@ use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use crate::scene::{NQN, UUID, eventually};
+use crate::scene::eventually;
+
+pub(crate) use volume::{Use, Volume};
 
 /// kubelet's directory in the guest.
 pub(crate) const KUBELET: &str = "/var/lib/kubelet";
-/// The socket below it that the plugin listens on.
 /// The address of its metrics, unless it is told another.
 const METRICS: &str = "127.0.0.1:9809";
+/// The socket below it that the plugin listens on.
 pub(crate) const SOCKET: &str = "/var/lib/kubelet/plugins/direct.nvmeof.csi/csi.sock";
 
 /// What the plugin remembers.
@@ -169,15 +172,18 @@ impl Plugin {
         })
     }
 
+    /// As kubelet does, which binds a raw disk to a node of its own behind it.
     pub(crate) fn publish(&self, volume: &Volume) -> Result<(), Status> {
-        self.call(
-            |mut client| async move { client.node_publish_volume(volume.publish_request()).await },
-        )
-        .map(drop)
+        self.call(|mut client| async move {
+            client.node_publish_volume(volume.publish_request()).await
+        })?;
+        volume.map_device();
+        Ok(())
     }
 
     /// Made again while another operation, such as the keeper's, has the volume: so does kubelet.
     pub(crate) fn unpublish(&self, volume: &Volume) -> Result<(), Status> {
+        volume.unmap_device();
         until_not_aborted(|| {
             self.call(|mut client| async move {
                 client
@@ -243,138 +249,6 @@ pub(crate) async fn connect(socket: &'static str) -> Result<Channel, tonic::tran
     Endpoint::from_static("http://plugin")
         .connect_with_connector(connector)
         .await
-}
-
-/// How a test volume is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
-    Filesystem(&'static str),
-    Block,
-}
-
-/// A volume as a PersistentVolume describes it.
-#[derive(Debug, Clone)]
-pub(crate) struct Volume {
-    pub(crate) id: String,
-    pub(crate) usage: Use,
-    pub(crate) context: BTreeMap<String, String>,
-}
-
-impl Volume {
-    /// The namespace [`UUID`] of [`NQN`] on the first cable.
-    pub(crate) fn new(usage: Use) -> Self {
-        Self::of("volume-1", usage, NQN, UUID)
-    }
-
-    pub(crate) fn of(id: &str, usage: Use, nqn: &str, uuid: &str) -> Self {
-        let context = [
-            ("nqn", nqn),
-            ("addresses", "10.0.0.2"),
-            ("namespaceUUID", uuid),
-        ];
-        let context = context
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
-        Self {
-            id: id.to_owned(),
-            usage,
-            context,
-        }
-    }
-
-    pub(crate) fn staging(&self) -> PathBuf {
-        Path::new(KUBELET).join("staging").join(&self.id)
-    }
-
-    pub(crate) fn target(&self) -> PathBuf {
-        Path::new(KUBELET).join("pods").join(&self.id).join("mount")
-    }
-
-    pub(crate) fn capability(&self) -> csi::VolumeCapability {
-        use csi::volume_capability::{
-            AccessMode, AccessType, BlockVolume, MountVolume, access_mode::Mode,
-        };
-        let access_type = match self.usage {
-            Use::Filesystem(fs_type) => AccessType::Mount(MountVolume {
-                fs_type: fs_type.to_owned(),
-                ..MountVolume::default()
-            }),
-            Use::Block => AccessType::Block(BlockVolume {}),
-        };
-        csi::VolumeCapability {
-            access_mode: Some(AccessMode {
-                mode: Mode::SingleNodeWriter.into(),
-            }),
-            access_type: Some(access_type),
-        }
-    }
-
-    /// As kubelet does, the staging directory is made by the caller.
-    pub(crate) fn stage_request(&self) -> csi::NodeStageVolumeRequest {
-        fs::create_dir_all(self.staging()).expect("the staging directory");
-        csi::NodeStageVolumeRequest {
-            volume_id: self.id.clone(),
-            staging_target_path: self.staging().display().to_string(),
-            volume_capability: Some(self.capability()),
-            volume_context: self.context.clone(),
-            ..csi::NodeStageVolumeRequest::default()
-        }
-    }
-
-    pub(crate) fn unstage_request(&self) -> csi::NodeUnstageVolumeRequest {
-        csi::NodeUnstageVolumeRequest {
-            volume_id: self.id.clone(),
-            staging_target_path: self.staging().display().to_string(),
-        }
-    }
-
-    /// As kubelet does, the target's parent is made by the caller and the target is not.
-    pub(crate) fn publish_request(&self) -> csi::NodePublishVolumeRequest {
-        fs::create_dir_all(self.target().parent().expect("a parent")).expect("the pod's directory");
-        csi::NodePublishVolumeRequest {
-            volume_id: self.id.clone(),
-            staging_target_path: self.staging().display().to_string(),
-            target_path: self.target().display().to_string(),
-            volume_capability: Some(self.capability()),
-            volume_context: self.context.clone(),
-            ..csi::NodePublishVolumeRequest::default()
-        }
-    }
-
-    pub(crate) fn unpublish_request(&self) -> csi::NodeUnpublishVolumeRequest {
-        csi::NodeUnpublishVolumeRequest {
-            volume_id: self.id.clone(),
-            target_path: self.target().display().to_string(),
-        }
-    }
-    pub(crate) fn expand_request(&self, bytes: i64) -> csi::NodeExpandVolumeRequest {
-        csi::NodeExpandVolumeRequest {
-            volume_id: self.id.clone(),
-            volume_path: self.target().display().to_string(),
-            staging_target_path: self.staging().display().to_string(),
-            capacity_range: Some(csi::CapacityRange {
-                required_bytes: bytes,
-                limit_bytes: 0,
-            }),
-            volume_capability: Some(self.capability()),
-            ..csi::NodeExpandVolumeRequest::default()
-        }
-    }
-
-    pub(crate) fn health_request(&self) -> csi::NodeGetVolumeHealthRequest {
-        csi::NodeGetVolumeHealthRequest {
-            volume_id: self.id.clone(),
-            ..csi::NodeGetVolumeHealthRequest::default()
-        }
-    }
-
-    pub(crate) fn stats_request(&self) -> csi::NodeGetVolumeStatsRequest {
-        csi::NodeGetVolumeStatsRequest {
-            volume_id: self.id.clone(),
-            volume_path: self.target().display().to_string(),
-            ..csi::NodeGetVolumeStatsRequest::default()
-        }
-    }
 }
 
 /// Whether something is mounted at a path, asked of the kernel's own table.

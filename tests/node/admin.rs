@@ -53,7 +53,7 @@ async fn an_address_left_empty_is_not_served() {
     })
     .await;
     std::net::TcpStream::connect(address).expect_err("nobody listens");
-    let registry = crate::plugin::kubelet_dir(&running.machine).join("plugins_registry");
+    let registry = running.machine.kubelet_dir().join("plugins_registry");
     assert!(!registry.exists());
     running
         .identity()

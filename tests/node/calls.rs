@@ -69,21 +69,19 @@ impl Rpc {
     ) -> Result<(), Status> {
         match self {
             Rpc::Stage => {
-                let mut message = requests::stage(machine);
-                message.volume_capability = Some((how.capability)());
+                let message = requests::stage_as(machine, (how.capability)());
                 drop(node.node_stage_volume(how.request(message)).await?);
             }
             Rpc::Unstage => {
-                let message = requests::unstage(machine);
+                let message = requests::unstage_as(machine, &(how.capability)());
                 drop(node.node_unstage_volume(how.request(message)).await?);
             }
             Rpc::Publish => {
-                let mut message = requests::publish(machine);
-                message.volume_capability = Some((how.capability)());
+                let message = requests::publish_as(machine, (how.capability)());
                 drop(node.node_publish_volume(how.request(message)).await?);
             }
             Rpc::Unpublish => {
-                let message = requests::unpublish(machine);
+                let message = requests::unpublish_as(machine, &(how.capability)());
                 drop(node.node_unpublish_volume(how.request(message)).await?);
             }
             Rpc::Expand => {

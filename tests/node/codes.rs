@@ -81,12 +81,11 @@ async fn foreign_data_is_a_failed_precondition() {
     let running = Running::start().await;
     let mut node = running.node().await;
     let machine = &running.machine;
-    let mut stage = requests::stage(machine);
-    stage.volume_capability = Some(requests::block());
+    let stage = requests::stage_as(machine, requests::block());
     node.node_stage_volume(stage).await.expect("staged");
     let disk = machine.root().join("dev/nvme0n1");
     crate::machine::filesystems::scribble(&disk, 512, b"EFI PART");
-    node.node_unstage_volume(requests::unstage(machine))
+    node.node_unstage_volume(requests::unstage_as(machine, &requests::block()))
         .await
         .expect("unstaged");
     let answer = node.node_stage_volume(requests::stage(machine)).await;

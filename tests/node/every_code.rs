@@ -205,7 +205,8 @@ async fn each_call_answers_each_code_that_is_its_own() {
                 node.node_publish_volume(message).await.map(drop)
             }
             (Rpc::Publish, _, Code::AlreadyExists) => {
-                let message = requests::publish(&running.machine);
+                let mut message = requests::publish_as(&running.machine, requests::block());
+                message.volume_capability = Some(requests::filesystem());
                 node.node_publish_volume(message).await.map(drop)
             }
             (Rpc::Expand, _, Code::OutOfRange) => {

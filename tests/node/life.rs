@@ -1,11 +1,15 @@
 //! A volume from its first call to its last, over the wire.
 
+use std::path::PathBuf;
+
 use nvmeof_csi::csi::proto::volume_usage::Unit;
 use nvmeof_csi::csi::proto::{
     NodeGetStorageHealthRequest, NodeGetVolumeHealthRequest, StorageHealthErrorType,
     VolumeHealthErrorType,
 };
+use nvmeof_csi::host::{Access, Host as _};
 
+use crate::machine::{Machine, PV};
 use crate::plugin::Running;
 use crate::requests::{self, block};
 
@@ -47,17 +51,24 @@ async fn a_raw_block_volume_is_bound_to_its_target() {
     let running = Running::start().await;
     let mut node = running.node().await;
     let machine = &running.machine;
-    let mut stage = requests::stage(machine);
-    stage.volume_capability = Some(block());
+    let stage = requests::stage_as(machine, block());
     node.node_stage_volume(stage).await.expect("staged");
-    let mut publish = requests::publish(machine);
-    publish.volume_capability = Some(block());
+    let publish = requests::publish_as(machine, block());
     node.node_publish_volume(publish).await.expect("published");
-    assert_eq!(machine.mounts_at(&machine.target("pod-1")), ["0:6"]);
-    let unpublish = requests::unpublish(machine);
+    assert_eq!(machine.mounts_at(&machine.block_target("pod-1")), ["0:6"]);
+    let unpublish = requests::unpublish_as(machine, &block());
     node.node_unpublish_volume(unpublish)
         .await
         .expect("unpublished");
+}
+
+/// kubelet's own bind mount of the disk that was published, where it asks about it.
+fn map_device(machine: &Machine) -> PathBuf {
+    let node = machine.kubelet().block_node("pod-1", PV);
+    let target = machine.block_target("pod-1");
+    let bound = machine.host.bind(&target, &node, Access::ReadWrite, &[]);
+    bound.expect("bound");
+    node
 }
 
 #[tokio::test]
@@ -65,14 +76,11 @@ async fn stats_of_a_raw_block_volume_are_its_size_and_a_condition() {
     let running = Running::start().await;
     let mut node = running.node().await;
     let machine = &running.machine;
-    let mut stage = requests::stage(machine);
-    stage.volume_capability = Some(block());
+    let stage = requests::stage_as(machine, block());
     node.node_stage_volume(stage).await.expect("staged");
-    let mut publish = requests::publish(machine);
-    publish.volume_capability = Some(block());
+    let publish = requests::publish_as(machine, block());
     node.node_publish_volume(publish).await.expect("published");
-    let mut stats = requests::stats(machine);
-    stats.volume_path = requests::text(&machine.target("pod-1"));
+    let stats = requests::stats_at(&map_device(machine));
     let answer = node.node_get_volume_stats(stats).await.expect("stats");
     let answer = answer.into_inner();
     assert_eq!(answer.usage.len(), 1);
@@ -87,16 +95,12 @@ async fn a_volume_without_a_path_is_inaccessible_in_every_answer() {
     let running = Running::start().await;
     let mut node = running.node().await;
     let machine = &running.machine;
-    let mut stage = requests::stage(machine);
-    stage.volume_capability = Some(block());
+    let stage = requests::stage_as(machine, block());
     node.node_stage_volume(stage).await.expect("staged");
-    let mut publish = requests::publish(machine);
-    publish.volume_capability = Some(block());
+    let publish = requests::publish_as(machine, block());
     node.node_publish_volume(publish).await.expect("published");
+    let stats = requests::stats_at(&map_device(machine));
     machine.host.power_off();
-
-    let mut stats = requests::stats(machine);
-    stats.volume_path = requests::text(&machine.target("pod-1"));
     let answer = node
         .node_get_volume_stats(stats)
         .await

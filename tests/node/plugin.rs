@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hyper_util::rt::TokioIo;
 use nvmeof_csi::csi::proto::identity_client::IdentityClient;
@@ -111,7 +111,7 @@ impl Running {
 }
 
 pub(crate) fn options(machine: &Machine) -> NodeOptions {
-    let kubelet = kubelet_dir(machine);
+    let kubelet = machine.kubelet_dir();
     NodeOptions {
         node_name: "worker-1".parse().expect("a name"),
         driver_name: "test.csi".parse().expect("a name"),
@@ -122,10 +122,6 @@ pub(crate) fn options(machine: &Machine) -> NodeOptions {
         admin_address: Some(free_address()),
         timing: Timing::default(),
     }
-}
-
-pub(crate) fn kubelet_dir(machine: &Machine) -> PathBuf {
-    machine.staging().parent().expect("a parent").to_owned()
 }
 
 /// An address that was free a moment ago.

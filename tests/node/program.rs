@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, getsockname, listen,
 use tonic::Code;
 
 use crate::machine::Machine;
-use crate::plugin::{ask, channel, free_address, hostnqn, kubelet_dir};
+use crate::plugin::{ask, channel, free_address, hostnqn};
 use crate::requests;
 
 /// A running program, ended with the test.
@@ -35,12 +35,18 @@ impl Drop for Program {
 impl Program {
     /// Starts the program and returns when it listens.
     pub(crate) fn start(machine: &Machine, verbosity: &str) -> Program {
+        Program::start_in(machine, verbosity, &[])
+    }
+
+    /// The same with more in its environment.
+    fn start_in(machine: &Machine, verbosity: &str, more: &[(&str, &str)]) -> Program {
         let identity = machine.root().join("etc/nvme");
         fs::create_dir_all(&identity).expect("a directory");
         fs::write(identity.join("hostnqn"), hostnqn()).expect("a file");
         let admin = free_address();
         let mut child = command(machine, &["--admin-address", &admin.to_string()])
             .arg(verbosity)
+            .envs(more.iter().copied())
             .spawn()
             .expect("it starts");
         let log = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -93,7 +99,7 @@ fn command(machine: &Machine, arguments: &[&str]) -> Command {
         .arg(machine.root())
         .args(["node", "--node-id", "worker-1", "--driver-name", "test.csi"])
         .arg("--kubelet-dir")
-        .arg(kubelet_dir(machine))
+        .arg(machine.kubelet_dir())
         .args(arguments)
         .env_remove("NVMEOF_ROOT")
         .stdin(Stdio::null())
@@ -140,11 +146,13 @@ fn stage_from(machine: &Machine, silent: &Silent) -> NodeStageVolumeRequest {
 }
 
 pub(crate) fn csi_socket(machine: &Machine) -> std::path::PathBuf {
-    kubelet_dir(machine).join("plugins/test.csi/csi.sock")
+    machine.kubelet_dir().join("plugins/test.csi/csi.sock")
 }
 
 fn registration_socket(machine: &Machine) -> std::path::PathBuf {
-    kubelet_dir(machine).join("plugins_registry/test.csi-reg.sock")
+    machine
+        .kubelet_dir()
+        .join("plugins_registry/test.csi-reg.sock")
 }
 
 async fn answers(socket: &Path) {
@@ -183,6 +191,40 @@ async fn the_first_signal_drains_and_the_program_ends_well() {
         assert!(!csi_socket(&machine).exists());
         assert!(!registration_socket(&machine).exists());
     }
+}
+
+#[tokio::test]
+async fn an_api_server_that_cannot_be_reached_is_said_once_and_costs_no_call() {
+    let machine = machine();
+    let cluster = [
+        ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+        ("KUBERNETES_SERVICE_PORT", "1"),
+    ];
+    let mut program = Program::start_in(&machine, "-v", &cluster);
+    let mut node = NodeClient::new(channel(&csi_socket(&machine)).await);
+    for volume_id in ["volume-1", "volume-2"] {
+        let mut publish = requests::publish(&machine);
+        publish.volume_id = volume_id.to_owned();
+        let answer = node.node_publish_volume(publish).await;
+        let status = answer.expect_err("it is not staged");
+        assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+    }
+    let (said, rest) = tokio::task::spawn_blocking(move || {
+        let said = program.read_until("events wait for it");
+        let metrics = ask(program.admin, "GET", "/metrics");
+        let waits = "nvmeof_csi_events_pending 2";
+        assert!(metrics.lines().any(|line| line == waits), "{metrics}");
+        program.signal(Signal::SIGTERM);
+        (said, program.end())
+    })
+    .await
+    .expect("no panic");
+    assert!(
+        said.contains("cannot tell where the API server is"),
+        "{said}"
+    );
+    assert_eq!(rest.0, Some(0));
+    assert!(!rest.1.contains("events wait for it"), "{}", rest.1);
 }
 
 #[tokio::test]

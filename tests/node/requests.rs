@@ -40,53 +40,100 @@ pub(crate) fn context() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
+/// Where kubelet has a volume staged, and where it has it published for the pod.
+fn places(machine: &Machine, capability: &VolumeCapability) -> (String, String) {
+    let (staging, target) = match capability.access_type {
+        Some(AccessType::Block(_)) => (machine.block_staging(), machine.block_target("pod-1")),
+        Some(AccessType::Mount(_)) | None => (machine.staging(), machine.target("pod-1")),
+    };
+    (text(&staging), text(&target))
+}
+
 pub(crate) fn stage(machine: &Machine) -> NodeStageVolumeRequest {
+    stage_as(machine, filesystem())
+}
+
+pub(crate) fn stage_as(machine: &Machine, capability: VolumeCapability) -> NodeStageVolumeRequest {
     let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let (staging_target_path, _) = places(machine, &capability);
     NodeStageVolumeRequest {
         volume_id: VOLUME.to_owned(),
-        staging_target_path: text(&machine.staging()),
-        volume_capability: Some(filesystem()),
+        staging_target_path,
+        volume_capability: Some(capability),
         volume_context: context().into_iter().map(own).collect(),
         ..NodeStageVolumeRequest::default()
     }
 }
 
 pub(crate) fn unstage(machine: &Machine) -> NodeUnstageVolumeRequest {
+    unstage_as(machine, &filesystem())
+}
+
+pub(crate) fn unstage_as(
+    machine: &Machine,
+    capability: &VolumeCapability,
+) -> NodeUnstageVolumeRequest {
+    let (staging_target_path, _) = places(machine, capability);
     NodeUnstageVolumeRequest {
         volume_id: VOLUME.to_owned(),
-        staging_target_path: text(&machine.staging()),
+        staging_target_path,
     }
 }
 
 pub(crate) fn publish(machine: &Machine) -> NodePublishVolumeRequest {
+    publish_as(machine, filesystem())
+}
+
+pub(crate) fn publish_as(
+    machine: &Machine,
+    capability: VolumeCapability,
+) -> NodePublishVolumeRequest {
+    let (staging_target_path, target_path) = places(machine, &capability);
     NodePublishVolumeRequest {
         volume_id: VOLUME.to_owned(),
-        staging_target_path: text(&machine.staging()),
-        target_path: text(&machine.target("pod-1")),
-        volume_capability: Some(filesystem()),
+        staging_target_path,
+        target_path,
+        volume_capability: Some(capability),
         ..NodePublishVolumeRequest::default()
     }
 }
 
 pub(crate) fn unpublish(machine: &Machine) -> NodeUnpublishVolumeRequest {
+    unpublish_as(machine, &filesystem())
+}
+
+pub(crate) fn unpublish_as(
+    machine: &Machine,
+    capability: &VolumeCapability,
+) -> NodeUnpublishVolumeRequest {
+    let (_, target_path) = places(machine, capability);
     NodeUnpublishVolumeRequest {
         volume_id: VOLUME.to_owned(),
-        target_path: text(&machine.target("pod-1")),
+        target_path,
     }
 }
 
+/// Of a filesystem; kubelet says nothing else about it.
 pub(crate) fn stats(machine: &Machine) -> NodeGetVolumeStatsRequest {
+    stats_at(&machine.target("pod-1"))
+}
+
+pub(crate) fn stats_at(path: &Path) -> NodeGetVolumeStatsRequest {
     NodeGetVolumeStatsRequest {
         volume_id: VOLUME.to_owned(),
-        volume_path: text(&machine.staging()),
+        volume_path: text(path),
         staging_target_path: String::new(),
     }
 }
 
 pub(crate) fn expand(machine: &Machine, required_bytes: i64) -> NodeExpandVolumeRequest {
+    let capability = filesystem();
+    let (staging_target_path, volume_path) = places(machine, &capability);
     NodeExpandVolumeRequest {
         volume_id: VOLUME.to_owned(),
-        volume_path: text(&machine.staging()),
+        volume_path,
+        staging_target_path,
+        volume_capability: Some(capability),
         capacity_range: Some(CapacityRange {
             required_bytes,
             limit_bytes: 0,

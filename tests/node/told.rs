@@ -67,6 +67,7 @@ async fn a_publish_that_fails_is_told_to_the_pod() {
     let pod = PodRef {
         namespace: "shop".to_owned(),
         name: "db-0".to_owned(),
+        uid: None,
     };
     assert_eq!(told.pods, [pod]);
 }

@@ -108,7 +108,7 @@ fn a_namespace_is_found_by_its_identity_and_not_by_the_name_of_its_disk() {
     let volumes = machine.volumes();
     let request = stage(&machine, block());
     volumes.stage(&request).expect("staged");
-    let target = machine.target("pod");
+    let target = machine.block_target("pod");
     volumes
         .publish(&crate::requests::publish(&request, &target))
         .expect("published");
@@ -142,7 +142,10 @@ fn a_staged_volume_without_a_path_stays_staged_at_once() {
     machine.host.silence("4420");
     volumes.stage(&request).expect("staged already");
     let error = volumes
-        .publish(&crate::requests::publish(&request, &machine.target("pod")))
+        .publish(&crate::requests::publish(
+            &request,
+            &machine.block_target("pod"),
+        ))
         .expect_err("its node must not be opened now");
     assert!(matches!(error, PublishError::NoDisk), "{error}");
 }

@@ -73,7 +73,7 @@ fn mounts_that_lead_nowhere_are_stale() {
     for (from, to) in [
         ("40 1 259:1 /", "40 1 259:9 /"),
         ("/dev/nvme0n1 rw", "/dev/nvme0n1 rw,shutdown"),
-        ("kubelet/stage", "kubelet/elsewhere"),
+        ("/globalmount ", "/elsewhere "),
     ] {
         let machine = Machine::new("trixie-one-path");
         let volumes = machine.volumes();
@@ -91,7 +91,7 @@ fn a_publication_whose_node_is_gone_is_stale() {
     let staged = stage(&machine, block());
     volumes.stage(&staged).expect("staged");
     volumes
-        .publish(&publish(&staged, &machine.target("pod")))
+        .publish(&publish(&staged, &machine.block_target("pod")))
         .expect("published");
     machine
         .host
@@ -109,7 +109,7 @@ fn a_disk_number_that_now_belongs_to_a_new_disk_is_stale() {
     let staged = stage(&machine, block());
     volumes.stage(&staged).expect("staged");
     volumes
-        .publish(&publish(&staged, &machine.target("pod")))
+        .publish(&publish(&staged, &machine.block_target("pod")))
         .expect("published");
     machine
         .host

@@ -8,7 +8,7 @@ use nvmeof_csi::volume::request::Capability;
 
 use crate::machine::Machine;
 use crate::machine::fake_host::Death;
-use crate::requests::{block, ext4, publish, stage, unpublish, unstage};
+use crate::requests::{block, ext4, publish, stage, target_of, unpublish, unstage};
 
 type Operation = fn(&Machine, &Volumes, Capability);
 
@@ -17,12 +17,14 @@ fn do_stage(machine: &Machine, volumes: &Volumes, capability: Capability) {
 }
 
 fn do_publish(machine: &Machine, volumes: &Volumes, capability: Capability) {
-    let request = publish(&stage(machine, capability), &machine.target("pod"));
+    let staged = stage(machine, capability);
+    let request = publish(&staged, &target_of(machine, &staged, "pod"));
     volumes.publish(&request).expect("published");
 }
 
 fn do_unpublish(machine: &Machine, volumes: &Volumes, capability: Capability) {
-    let request = publish(&stage(machine, capability), &machine.target("pod"));
+    let staged = stage(machine, capability);
+    let request = publish(&staged, &target_of(machine, &staged, "pod"));
     volumes
         .unpublish(&unpublish(&request))
         .expect("unpublished");
@@ -50,12 +52,13 @@ fn live(capability: &Capability, place: usize, death: Death) -> bool {
         operation(&machine, &machine.volumes(), capability.clone());
     }
     assert!(machine.host.connected().is_empty(), "{place} {death:?}");
-    assert!(
-        machine.mounts_at(&machine.staging()).is_empty(),
-        "{place} {death:?}"
-    );
+    let staged = stage(&machine, capability.clone());
+    let target = target_of(&machine, &staged, "pod");
+    for path in [&staged.staging_target_path, &target] {
+        assert!(machine.mounts_at(path).is_empty(), "{place} {death:?}");
+    }
     assert!(machine.state_files().is_empty(), "{place} {death:?}");
-    assert!(!machine.target("pod").exists(), "{place} {death:?}");
+    assert!(!target.exists(), "{place} {death:?}");
     died
 }
 

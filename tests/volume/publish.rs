@@ -7,7 +7,7 @@ use nvmeof_csi::volume::request::{AccessMode, FilesystemType, PodRef, Readonly};
 use nvmeof_csi::volume::{PublishError, UnpublishError};
 
 use crate::machine::Machine;
-use crate::requests::{block, ext4, filesystem, publish, stage, unpublish, unstage};
+use crate::requests::{block, ext4, filesystem, publish, stage, target_of, unpublish, unstage};
 
 #[test]
 fn publishing_ten_times_mounts_once_and_unpublishing_removes_the_target() {
@@ -16,7 +16,7 @@ fn publishing_ten_times_mounts_once_and_unpublishing_removes_the_target() {
         let volumes = machine.volumes();
         let staged = stage(&machine, capability);
         volumes.stage(&staged).expect("staged");
-        let target = machine.target("pod");
+        let target = target_of(&machine, &staged, "pod");
         let request = publish(&staged, &target);
         for _ in 0..10 {
             volumes.publish(&request).expect("published");
@@ -168,6 +168,7 @@ fn a_single_writer_has_one_target() {
     request.pod = Some(PodRef {
         namespace: "default".to_owned(),
         name: "writer".to_owned(),
+        uid: None,
     });
     volumes.publish(&request).expect("published");
     volumes.publish(&request).expect("the same target");
@@ -202,7 +203,7 @@ fn a_failed_bind_leaves_a_target_that_was_there_before() {
         let volumes = machine.volumes();
         let staged = stage(&machine, capability);
         volumes.stage(&staged).expect("staged");
-        let target = machine.target("pod");
+        let target = target_of(&machine, &staged, "pod");
         match is_directory {
             true => fs::create_dir(&target).expect("a directory"),
             false => fs::write(&target, "").expect("a file"),
@@ -273,7 +274,7 @@ fn a_disk_that_came_back_as_another_volume_is_not_published() {
         .host
         .devices(|devices| devices.set("uuid", &format!("{other}\n")));
     let error = volumes
-        .publish(&publish(&staged, &machine.target("pod")))
+        .publish(&publish(&staged, &target_of(&machine, &staged, "pod")))
         .expect_err("another volume");
     assert!(matches!(error, PublishError::Identity(_)), "{error}");
 }
@@ -289,7 +290,7 @@ fn a_disk_that_came_back_with_another_number_is_published() {
             machine
                 .host
                 .devices(|devices| devices.set(attribute, &format!("{value}\n")));
-            let target = machine.target("pod");
+            let target = target_of(&machine, &staged, "pod");
             let request = publish(&staged, &target);
             volumes.publish(&request).expect("published");
             if staged.capability == ext4() {
@@ -316,7 +317,7 @@ fn a_disk_that_came_back_with_another_number_and_is_not_reached_is_not_published
         });
         machine.host.take_log();
         let error = volumes
-            .publish(&publish(&staged, &machine.target("pod")))
+            .publish(&publish(&staged, &target_of(&machine, &staged, "pod")))
             .expect_err("another disk");
         assert!(matches!(error, PublishError::OtherDisk { .. }), "{error}");
         assert!(machine.host.take_log().is_empty());

@@ -8,7 +8,7 @@ use nvmeof_csi::volume::request::Capability;
 
 use crate::machine::Machine;
 use crate::machine::fake_host::Death;
-use crate::requests::{block, ext4, id, publish, stage, unpublish, unstage};
+use crate::requests::{block, ext4, id, publish, stage, target_of, unpublish, unstage};
 
 /// A volume that a pod has, and what makes it stale.
 fn stale(capability: &Capability) -> (Machine, PathBuf) {
@@ -16,7 +16,7 @@ fn stale(capability: &Capability) -> (Machine, PathBuf) {
     let volumes = machine.volumes();
     let staged = stage(&machine, capability.clone());
     volumes.stage(&staged).expect("staged");
-    let target = machine.target("pod");
+    let target = target_of(&machine, &staged, "pod");
     volumes
         .publish(&publish(&staged, &target))
         .expect("published");

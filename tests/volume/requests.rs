@@ -1,15 +1,18 @@
 //! Requests for the volumes of the captured machines.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use nvme_sysfs::{NamespaceSelector, Transport};
+use nvmeof_csi::host::{Access, Host as _};
+use nvmeof_csi::volume::Volumes;
 use nvmeof_csi::volume::request::{
     AccessMode, AccessType, Capability, ConnectTuning, ExpandRequest, FilesystemType, MultiMount,
     PathLossHold, Portal, PublishRequest, Readonly, Secrets, Source, StageRequest,
     UnpublishRequest, UnstageRequest, VolumeId,
 };
 
-use crate::machine::Machine;
+use crate::machine::{Machine, PV};
 
 pub(crate) const FIRST: &str = "11111111-1111-4111-8111-111111111111";
 pub(crate) const SECOND: &str = "22222222-2222-4222-8222-222222222222";
@@ -59,7 +62,7 @@ pub(crate) fn source(ports: &[u16]) -> Source {
 pub(crate) fn stage(machine: &Machine, capability: Capability) -> StageRequest {
     StageRequest {
         volume_id: id("volume-1"),
-        staging_target_path: machine.staging(),
+        staging_target_path: staging_of(machine, &capability),
         capability,
         source: source(&[4420]),
         secrets: Secrets::default(),
@@ -68,11 +71,49 @@ pub(crate) fn stage(machine: &Machine, capability: Capability) -> StageRequest {
     }
 }
 
+/// Where kubelet lets it be staged.
+fn staging_of(machine: &Machine, capability: &Capability) -> PathBuf {
+    match capability.access {
+        AccessType::Block => machine.block_staging(),
+        AccessType::Filesystem { .. } => machine.staging(),
+    }
+}
+
+/// Where kubelet lets it be published for a pod.
+pub(crate) fn target_of(machine: &Machine, stage: &StageRequest, pod: &str) -> PathBuf {
+    match stage.capability.access {
+        AccessType::Block => machine.block_target(pod),
+        AccessType::Filesystem { .. } => machine.target(pod),
+    }
+}
+
+/// Stages a volume and gives it to a pod as kubelet does, and tells where kubelet asks about it: a raw
+/// disk at a bind mount of its own.
+pub(crate) fn give(machine: &Machine, volumes: &Volumes, stage: &StageRequest) -> PathBuf {
+    volumes.stage(stage).expect("staged");
+    let target = target_of(machine, stage, "pod");
+    let published = volumes.publish(&publish(stage, &target));
+    published.expect("published");
+    if stage.capability.access != AccessType::Block {
+        return target;
+    }
+    let node = machine.kubelet().block_node("pod", PV);
+    let bound = machine.host.bind(&target, &node, Access::ReadWrite, &[]);
+    bound.expect("bound");
+    node
+}
+
 /// The volume on the other namespace of the subsystem, staged beside the first.
 pub(crate) fn stage_second(machine: &Machine, capability: Capability) -> StageRequest {
+    let kubelet = machine.kubelet();
+    let staging = match capability.access {
+        AccessType::Block => kubelet.block_staging("pv-2"),
+        AccessType::Filesystem { .. } => kubelet.staging("volume-2"),
+    };
+    fs::create_dir_all(&staging).expect("a directory");
     let mut request = stage(machine, capability);
     request.volume_id = id("volume-2");
-    request.staging_target_path = machine.target("stage-2");
+    request.staging_target_path = staging;
     request.source.which = NamespaceSelector::Uuid(SECOND.parse().expect("a uuid"));
     request
 }
@@ -102,10 +143,16 @@ pub(crate) fn unpublish(publish: &PublishRequest) -> UnpublishRequest {
     }
 }
 
-pub(crate) fn expand(stage: &StageRequest, required_bytes: u64) -> ExpandRequest {
+/// As kubelet asks: where the pod finds the volume, and where it is staged.
+pub(crate) fn expand(
+    machine: &Machine,
+    stage: &StageRequest,
+    required_bytes: u64,
+) -> ExpandRequest {
     ExpandRequest {
         volume_id: stage.volume_id.clone(),
-        volume_path: stage.staging_target_path.clone(),
+        volume_path: target_of(machine, stage, "pod"),
+        staging_target_path: Some(stage.staging_target_path.clone()),
         required_bytes: Some(required_bytes),
         limit_bytes: None,
     }

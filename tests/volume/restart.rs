@@ -146,7 +146,7 @@ fn a_volume_that_is_being_worked_on_is_busy_and_others_are_not() {
                 );
                 let mut other = unstage(&first);
                 other.volume_id = "volume-2".parse().expect("an id");
-                other.staging_target_path = machine.target("stage-2");
+                other.staging_target_path = machine.kubelet().staging("volume-2");
                 volumes.unstage(&other).expect("nothing to do");
                 running
             })

@@ -65,7 +65,7 @@ fn another_capability_subsystem_or_path_is_refused_and_changes_nothing() {
     let mut other_fs = request.clone();
     other_fs.capability = filesystem(FilesystemType::Xfs, AccessMode::SingleNodeWriter);
     let mut other_path = request.clone();
-    other_path.staging_target_path = machine.target("elsewhere");
+    other_path.staging_target_path = machine.kubelet().staging("elsewhere");
     let mut other_nqn = request.clone();
     other_nqn.source.nqn = "nqn.2026-01.org.example:other".parse().expect("a name");
     for other in [other_mode, other_fs, other_path, other_nqn] {
@@ -209,7 +209,7 @@ fn another_volume_is_never_busy_because_of_this_one() {
     let machine = Machine::new("trixie-one-path");
     let volumes = machine.volumes();
     let error = volumes
-        .stats(&id("volume-2"), &machine.staging())
+        .stats(&id("volume-2"), &machine.target("pod"))
         .expect_err("unknown");
     assert_eq!(
         error.to_string(),
@@ -226,8 +226,8 @@ fn a_namespace_that_is_another_volume_already_is_refused_and_left_alone() {
     machine.host.take_log();
     let mut second = stage(&machine, ext4());
     second.volume_id = id("volume-2");
-    second.staging_target_path = machine.target("second");
-    std::fs::create_dir(&second.staging_target_path).expect("a directory");
+    second.staging_target_path = machine.kubelet().staging("volume-2");
+    std::fs::create_dir_all(&second.staging_target_path).expect("a directory");
     let error = volumes.stage(&second).expect_err("one namespace");
     assert_eq!(
         error.to_string(),

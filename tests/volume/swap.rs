@@ -6,7 +6,7 @@ use nvmeof_csi::host::MapId;
 use nvmeof_csi::volume::{PublishError, Swapped, Volumes};
 
 use crate::machine::Machine;
-use crate::requests::{block, ext4, id, publish, stage};
+use crate::requests::{block, ext4, id, publish, stage, target_of};
 
 const OTHER: &str = "33333333-3333-4333-8333-333333333333\n";
 const OURS: &str = "11111111-1111-4111-8111-111111111111\n";
@@ -155,7 +155,7 @@ fn another_volume_under_the_old_name_and_number_is_not_published() {
         volumes.stage(&staged).expect("staged");
         volumes.health(&id("volume-1")).expect("an answer");
         replace(&machine);
-        let published = publish(&staged, &machine.target("pod"));
+        let published = publish(&staged, &target_of(&machine, &staged, "pod"));
         let error = volumes.publish(&published).expect_err("another volume");
         assert!(matches!(error, PublishError::Identity(_)), "{error}");
         let log = machine.host.take_log();
@@ -168,7 +168,7 @@ fn another_map_under_the_old_number_is_not_the_volume() {
     let machine = Machine::new("trixie-one-path");
     let volumes = held(&machine);
     show_map(&machine, "dm-0", MapId::of_volume("volume-2"), 41);
-    let published = publish(&stage(&machine, block()), &machine.target("pod"));
+    let published = publish(&stage(&machine, block()), &machine.block_target("pod"));
     let error = volumes.publish(&published).expect_err("another volume");
     assert!(matches!(error, PublishError::NoDisk), "{error}");
     let log = machine.host.take_log();

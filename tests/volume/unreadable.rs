@@ -7,7 +7,7 @@ use nvmeof_csi::volume::recover::RecoverError;
 use nvmeof_csi::volume::{UnstageError, Volumes};
 
 use crate::machine::Machine;
-use crate::requests::{block, ext4, id, publish, source, stage, unpublish, unstage};
+use crate::requests::{block, ext4, id, publish, source, stage, target_of, unpublish, unstage};
 
 /// The mount table, and an attribute of sysfs without which a disk cannot be judged.
 const MOUNTS: &str = "proc/self/mountinfo";
@@ -76,7 +76,7 @@ fn without_a_look_at_the_machine_no_call_takes_anything_away() {
             let volumes = machine.volumes();
             let staged = stage(&machine, capability);
             volumes.stage(&staged).expect("staged");
-            let published = publish(&staged, &machine.target("pod"));
+            let published = publish(&staged, &target_of(&machine, &staged, "pod"));
             volumes.publish(&published).expect("published");
             machine.host.take_log();
             let broken = Broken::new(&machine, path, trouble);

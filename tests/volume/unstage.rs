@@ -13,7 +13,9 @@ use nvmeof_csi::volume::{LetGo, Timing, UnstageError, Volumes, VolumesConfig};
 
 use crate::machine::Machine;
 use crate::machine::fake_host::Death;
-use crate::requests::{block, ext4, id, publish, stage, stage_second, unpublish, unstage};
+use crate::requests::{
+    block, ext4, id, publish, stage, stage_second, target_of, unpublish, unstage,
+};
 use crate::swap::held;
 
 /// The records are lost, and a new program starts.
@@ -50,7 +52,7 @@ fn a_published_volume_is_not_unstaged() {
         let volumes = machine.volumes();
         let staged = stage(&machine, capability);
         volumes.stage(&staged).expect("staged");
-        let published = publish(&staged, &machine.target("pod"));
+        let published = publish(&staged, &target_of(&machine, &staged, "pod"));
         volumes.publish(&published).expect("published");
         let error = volumes.unstage(&unstage(&staged)).expect_err("published");
         assert!(matches!(error, UnstageError::Published { .. }), "{error}");

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{Plan, Seen};
+use crate::backoff::Backoff;
 use crate::recovery::action::{Action, Came};
-use crate::recovery::backoff::Backoff;
 use crate::recovery::detect::Finding;
 use crate::report::outcome::Reason;
 use crate::volume::VolumeId;

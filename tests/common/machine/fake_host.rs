@@ -27,6 +27,7 @@ use rustix::io::Errno;
 
 use super::devices::Devices;
 use super::filesystems;
+use super::words::{failed, name, refused, short};
 
 /// When a program dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -352,7 +353,7 @@ impl Host for FakeHost {
         access: Access,
         _: &[MountFlag],
     ) -> Result<(), MountError> {
-        self.effect(format!("bind {}", name(target)), |state| {
+        self.effect(format!("bind {}", short(target)), |state| {
             if state.failing.contains("bind") {
                 return Err(refused("bind", target));
             }
@@ -365,7 +366,8 @@ impl Host for FakeHost {
                 Some(mount) => {
                     let (dev, fs) = (mount.dev, &mount.filesystem);
                     let (from, options) = (mount.source.display(), &mount.super_options);
-                    format!("41 1 {dev} / {target} {access} - {fs} {from} {options}")
+                    let root = mount.root.display();
+                    format!("41 1 {dev} {root} {target} {access} - {fs} {from} {options}")
                 }
                 None => format!(
                     "42 1 0:6 /{} {target} {access} - devtmpfs udev rw",
@@ -378,7 +380,7 @@ impl Host for FakeHost {
     }
 
     fn unmount(&self, target: &Path) -> Result<(), UnmountError> {
-        self.effect(format!("unmount {}", name(target)), |state| {
+        self.effect(format!("unmount {}", short(target)), |state| {
             let target = target.to_owned();
             if state.failing.contains("unmount") {
                 return Err(UnmountError::Busy { target });
@@ -397,7 +399,7 @@ impl Host for FakeHost {
     }
 
     fn make_mount_point(&self, path: &Path, kind: MountPoint) -> Result<Made, MountPointError> {
-        self.effect(format!("make {}", name(path)), |_| {
+        self.effect(format!("make {}", short(path)), |_| {
             let made = match kind {
                 MountPoint::Directory => fs::create_dir(path),
                 MountPoint::File => fs::File::create_new(path).map(drop),
@@ -411,7 +413,7 @@ impl Host for FakeHost {
     }
 
     fn remove_mount_point(&self, path: &Path) -> Result<(), MountPointError> {
-        self.effect(format!("remove {}", name(path)), |_| {
+        self.effect(format!("remove {}", short(path)), |_| {
             let mounted = self.mounts().iter().any(|mount| mount.mount_point == path);
             assert!(
                 !mounted,
@@ -473,36 +475,12 @@ impl Host for FakeHost {
         device: &DeviceNode,
         _: FilesystemType,
     ) -> Result<(), GrowError> {
-        self.effect(format!("grow {}", name(mounted_at)), |state| {
+        self.effect(format!("grow {}", short(mounted_at)), |state| {
             if state.failing.contains("grow") {
                 let device = device.path.clone();
                 return Err(GrowError::NotExt4 { device });
             }
             Ok(())
         })
-    }
-}
-
-fn name(path: &Path) -> String {
-    let name = path.file_name().expect("a name");
-    name.to_string_lossy().into_owned()
-}
-
-fn refused(call: &'static str, target: &Path) -> MountError {
-    MountError::Bind {
-        call: nvmeof_csi::host::mount::BindCall {
-            source: call.into(),
-            target: target.to_owned(),
-            attributes: "0".to_owned(),
-        },
-        source: Errno::PERM,
-    }
-}
-
-fn failed(call: &'static str, path: &Path, source: Errno) -> MountPointError {
-    MountPointError::Call {
-        call,
-        path: path.to_owned(),
-        source,
     }
 }

@@ -7,6 +7,9 @@
 pub(crate) mod devices;
 pub(crate) mod fake_host;
 pub(crate) mod filesystems;
+#[path = "../kubelet.rs"]
+pub(crate) mod kubelet;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +25,14 @@ use tempfile::TempDir;
 
 use devices::Devices;
 use fake_host::FakeHost;
+use kubelet::Kubelet;
+
+/// The driver that kubelet asks.
+const DRIVER: &str = "test.csi";
+/// The volume of every test, by the name that its PersistentVolume gives the driver.
+const VOLUME: &str = "volume-1";
+/// Its PersistentVolume.
+pub(crate) const PV: &str = "pv-1";
 
 /// The directory and who changes it.
 #[derive(Debug)]
@@ -45,14 +56,15 @@ impl Machine {
         ] {
             fs::create_dir_all(root.join(below)).expect("a directory");
         }
-        fs::create_dir_all(directory.path().join("kubelet/stage")).expect("a directory");
-        fs::create_dir_all(directory.path().join("kubelet/pods")).expect("a directory");
         fs::write(root.join("proc/self/mountinfo"), TABLE).expect("a file");
         let devices = Devices::of(&root, capture);
         let machine = Machine {
             host: Arc::new(FakeHost::new(root, devices)),
             directory,
         };
+        for staging in [machine.staging(), machine.block_staging()] {
+            fs::create_dir_all(staging).expect("a directory");
+        }
         machine.boot("bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb");
         machine
     }
@@ -77,14 +89,34 @@ impl Machine {
         self.directory.path().join("state")
     }
 
-    /// Where kubelet lets a volume be staged.
-    pub(crate) fn staging(&self) -> PathBuf {
-        self.directory.path().join("kubelet/stage")
+    /// kubelet's directory.
+    pub(crate) fn kubelet_dir(&self) -> PathBuf {
+        self.directory.path().join("kubelet")
     }
 
-    /// Where a pod looks for its volume. Its parent is there, it is not.
+    /// kubelet of that directory.
+    pub(crate) fn kubelet(&self) -> Kubelet {
+        Kubelet::at(&self.kubelet_dir(), DRIVER)
+    }
+
+    /// Where kubelet lets a filesystem be staged.
+    pub(crate) fn staging(&self) -> PathBuf {
+        self.kubelet().staging(VOLUME)
+    }
+
+    /// Where it lets a raw disk be staged.
+    pub(crate) fn block_staging(&self) -> PathBuf {
+        self.kubelet().block_staging(PV)
+    }
+
+    /// Where a pod looks for a filesystem. Its parent is there, it is not.
     pub(crate) fn target(&self, pod: &str) -> PathBuf {
-        self.directory.path().join("kubelet/pods").join(pod)
+        beside(self.kubelet().target(pod, PV))
+    }
+
+    /// Where kubelet looks for the disk of a pod. Its parent is there, it is not.
+    pub(crate) fn block_target(&self, pod: &str) -> PathBuf {
+        beside(self.kubelet().block_target(pod, PV))
     }
 
     /// What a start of the program makes of the state directory.
@@ -140,6 +172,12 @@ impl Machine {
 }
 
 const TABLE: &str = "1 1 0:2 / / rw - rootfs rootfs rw\n24 1 0:6 / /dev rw - devtmpfs udev rw\n";
+
+/// A path whose parent kubelet has made.
+fn beside(path: PathBuf) -> PathBuf {
+    fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+    path
+}
 
 /// A directory in memory where there is one: records are written through to the disk, and an unmount
 /// writes everything back.

@@ -13,13 +13,21 @@ use crate::case::Case;
 use crate::plugin::{Plugin, Use, Volume, is_mounted, mounts_at, remembered, write_and_read};
 use crate::remains::assert_nothing_remains;
 use crate::scene::{
-    BIG, NQN, OTHER_UUID, SILENT, Scene, UUID, controllers, eventually, net, subsystem, target,
+    BIG, NQN, OTHER_UUID, SILENT, Scene, UUID, cli, controllers, eventually, net, subsystem, target,
 };
 
 pub(super) const CASES: &[Case] = &[
     Case::new("an_ext4_volume_lives_and_dies", ext4_life),
     Case::new("an_xfs_volume_lives_and_dies", xfs_life),
     Case::new("a_block_volume_lives_and_dies", block_life),
+    Case::new(
+        "kubelet_is_told_of_a_block_volume_at_its_own_node_also_without_a_path",
+        block_node,
+    ),
+    Case::new(
+        "a_node_of_kubelet_that_outlived_its_disk_is_told_as_stale",
+        stale_block_node,
+    ),
     Case::new("calls_out_of_order_do_no_harm", out_of_order),
     Case::new(
         "two_volumes_of_one_subsystem_do_not_disturb_each_other_in_any_order",
@@ -109,6 +117,61 @@ fn block_life() {
         .and_then(|mut file| file.read_exact(&mut start))
         .expect("the backing file");
     assert_eq!(start, [7; 4096], "the data is on the target");
+}
+
+fn block_node() {
+    let scene = Scene::new();
+    scene.volume();
+    let plugin = Plugin::start();
+    let volume = Volume::new(Use::Block);
+    plugin.stage(&volume).expect("stage");
+    plugin.publish(&volume).expect("publish");
+    assert_ne!(volume.asked(), volume.target());
+    // So does a loop device of kubelet's.
+    let held = File::open(volume.asked()).expect("the disk");
+    let told = || {
+        let stats = plugin.stats(&volume).expect("an answer");
+        let condition = stats.volume_condition.expect("a condition");
+        assert_eq!(stats.usage[0].total, 64 << 20);
+        (condition.abnormal, condition.message)
+    };
+    let healthy = (false, "the volume is healthy".to_owned());
+    assert_eq!(told(), healthy);
+    net::set_down("v0").expect("the cable is pulled");
+    eventually("the loss to be told", || told().0.then_some(()));
+    assert!(told().1.contains("no path"), "{:?}", told());
+    assert_eq!(plugin.health(&volume).expect("an answer"), ["NoPath"]);
+    net::set_up("v0").expect("the cable is back");
+    eventually("the return to be told", || {
+        (told() == healthy).then_some(())
+    });
+    plugin.expand(&volume, 64 << 20).expect("as large");
+    drop(held);
+    plugin.unpublish(&volume).expect("unpublish");
+    plugin.unstage(&volume).expect("unstage");
+    assert_nothing_remains();
+}
+
+fn stale_block_node() {
+    let scene = Scene::new();
+    scene.volume();
+    let plugin = Plugin::start();
+    let mut volume = Volume::new(Use::Block);
+    let hold = ("pathLossHold".to_owned(), "none".to_owned());
+    volume.context.extend([hold]);
+    plugin.stage(&volume).expect("stage");
+    plugin.publish(&volume).expect("publish");
+    cli(&["disconnect", "--nqn", NQN, "--force"]).expect(0);
+    let node = volume.asked().display().to_string();
+    let message = eventually("kubelet's node to be told as stale", || {
+        let stats = plugin.stats(&volume).expect("an answer");
+        let message = stats.volume_condition.expect("a condition").message;
+        message.contains(&node).then_some(message)
+    });
+    assert!(message.contains("//deleted, not of nvme"), "{message}");
+    plugin.unpublish(&volume).expect("unpublish");
+    plugin.unstage(&volume).expect("unstage");
+    assert_nothing_remains();
 }
 
 fn out_of_order() {

@@ -79,6 +79,7 @@ fn export(scene: &Scene) -> Volume {
 type Calls = Vec<JoinHandle<Result<(), Status>>>;
 
 fn begin_unpublish(plugin: &Plugin, volume: &Volume) -> Calls {
+    volume.unmap_device();
     let requests = (0..TIMES).map(|_| volume.unpublish_request());
     let calls = requests.map(|request| {
         plugin.begin(|mut node| async move { node.node_unpublish_volume(request).await.map(drop) })

@@ -8,7 +8,7 @@ const FIRST: Duration = Duration::from_secs(1);
 
 /// How long to wait before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
 }
 
@@ -21,7 +21,7 @@ impl Default for Backoff {
 impl Backoff {
     /// The time until the next attempt after one that failed, at most `limit`, and up to a tenth more
     /// so that many that failed together do not come together again.
-    pub fn failed(&mut self, limit: Duration) -> Duration {
+    pub(crate) fn failed(&mut self, limit: Duration) -> Duration {
         let wait = self.next.min(limit);
         self.next = (wait * 2).min(limit);
         wait + jitter(wait / 10)
