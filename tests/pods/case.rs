@@ -18,16 +18,16 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) when: When,
     /// Panics where the fact does not hold.
-    pub(crate) run: fn(&mut Cluster),
+    pub(crate) run: fn(&Cluster),
 }
 
 impl Case {
-    pub(crate) const fn always(name: &'static str, run: fn(&mut Cluster)) -> Self {
+    pub(crate) const fn always(name: &'static str, run: fn(&Cluster)) -> Self {
         let when = When::Always;
         Self { name, when, run }
     }
 
-    pub(crate) const fn asked(name: &'static str, run: fn(&mut Cluster)) -> Self {
+    pub(crate) const fn asked(name: &'static str, run: fn(&Cluster)) -> Self {
         let when = When::Asked;
         Self { name, when, run }
     }

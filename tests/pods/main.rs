@@ -16,6 +16,7 @@ mod cluster;
 mod host;
 mod keep;
 mod lab;
+mod logs;
 mod objects;
 mod pod;
 mod volume;

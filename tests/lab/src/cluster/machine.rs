@@ -77,6 +77,12 @@ pub enum MachineError {
         /// What it said.
         words: String,
     },
+    /// The guest ended while it was waited for.
+    #[error("the guest is gone: {words}")]
+    Gone {
+        /// What it said.
+        words: String,
+    },
     /// The agent or the API server did not answer in time.
     #[error("{what} was not ready after {time:?}: {last}")]
     Starved {
@@ -146,7 +152,7 @@ impl Machine {
                 let _heard = say.send(line.to_owned());
             })
         });
-        let mut machine = Self {
+        let machine = Self {
             kubectl: start.kubernetes.path(Program::Kubectl),
             kubeconfig: start.kubeconfig.to_owned(),
             api_port,
@@ -155,15 +161,21 @@ impl Machine {
             heard,
             boot: Some(boot),
         };
-        machine.become_a_cluster()?;
-        Ok(machine)
+        match machine.become_a_cluster() {
+            // How it ended says more.
+            Err(MachineError::Gone { words }) => {
+                let GuestExit { status, .. } = machine.end()?;
+                Err(MachineError::Ended { status, words })
+            }
+            done => done.map(|()| machine),
+        }
     }
 
     /// From a boot to a node: also what follows a reboot.
     ///
     /// # Errors
     /// [`MachineError`]; see [`MachineError::is_of_the_lab`].
-    pub fn become_a_cluster(&mut self) -> Result<(), MachineError> {
+    pub fn become_a_cluster(&self) -> Result<(), MachineError> {
         self.wait_for_the_agent()?;
         self.wait_for_the_api_server()?;
         for name in settings::STARTED_LATER {
@@ -228,7 +240,7 @@ impl Machine {
         Ok(ended?)
     }
 
-    fn wait_for_the_agent(&mut self) -> Result<(), MachineError> {
+    fn wait_for_the_agent(&self) -> Result<(), MachineError> {
         let deadline = Instant::now() + TO_LISTEN;
         let mut words = Vec::new();
         loop {
@@ -237,9 +249,8 @@ impl Machine {
                 Ok(line) if line == protocol::AGAIN => words.clear(),
                 Ok(line) => words.push(line),
                 Err(RecvTimeoutError::Disconnected) => {
-                    let GuestExit { status, .. } = self.power_off()?;
                     let words = words.join("; ");
-                    return Err(MachineError::Ended { status, words });
+                    return Err(MachineError::Gone { words });
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     return Err(MachineError::Starved {
@@ -253,7 +264,7 @@ impl Machine {
     }
 
     /// With a token and from here: who is nobody may be refused although the server is ready.
-    fn wait_for_the_api_server(&mut self) -> Result<(), MachineError> {
+    fn wait_for_the_api_server(&self) -> Result<(), MachineError> {
         let deadline = Instant::now() + TO_SERVE;
         loop {
             let mut ask = self.kubectl();
@@ -262,9 +273,8 @@ impl Machine {
                 return Ok(());
             };
             if self.is_gone() {
-                let GuestExit { status, .. } = self.power_off()?;
-                let words = String::new();
-                return Err(MachineError::Ended { status, words });
+                let words = error.to_string();
+                return Err(MachineError::Gone { words });
             }
             if Instant::now() > deadline {
                 return Err(MachineError::Starved {

@@ -61,7 +61,7 @@ fn serve() -> io::Result<()> {
     }
 }
 
-fn answer(mut stream: TcpStream, node: &Mutex<Node>) -> io::Result<()> {
+fn answer(mut stream: TcpStream, node: &Arc<Mutex<Node>>) -> io::Result<()> {
     let mut line = String::new();
     BufReader::new(stream.try_clone()?).read_line(&mut line)?;
     let result = match line.trim_end().parse() {
@@ -77,7 +77,7 @@ fn answer(mut stream: TcpStream, node: &Mutex<Node>) -> io::Result<()> {
     }
 }
 
-fn obey(order: Order, node: &Mutex<Node>) -> io::Result<Vec<u8>> {
+fn obey(order: Order, node: &Arc<Mutex<Node>>) -> io::Result<Vec<u8>> {
     let lock = || node.lock().unwrap_or_else(PoisonError::into_inner);
     let nothing = |done: io::Result<()>| done.map(|()| Vec::new());
     match order {
@@ -97,8 +97,21 @@ fn obey(order: Order, node: &Mutex<Node>) -> io::Result<Vec<u8>> {
         Order::Restart(name) => nothing(lock().components.restart(&name)),
         Order::Run(line) => run(&line),
         Order::Ended => lock().components.ended().map(|ended| ended.join("\n").into_bytes()),
-        Order::Reboot => nothing(shutdown::reboot_in_order(&mut lock().components)),
+        Order::Reboot => {
+            let node = Arc::clone(node);
+            // The host is answered while there is somebody to do so.
+            thread::spawn(move || reboot(&node));
+            Ok(Vec::new())
+        }
         Order::PowerOff => nothing(Channel::open().and_then(|mut channel| channel.exit(0))),
+    }
+}
+
+fn reboot(node: &Mutex<Node>) {
+    let mut node = node.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = shutdown::reboot_in_order(&mut node.components) {
+        let said = Channel::open().and_then(|mut channel| channel.line(&format!("guest: {error}")));
+        eprintln!("guest: {error} {said:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
@@ -18,6 +18,8 @@ use crate::cluster::settings;
 
 /// For pods to end by SIGTERM, before SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
+/// For mounts to be free.
+const PATIENCE: Duration = Duration::from_secs(20);
 const IN_ORDER: [&str; 6] = [
     "kubelet",
     "containerd",
@@ -36,7 +38,11 @@ pub(super) fn reboot_in_order(components: &mut Components) -> io::Result<()> {
     let mut release = Command::new(settings::HOST_PROGRAM);
     let status = release.args(["release", "--all"]).status()?;
     eprintln!("guest: release: {status}");
-    unmount_all()?;
+    let deadline = Instant::now() + PATIENCE;
+    // Who was let go of needs a moment to end.
+    while !unmount_all()? && Instant::now() < deadline {
+        thread::sleep(GRACE / 4);
+    }
     sync();
     match reboot(RebootMode::RB_AUTOBOOT) {
         Ok(never) => match never {},
@@ -52,16 +58,17 @@ fn signal_all_others(signal: Signal) -> io::Result<()> {
     }
 }
 
-/// The last mounted first; what is busy stays, and the root is only synced.
-fn unmount_all() -> io::Result<()> {
+/// Unmounts what pods had, the last mounted first; false where something is busy. The root is only synced.
+fn unmount_all() -> io::Result<bool> {
     let table = fs::read_to_string("/proc/self/mounts")?;
+    let mut all = true;
     for target in table.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
         if target.starts_with("/var/") || target.starts_with("/run/") {
-            match umount2(target, MntFlags::empty()) {
-                Ok(()) => {}
-                Err(errno) => eprintln!("guest: umount {target}: {errno}"),
+            if let Err(errno) = umount2(target, MntFlags::empty()) {
+                eprintln!("guest: umount {target}: {errno}");
+                all = false;
             }
         }
     }
-    Ok(())
+    Ok(all)
 }
