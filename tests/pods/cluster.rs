@@ -57,6 +57,8 @@ impl Cluster {
     pub(crate) fn wait_for_the_node(&self) {
         let path = format!("/api/v1/nodes/{}", settings::NODE);
         self.eventually("the node to be ready", PATIENCE, |cluster| {
+            let ended = cluster.order(&Order::Ended);
+            assert!(ended.is_empty(), "it ended by itself: {ended}");
             let node = cluster.get(&path)?;
             let ready = condition(&node, "Ready") == Some("True");
             let free = node["spec"]["taints"].as_array().is_none_or(Vec::is_empty);

@@ -25,13 +25,18 @@ mod writer;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // Before anything else, because in a pod this is process 1, too.
+    match words.as_slice() {
+        [_, writer::PAUSE] => return writer::pause(),
+        [_, writer::WRITE, path] => return writer::write(path.as_ref()),
+        _ => {}
+    }
     if let Some(code) = kernel_lab::guest::cluster::run_if_asked() {
         return code;
     }
-    let arguments: Vec<String> = std::env::args().collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [_, writer::PAUSE] => writer::pause(),
-        [_, writer::WRITE, path] => writer::write(path.as_ref()),
+    match words.as_slice() {
         [_, keep::KEEP] => keep::main(),
         _ => host::main(),
     }

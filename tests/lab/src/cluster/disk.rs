@@ -93,7 +93,7 @@ pub fn fill(root: &Path, contents: &Contents<'_>) -> Result<(), DiskError> {
     let peers = contents.peers;
     let mut copy = Command::new("cp");
     copy.args(["--archive", "--no-target-directory"]);
-    command::show(copy.arg(&peers.debian).arg(root))?;
+    command::output(copy.arg(&peers.debian).arg(root))?;
     for directory in DIRECTORIES {
         let path = root.join(directory);
         fs::create_dir_all(&path).map_err(at(&path))?;
@@ -135,7 +135,7 @@ pub fn make(root: &Path, disk: &Path) -> Result<(), DiskError> {
     let program = command::find_program("mke2fs").unwrap_or_else(|| "mke2fs".into());
     let mut make = Command::new(program);
     make.args(["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d"]);
-    command::show(make.arg(root).arg(disk).arg(SIZE))?;
+    command::output(make.arg(root).arg(disk).arg(SIZE))?;
     Ok(())
 }
 

@@ -94,10 +94,10 @@ impl Recipe {
         let archive = directory.join("image.tar");
         let mut build = buildah(directory, "bud");
         build.args(["--isolation", "chroot", "--tag", &self.name, "--file"]);
-        command::show(build.arg(&self.dockerfile).arg(&self.context))?;
+        command::output(build.arg(&self.dockerfile).arg(&self.context))?;
         let mut push = buildah(directory, "push");
         let to = format!("docker-archive:{}:{}", archive.display(), self.name);
-        command::show(push.args(["--quiet", &self.name, &to]))?;
+        command::output(push.args(["--quiet", &self.name, &to]))?;
         Ok(archive)
     }
 }
@@ -132,7 +132,7 @@ pub fn fill_store(
     let keeper = Keeper::start(containerd, root, directory)?;
     for archive in archives {
         let mut import = keeper.client(&["images", "import", "--local", "--label", MANAGED]);
-        command::show(import.arg(archive))?;
+        command::output(import.arg(archive))?;
     }
     keeper.end()
 }

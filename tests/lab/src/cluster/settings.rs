@@ -113,6 +113,8 @@ pub fn files(credentials: &Credentials) -> Vec<(String, String)> {
         ("/etc/lab/accounts.pub", credentials.accounts_public.clone()),
         ("/etc/lab/tokens.csv", credentials.token_file()),
         ("/etc/cni/net.d/10-lab.conflist", NETWORK.to_owned()),
+        ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n".to_owned()),
+        ("/etc/group", "root:x:0:\n".to_owned()),
         ("/etc/hosts", "127.0.0.1 localhost\n".to_owned()),
         ("/etc/resolv.conf", String::new()),
         ("/etc/machine-id", "0123456789abcdef0123456789abcdef\n".to_owned()),
