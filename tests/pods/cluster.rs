@@ -73,8 +73,11 @@ impl Cluster {
         let manifests = crate::lab::repository().join("deploy/kubernetes");
         self.kubectl(&["apply", "-k", &manifests.to_string_lossy()]);
         self.wait_for_registration();
+        self.wait_for_the_controller();
         let took = began.elapsed().as_secs_f64();
-        self.say(&format!("from `kubectl apply -k` to a registered driver {took:.1} s"));
+        self.say(&format!(
+            "from `kubectl apply -k` to a registered driver with a controller {took:.1} s"
+        ));
     }
 
     /// Waits until the node's CSINode names the driver.
@@ -85,6 +88,16 @@ impl Cluster {
             let mut drivers = node["spec"]["drivers"].as_array()?.iter();
             drivers.find(|driver| driver["name"] == DRIVER).cloned()
         })
+    }
+
+    /// Waits until the controller and its attacher are ready.
+    fn wait_for_the_controller(&self) {
+        let path =
+            format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/nvmeof-csi-controller");
+        self.eventually("the controller to be available", PATIENCE, |cluster| {
+            let available = cluster.get(&path)?["status"]["availableReplicas"].as_u64()?;
+            (available > 0).then_some(())
+        });
     }
 
     /// What is to be shown although the case passed.
@@ -134,7 +147,10 @@ impl Cluster {
         let output = child.wait_with_output().expect("kubectl ends");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "kubectl {arguments:?}: {text}{errors}");
+        assert!(
+            output.status.success(),
+            "kubectl {arguments:?}: {text}{errors}"
+        );
         text
     }
 
@@ -189,7 +205,9 @@ impl Cluster {
     /// The text at a path of the API.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         let request = Request::get(path).body(Vec::new()).expect("a request");
-        self.runtime.block_on(self.client.request_text(request)).ok()
+        self.runtime
+            .block_on(self.client.request_text(request))
+            .ok()
     }
 
     /// Shuts the node down in order, boots it again and waits until it takes pods.
@@ -214,7 +232,10 @@ impl Cluster {
             if let Some(found) = look(self) {
                 return found;
             }
-            assert!(!self.machine.is_gone(), "the guest ended while waiting for {what}");
+            assert!(
+                !self.machine.is_gone(),
+                "the guest ended while waiting for {what}"
+            );
             assert!(Instant::now() < deadline, "waited {time:?} for {what}");
             thread::sleep(ASK_AGAIN);
         }

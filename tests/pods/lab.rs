@@ -84,7 +84,12 @@ impl Lab {
         };
         disk::fill(&root, &contents)?;
         let keeper = lab.path("containerd");
-        image::fill_store(&lab.peers.containerd, &archives, &disk::store(&root), &keeper)?;
+        image::fill_store(
+            &lab.peers.containerd,
+            &archives,
+            &disk::store(&root),
+            &keeper,
+        )?;
         disk::make(&root, &lab.path("disk"))?;
         fs::remove_dir_all(&root)?;
         Ok(lab)
@@ -118,8 +123,12 @@ impl Lab {
     fn images(&self) -> Result<Vec<PathBuf>, Box<dyn Error>> {
         let context = self.path("context");
         let mut make = Command::new(repository().join("deploy/image/make-context"));
-        make.arg("--binary").arg(product()).arg("--output").arg(&context);
-        make.env("SOURCE_DATE_EPOCH", "1700000000").stdout(Stdio::null());
+        make.arg("--binary")
+            .arg(product())
+            .arg("--output")
+            .arg(&context);
+        make.env("SOURCE_DATE_EPOCH", "1700000000")
+            .stdout(Stdio::null());
         if !make.status()?.success() {
             return Err("make-context failed".into());
         }

@@ -105,7 +105,8 @@ pub(crate) fn pod(name: &str, claim: &str, mode: Mode, options: &PodOptions) -> 
     });
     match mode {
         Mode::Filesystem => {
-            let mount = json!({"name": "volume", "mountPath": DIRECTORY, "readOnly": options.read_only});
+            let mount =
+                json!({"name": "volume", "mountPath": DIRECTORY, "readOnly": options.read_only});
             container["volumeMounts"] = json!([mount]);
         }
         Mode::Block => {

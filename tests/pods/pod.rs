@@ -118,9 +118,11 @@ impl<'a> Pod<'a> {
 
     /// The same of its next process, after a reboot of the node.
     pub(crate) fn found_again(&self) -> u64 {
-        let found = self.cluster.eventually("the pod to start anew", PATIENCE, |_| {
-            last_said(&self.lines_of(1), FOUND)
-        });
+        let found = self
+            .cluster
+            .eventually("the pod to start anew", PATIENCE, |_| {
+                last_said(&self.lines_of(1), FOUND)
+            });
         found.parse().expect("a number")
     }
 
@@ -173,7 +175,9 @@ impl<'a> Pod<'a> {
     /// Asserts that no write has failed and nothing was ever restarted, and returns what was done.
     #[track_caller]
     pub(crate) fn expect_unharmed(&self) -> Figures {
-        let object = self.cluster.eventually("the pod", PATIENCE, |_| self.object());
+        let object = self
+            .cluster
+            .eventually("the pod", PATIENCE, |_| self.object());
         let containers = &object["status"]["containerStatuses"];
         assert_eq!(object["status"]["phase"], "Running", "{object:#}");
         assert_eq!(containers[0]["restartCount"], 0, "{object:#}");
@@ -194,9 +198,10 @@ impl<'a> Pod<'a> {
     }
 
     pub(crate) fn wait_gone(&self, time: Duration) {
-        self.cluster.eventually("the pod to be gone", time, |cluster| {
-            cluster.is_gone(&self.path).then_some(())
-        });
+        self.cluster
+            .eventually("the pod to be gone", time, |cluster| {
+                cluster.is_gone(&self.path).then_some(())
+            });
     }
 }
 
@@ -208,7 +213,16 @@ fn last_said(lines: &[String], word: &str) -> Option<String> {
 /// `12 failed 0 longest 5 waits 0`, the times in milliseconds.
 fn parse_figures(text: &str) -> Option<Figures> {
     let words: Vec<_> = text.split(' ').collect();
-    let [written, "failed", failed, "longest", longest, "waits", waits] = words[..] else {
+    let [
+        written,
+        "failed",
+        failed,
+        "longest",
+        longest,
+        "waits",
+        waits,
+    ] = words[..]
+    else {
         return None;
     };
     let time = |text: &str| text.parse().ok().map(Duration::from_millis);

@@ -63,9 +63,10 @@ impl<'a> Volume<'a> {
 
     /// Waits until the claim is bound.
     pub(crate) fn wait_bound(&self) {
-        self.cluster.eventually("the claim to be bound", PATIENCE, |_| {
-            (self.claim()?["status"]["phase"] == "Bound").then_some(())
-        });
+        self.cluster
+            .eventually("the claim to be bound", PATIENCE, |_| {
+                (self.claim()?["status"]["phase"] == "Bound").then_some(())
+            });
     }
 
     fn claim_path(&self) -> String {
@@ -75,11 +76,12 @@ impl<'a> Volume<'a> {
 
     /// Waits until nothing of the volume is left on the node.
     pub(crate) fn wait_unstaged(&self, time: Duration) {
-        self.cluster.eventually("the volume to leave the node", time, |cluster| {
-            let listed = cluster.order(&Order::Run(LIST.to_owned()));
-            let nqn = kernel_lab::cluster::settings::nqn(self.name);
-            (!listed.contains(&nqn)).then_some(())
-        });
+        self.cluster
+            .eventually("the volume to leave the node", time, |cluster| {
+                let listed = cluster.order(&Order::Run(LIST.to_owned()));
+                let nqn = kernel_lab::cluster::settings::nqn(self.name);
+                (!listed.contains(&nqn)).then_some(())
+            });
     }
 }
 

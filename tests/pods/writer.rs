@@ -127,7 +127,9 @@ fn write_on(file: &File) -> ExitCode {
 }
 
 fn report(progress: &Progress) -> String {
-    let waits = progress.since.map_or(Duration::ZERO, |since| since.elapsed());
+    let waits = progress
+        .since
+        .map_or(Duration::ZERO, |since| since.elapsed());
     let Progress {
         written, failed, ..
     } = progress;

@@ -305,9 +305,16 @@ impl Boot {
             disk.display()
         );
         let device = "virtio-blk-pci,drive=disk,romfile=";
-        ["-drive", &drive, "-device", device, "-device", "virtio-rng-pci"]
-            .map(str::to_owned)
-            .to_vec()
+        [
+            "-drive",
+            &drive,
+            "-device",
+            device,
+            "-device",
+            "virtio-rng-pci",
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 }
 

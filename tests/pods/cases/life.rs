@@ -36,7 +36,9 @@ fn write_to(cluster: &Cluster, name: &'static str, mode: Mode) {
     pod.finish();
     volume.wait_unstaged(PATIENCE);
     let took = ends.elapsed().as_secs_f64();
-    cluster.say(&format!("off the node {took:.1} s after the pod's deletion"));
+    cluster.say(&format!(
+        "off the node {took:.1} s after the pod's deletion"
+    ));
 }
 
 pub(crate) fn the_next_pod_finds_what_the_last_one_wrote(cluster: &Cluster) {

@@ -23,7 +23,13 @@ pub(crate) fn a_link_that_is_cut_for_30_s_fails_no_write(cluster: &Cluster) {
 }
 
 pub(crate) fn a_target_that_restarts_fails_no_write(cluster: &Cluster) {
-    survive(cluster, "restart", AWAY, &[Order::StopTarget], &[Order::StartTarget]);
+    survive(
+        cluster,
+        "restart",
+        AWAY,
+        &[Order::StopTarget],
+        &[Order::StartTarget],
+    );
 }
 
 pub(crate) fn controllers_that_are_deleted_fail_no_write(cluster: &Cluster) {

@@ -36,7 +36,10 @@ pub(crate) fn a_pod_deleted_while_its_target_is_gone_goes_once_it_is_let_go(clus
     pod.wait_stuck(AWAY);
     pod.delete();
     let nqn = settings::nqn("let-go");
-    cluster.order(&Order::Run(format!("{} release --nqn {nqn}", settings::HOST_PROGRAM)));
+    cluster.order(&Order::Run(format!(
+        "{} release --nqn {nqn}",
+        settings::HOST_PROGRAM
+    )));
     pod.wait_gone(PATIENCE);
     volume.wait_unstaged(PATIENCE);
     cluster.order(&Order::Join);

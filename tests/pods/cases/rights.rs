@@ -19,7 +19,9 @@ const RIGHTS: [(&str, &str); 5] = [
 
 pub(crate) fn nothing_is_forbidden_and_every_right_is_used(cluster: &Cluster) {
     let log = cluster.order(&Order::Read(settings::AUDIT_LOG.to_owned()));
-    let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let entries = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let account = format!("system:serviceaccount:{NAMESPACE}:nvmeof-csi-node");
     let ours: Vec<_> = entries
         .filter(|entry| entry["user"]["username"] == account.as_str())
@@ -31,7 +33,12 @@ pub(crate) fn nothing_is_forbidden_and_every_right_is_used(cluster: &Cluster) {
     assert!(forbidden.is_empty(), "{forbidden:#?}");
     let used: BTreeSet<_> = ours
         .iter()
-        .filter_map(|entry| Some((entry["verb"].as_str()?, entry["objectRef"]["resource"].as_str()?)))
+        .filter_map(|entry| {
+            Some((
+                entry["verb"].as_str()?,
+                entry["objectRef"]["resource"].as_str()?,
+            ))
+        })
         .collect();
     cluster.say(&format!("{} requests: {used:?}", ours.len()));
     assert_eq!(used, BTreeSet::from(RIGHTS));

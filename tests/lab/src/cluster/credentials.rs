@@ -124,7 +124,11 @@ fn base64(bytes: &[u8]) -> String {
         for index in 0..4 {
             let digit = (bits >> (18 - 6 * index)) & 0x3f;
             let digit = usize::try_from(digit).expect("six bits");
-            text.push(if index <= group.len() { char::from(DIGITS[digit]) } else { '=' });
+            text.push(if index <= group.len() {
+                char::from(DIGITS[digit])
+            } else {
+                '='
+            });
         }
     }
     text
@@ -136,7 +140,13 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_specification_hold() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
     }

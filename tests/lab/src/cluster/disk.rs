@@ -119,7 +119,10 @@ pub fn fill(root: &Path, contents: &Contents<'_>) -> Result<(), DiskError> {
     let modules = root.join("usr/lib/modules").join(&contents.kernel.release);
     fs::create_dir_all(&modules).map_err(at(&modules))?;
     let built_in = "modules.builtin";
-    copy_file(&contents.kernel.modules.join(built_in), &modules.join(built_in))?;
+    copy_file(
+        &contents.kernel.modules.join(built_in),
+        &modules.join(built_in),
+    )?;
     for (path, text) in settings::files(contents.credentials) {
         let path = root.join(&path[1..]);
         fs::write(&path, text).map_err(at(&path))?;

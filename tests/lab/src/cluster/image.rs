@@ -150,7 +150,10 @@ impl Keeper {
         command.arg("--config").arg(&config).arg("--root").arg(root);
         command.arg("--state").arg(directory.join("state"));
         command.arg("--address").arg(&socket);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file);
         let process = command.spawn().map_err(at(&program))?;
         let keeper = Self {
             process,

@@ -130,7 +130,9 @@ impl Machine {
     pub fn start(start: &Start<'_>) -> Result<Self, MachineError> {
         let (api_port, agent_port) = (free_port()?, free_port()?);
         let server = format!("https://127.0.0.1:{api_port}");
-        let text = start.credentials.kubeconfig(Account::Administrator, &server);
+        let text = start
+            .credentials
+            .kubeconfig(Account::Administrator, &server);
         fs::write(start.kubeconfig, text).map_err(at(start.kubeconfig))?;
         let mut boot = Boot::new(start.kernel, start.init);
         boot.memory_mib = MEMORY_MIB;
@@ -203,7 +205,9 @@ impl Machine {
         command.env("KUBECONFIG", &self.kubeconfig);
         // It keeps what it discovers, by address: another machine may have had this port.
         command.arg("--request-timeout=60s");
-        command.arg("--cache-dir").arg(self.kubeconfig.with_extension("cache"));
+        command
+            .arg("--cache-dir")
+            .arg(self.kubeconfig.with_extension("cache"));
         command
     }
 
@@ -244,7 +248,10 @@ impl Machine {
         let deadline = Instant::now() + TO_LISTEN;
         let mut words = Vec::new();
         loop {
-            match self.heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .heard
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) if line == settings::AGENT_LISTENS => return Ok(()),
                 Ok(line) if line == protocol::AGAIN => words.clear(),
                 Ok(line) => words.push(line),

@@ -152,7 +152,15 @@ mod tests {
 
     #[test]
     fn what_is_no_order_is_refused() {
-        for line in ["", "cute", "make", "make x data", "make 64", "withdraw", "read"] {
+        for line in [
+            "",
+            "cute",
+            "make",
+            "make x data",
+            "make 64",
+            "withdraw",
+            "read",
+        ] {
             assert!(line.parse::<Order>().is_err(), "{line:?}");
         }
     }

@@ -118,8 +118,8 @@ fn unpack(partial: &Path) -> Result<(), PeersError> {
 /// The release that the module pins, as `v4.13.0`.
 fn attacher_version() -> &'static str {
     let lines = ATTACHER_MODULE.lines().map(str::trim);
-    let mut versions =
-        lines.filter_map(|line| line.strip_prefix("github.com/kubernetes-csi/external-attacher/v4 "));
+    let mut versions = lines
+        .filter_map(|line| line.strip_prefix("github.com/kubernetes-csi/external-attacher/v4 "));
     let version = versions.next().expect("go.mod requires the attacher");
     version.trim_end_matches(" // indirect")
 }

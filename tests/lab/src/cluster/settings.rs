@@ -73,11 +73,17 @@ pub fn nqn(volume: &str) -> String {
 #[must_use]
 pub fn uuid(volume: &str) -> String {
     // FNV-1a: the same in every build.
-    let hash = volume.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = volume
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     let digits = format!("{hash:016x}");
-    format!("cccccccc-cccc-4ccc-{}-{}", &format!("8{digits}")[..4], &digits[..12])
+    format!(
+        "cccccccc-cccc-4ccc-{}-{}",
+        &format!("8{digits}")[..4],
+        &digits[..12]
+    )
 }
 
 /// The file with a component's command line.
@@ -117,8 +123,14 @@ pub fn files(credentials: &Credentials) -> Vec<(String, String)> {
         ("/etc/group", "root:x:0:\n".to_owned()),
         ("/etc/hosts", "127.0.0.1 localhost\n".to_owned()),
         ("/etc/resolv.conf", String::new()),
-        ("/etc/machine-id", "0123456789abcdef0123456789abcdef\n".to_owned()),
-        ("/etc/os-release", "ID=lab\nPRETTY_NAME=\"kernel lab\"\n".to_owned()),
+        (
+            "/etc/machine-id",
+            "0123456789abcdef0123456789abcdef\n".to_owned(),
+        ),
+        (
+            "/etc/os-release",
+            "ID=lab\nPRETTY_NAME=\"kernel lab\"\n".to_owned(),
+        ),
     ] {
         files.push((path.to_owned(), text));
     }
@@ -149,7 +161,11 @@ fn command(program: Program) -> String {
         }
         Program::Kubectl => Vec::new(),
     };
-    format!("/usr/local/bin/{} {}", program.as_str(), arguments.join(" "))
+    format!(
+        "/usr/local/bin/{} {}",
+        program.as_str(),
+        arguments.join(" ")
+    )
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -177,7 +193,8 @@ const SCHEDULER: &str =
     "--kubeconfig=/etc/lab/administrator.kubeconfig --leader-elect=false --bind-address=127.0.0.1";
 
 /// At level 4 it names each call to a driver with its paths.
-const KUBELET_ARGUMENTS: &str = "--config=/etc/lab/kubelet.yaml --kubeconfig=/etc/lab/kubelet.kubeconfig --v=4";
+const KUBELET_ARGUMENTS: &str =
+    "--config=/etc/lab/kubelet.yaml --kubeconfig=/etc/lab/kubelet.kubeconfig --v=4";
 
 const KUBELET: &str = "\
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -208,7 +225,7 @@ rules:
   - level: None
 ";
 
-/// The node is ready only with a network; no pod here has one of its own.
+/// The network of pods, by the plugin that this program is, too.
 const NETWORK: &str = r#"{"cniVersion": "1.0.0", "name": "lab", "plugins": [{"type": "lab"}]}
 "#;
 

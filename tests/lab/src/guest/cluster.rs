@@ -5,6 +5,7 @@
 
 mod agent;
 mod component;
+mod network_plugin;
 mod root;
 mod shutdown;
 mod target;
@@ -25,14 +26,14 @@ const AGENT: &str = "--agent";
 
 /// What a program shall be in the guest, by how it was started; none of these on the host.
 ///
-/// A program that is the guest's `/init` calls this before anything else.
+/// A program that is the guest's `/init` calls this before anything else but what it is in pods, where it may be process 1
+/// as well.
 pub fn run_if_asked() -> Option<ExitCode> {
     if std::process::id() == 1 {
         be_init();
     }
-    // The runtime starts its plugins with this variable (CNI specification 1.0, section 2).
-    if let Some(verb) = std::env::var_os("CNI_COMMAND") {
-        return Some(answer_network_plugin(verb == "VERSION"));
+    if let Some(verb) = network_plugin::verb() {
+        return Some(network_plugin::main(&verb));
     }
     let mut arguments = std::env::args().skip(1);
     (arguments.next()? == AGENT).then(agent::main)
@@ -65,16 +66,5 @@ fn live() -> io::Result<()> {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-    }
-}
-
-/// All pods are on the network of the node, so the plugin is only asked which versions it speaks.
-fn answer_network_plugin(is_version: bool) -> ExitCode {
-    use io::Write as _;
-    let answer = r#"{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}"#;
-    let written = writeln!(io::stdout(), "{answer}");
-    match is_version && written.is_ok() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
     }
 }

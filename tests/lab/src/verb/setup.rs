@@ -5,9 +5,7 @@ use std::process::ExitCode;
 
 use kernel_lab::cluster::peers::Peers;
 use kernel_lab::suite::UnknownSuite;
-use kernel_lab::{
-    DebianHost, Suite, kernels, kubelet, peers, published, sanity, setup,
-};
+use kernel_lab::{DebianHost, Suite, kernels, kubelet, peers, published, sanity, setup};
 
 use super::Outcome;
 

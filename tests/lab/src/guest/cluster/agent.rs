@@ -13,8 +13,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::component::Components;
-use super::target::{self, Target};
 use super::shutdown;
+use super::target::{self, Target};
 use crate::cluster::order::Order;
 use crate::cluster::settings;
 use crate::guest::{Channel, context};
@@ -96,7 +96,10 @@ fn obey(order: Order, node: &Arc<Mutex<Node>>) -> io::Result<Vec<u8>> {
         Order::Kill(program) => kill_program(&program).map(String::into_bytes),
         Order::Restart(name) => nothing(lock().components.restart(&name)),
         Order::Run(line) => run(&line),
-        Order::Ended => lock().components.ended().map(|ended| ended.join("\n").into_bytes()),
+        Order::Ended => lock()
+            .components
+            .ended()
+            .map(|ended| ended.join("\n").into_bytes()),
         Order::Reboot => {
             let node = Arc::clone(node);
             // The host is answered while there is somebody to do so.
@@ -153,7 +156,11 @@ fn kill_program(program: &str) -> io::Result<String> {
     let mut killed = String::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+        let Some(id) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
             continue;
         };
         // A process may end meanwhile, and threads of the kernel have no program.

@@ -62,7 +62,11 @@ fn signal_all_others(signal: Signal) -> io::Result<()> {
 fn unmount_all() -> io::Result<bool> {
     let table = fs::read_to_string("/proc/self/mounts")?;
     let mut all = true;
-    for target in table.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
+    for target in table
+        .lines()
+        .rev()
+        .filter_map(|line| line.split(' ').nth(1))
+    {
         if target.starts_with("/var/") || target.starts_with("/run/") {
             if let Err(errno) = umount2(target, MntFlags::empty()) {
                 eprintln!("guest: umount {target}: {errno}");
