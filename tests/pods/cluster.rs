@@ -26,7 +26,13 @@ pub(crate) const DRIVER: &str = "direct.nvmeof.csi";
 pub(crate) const NAMESPACE: &str = "nvmeof-csi";
 /// Five times what a step of Kubernetes takes on two processors with nothing else to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// What only cases make.
+const LEFT: [&str; 3] = [
+    "/api/v1/namespaces/default/pods",
+    "/api/v1/namespaces/default/persistentvolumeclaims",
+    "/api/v1/persistentvolumes",
+];
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A cluster with the product installed.
 pub(crate) struct Cluster {
@@ -217,6 +223,20 @@ impl Cluster {
         again.unwrap_or_else(|error| panic!("{error}"));
         self.wait_for_the_node();
         self.wait_for_registration();
+    }
+
+    /// After a case that failed: the target is back, and what the case has left is asked to go.
+    pub(crate) fn clean_up(&self) {
+        for order in [Order::Join, Order::StartTarget] {
+            if let Err(error) = self.machine.order(&order) {
+                eprintln!("lab: {error}");
+            }
+        }
+        for collection in LEFT {
+            if let Err(error) = self.ask("DELETE", collection, None) {
+                eprintln!("lab: DELETE {collection}: {error}");
+            }
+        }
     }
 
     /// Polls until there is something.

@@ -161,6 +161,7 @@ fn run_on_one_cluster(
         if let Err(reason) = &verdict {
             eprintln!("trixie: {} FAILED: {reason}", case.name);
             logs::save(&cluster, case.name);
+            cluster.clean_up();
         }
         verdicts.give(case.name, verdict);
         plan.remove(0);

@@ -24,8 +24,8 @@ pub(crate) const WROTE: &str = "wrote";
 const BLOCK: usize = 4096;
 /// After so many blocks, 8 MiB, it begins anew.
 const BLOCKS: u64 = 2048;
-/// Between two writes.
-const PACE: Duration = Duration::from_millis(50);
+/// Between two writes: a node that has little else to do is what is tested.
+const PACE: Duration = Duration::from_millis(200);
 /// Between two reports.
 const REPORT: Duration = Duration::from_millis(500);
 const FOR_EVER: Duration = Duration::from_secs(3600);

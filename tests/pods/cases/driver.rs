@@ -72,7 +72,7 @@ fn survive(cluster: &Cluster, name: &'static str, what: impl FnOnce()) {
     pod.wait_writes(10, PATIENCE);
     what();
     cluster.wait_for_registration();
-    pod.wait_writes(20, PATIENCE);
+    pod.wait_writes(10, PATIENCE);
     let figures = pod.expect_unharmed();
     cluster.say(&figures.to_string());
     // Unpublish, unstage and all that comes before, by the new one.

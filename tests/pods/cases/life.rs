@@ -29,7 +29,7 @@ fn write_to(cluster: &Cluster, name: &'static str, mode: Mode) {
     for line in pod.stages() {
         cluster.say(&line);
     }
-    pod.wait_writes(20, PATIENCE);
+    pod.wait_writes(10, PATIENCE);
     assert_eq!(pod.found(), 0);
     pod.expect_unharmed();
     let ends = Instant::now();
@@ -44,13 +44,13 @@ fn write_to(cluster: &Cluster, name: &'static str, mode: Mode) {
 pub(crate) fn the_next_pod_finds_what_the_last_one_wrote(cluster: &Cluster) {
     let volume = Volume::new(cluster, "two", Mode::Filesystem);
     let pod = volume.pod("two-a");
-    pod.wait_writes(20, PATIENCE);
+    pod.wait_writes(10, PATIENCE);
     let written = pod.expect_unharmed().written;
     pod.finish();
     let pod = volume.pod("two-b");
     let found = pod.found();
     assert!(found >= written, "{found} blocks of {written}");
-    pod.wait_writes(20, PATIENCE);
+    pod.wait_writes(10, PATIENCE);
     pod.expect_unharmed();
     pod.finish();
     volume.wait_unstaged(PATIENCE);

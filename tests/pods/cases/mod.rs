@@ -1,5 +1,6 @@
 //! The cases, in the order in which they run on one cluster.
 
+mod attach;
 mod driver;
 mod events;
 mod health;
@@ -47,6 +48,10 @@ fn of_life() -> Vec<Case> {
         Case::asked(
             "a_volume_that_is_only_read_refuses_writes",
             options::a_volume_that_is_only_read_refuses_writes,
+        ),
+        Case::asked(
+            "a_second_node_gets_the_volume_only_after_the_first",
+            attach::a_second_node_gets_the_volume_only_after_the_first,
         ),
         Case::asked(
             "kubelet_is_told_how_full_volumes_are",

@@ -16,7 +16,7 @@ pub(crate) fn a_volume_belongs_to_the_group_of_the_pod(cluster: &Cluster) {
     let pod = volume.pod_with("group", &options);
     // kubelet gives the group the volume, and what is made in it.
     assert_eq!(pod.owner(), "0:2000 2775");
-    pod.wait_writes(20, PATIENCE);
+    pod.wait_writes(10, PATIENCE);
     pod.expect_unharmed();
     pod.finish();
     volume.wait_unstaged(PATIENCE);

@@ -60,7 +60,7 @@ fn survive(
     let returned = Instant::now();
     pod.wait_writes(1, PATIENCE);
     let back = returned.elapsed().as_secs_f64();
-    pod.wait_writes(20, PATIENCE);
+    pod.wait_writes(10, PATIENCE);
     let figures = pod.expect_unharmed();
     cluster.say(&format!("{figures}, back in {back:.1} s"));
     pod.finish();

@@ -65,7 +65,7 @@ pub(crate) fn a_namespace_is_deleted_with_its_volumes(cluster: &Cluster) {
 pub(crate) fn a_node_that_reboots_during_an_outage_comes_back_with_its_pods(cluster: &Cluster) {
     let volume = Volume::new(cluster, "reboot", Mode::Filesystem);
     let pod = volume.pod("reboot");
-    pod.wait_writes(20, PATIENCE);
+    pod.wait_writes(10, PATIENCE);
     let written = pod.expect_unharmed().written;
     cluster.order(&Order::Cut);
     pod.wait_stuck(AWAY);
