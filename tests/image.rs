@@ -25,7 +25,7 @@ enum Need {
     Packages,
     /// Also root, to change into the context.
     Root,
-    /// Also buildah, which is nothing that the lab asks for.
+    /// Also buildah.
     Buildah,
 }
 
@@ -72,9 +72,7 @@ fn trial((name, need, test): Test) -> Trial {
             test();
             Ok(())
         }),
-        Some(remedy) if required && need != Need::Buildah => {
-            Trial::test(name, move || Err(Failed::from(remedy)))
-        }
+        Some(remedy) if required => Trial::test(name, move || Err(Failed::from(remedy))),
         Some(remedy) => Trial::test(name, || Ok(()))
             .with_kind(remedy)
             .with_ignored_flag(true),
@@ -100,7 +98,7 @@ fn missing(need: Need) -> Option<&'static str> {
             Some("only root may change into the context: run as root")
         }
         Need::Buildah if find_program("buildah").is_none() => {
-            Some("buildah is not installed: apt-get install buildah")
+            Some("buildah is not installed: run `cargo lab setup`")
         }
         Need::Root | Need::Buildah => None,
     }

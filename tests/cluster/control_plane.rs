@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hyper::Request;
 use kernel_lab::Kubernetes;
+use kernel_lab::kubernetes::Program;
 use kube::{Client, Config};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -75,7 +76,7 @@ impl ControlPlane {
         write("audit.yaml", AUDIT_POLICY);
         write("audit.log", "");
         let etcd_address = format!("http://127.0.0.1:{}", free_port());
-        let mut etcd = Command::new(programs.etcd());
+        let mut etcd = Command::new(programs.path(Program::Etcd));
         etcd.arg("--data-dir").arg(directory.path().join("etcd"));
         etcd.args(["--listen-client-urls", &etcd_address]);
         etcd.args(["--advertise-client-urls", &etcd_address]);
@@ -183,7 +184,7 @@ impl ControlPlane {
     }
 
     fn api_server_command(&self) -> Command {
-        let mut command = Command::new(self.programs.api_server());
+        let mut command = Command::new(self.programs.path(Program::ApiServer));
         command.args([
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",

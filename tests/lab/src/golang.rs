@@ -1,5 +1,5 @@
 //! A Go toolchain, for peers that only exist as Go modules: the conformance suite, the published protocol and the
-//! API server of Kubernetes.
+//! programs of a cluster of Kubernetes.
 //!
 //! The product needs none of it.
 
@@ -63,30 +63,40 @@ impl Go {
         }
     }
 
-    /// Builds a program of a module, `path/cmd/name@version`, as one static file in `directory`.
+    /// Builds a program of a module, `path/cmd/name@version`, as one static file in `directory`; `tags` say what it is
+    /// built without.
     ///
     /// # Errors
     /// [`GoError::Go`] with what Go says.
-    pub fn install(&self, package: &str, directory: &Path) -> Result<(), GoError> {
+    pub fn install(&self, package: &str, tags: &str, directory: &Path) -> Result<(), GoError> {
         eprintln!("lab: building {package}");
         let mut command = Command::new(&self.program);
-        command.args(["install", "-trimpath", "-ldflags", "-s -w", package]);
-        command.env("CGO_ENABLED", "0").env("GOBIN", directory);
+        command.args(["install", "-trimpath", "-ldflags", "-s -w", "-tags", tags]);
+        command
+            .arg(package)
+            .env("CGO_ENABLED", "0")
+            .env("GOBIN", directory);
         Ok(command::show(&mut command)?)
     }
 
-    /// Builds the program of a module of ours as one static file.
+    /// Builds a package of a module of ours, or one that it requires, as one static file.
     ///
     /// # Errors
     /// [`GoError::Go`] with what Go says.
-    pub fn build(&self, module: &Path, flags: &str, program: &Path) -> Result<(), GoError> {
-        eprintln!("lab: building {}", module.display());
+    pub fn build(
+        &self,
+        module: &Path,
+        package: &str,
+        flags: &str,
+        program: &Path,
+    ) -> Result<(), GoError> {
+        eprintln!("lab: building {package} of {}", module.display());
         let mut command = Command::new(&self.program);
         command.arg("-C").arg(module);
         // The commit would make each of ours another program.
         command.args(["build", "-trimpath", "-buildvcs=false", "-ldflags"]);
         command.arg(format!("-s -w {flags}")).arg("-o").arg(program);
-        command.arg(".").env("CGO_ENABLED", "0");
+        command.arg(package).env("CGO_ENABLED", "0");
         Ok(command::show(&mut command)?)
     }
 

@@ -83,12 +83,17 @@ pub enum InitramfsError {
     TooLarge(#[from] TooLarge),
 }
 
-/// Writes the whole initramfs of one boot: the kernel's base, then `files`.
+/// Writes the whole initramfs of one boot: the kernel's base with the wanted modules, then `files`.
 ///
 /// # Errors
 /// [`InitramfsError`] with the file that could not be packed.
-pub fn write(kernel: &Kernel, files: &[GuestFile], to: &Path) -> Result<(), InitramfsError> {
-    let base = base(kernel)?;
+pub fn write(
+    kernel: &Kernel,
+    wanted: &[&str],
+    files: &[GuestFile],
+    to: &Path,
+) -> Result<(), InitramfsError> {
+    let base = base(kernel, wanted)?;
     fs::copy(&base, to).map_err(at(&base))?;
     let mut archive = Archive::default();
     for file in files {
@@ -108,9 +113,9 @@ pub fn write(kernel: &Kernel, files: &[GuestFile], to: &Path) -> Result<(), Init
 }
 
 /// The kernel's base archive, made when it is not there.
-fn base(kernel: &Kernel) -> Result<PathBuf, InitramfsError> {
+fn base(kernel: &Kernel, wanted: &[&str]) -> Result<PathBuf, InitramfsError> {
     let directory = place::of("initramfs");
-    let selection = modules::select(&kernel.modules).map_err(at(&kernel.modules))?;
+    let selection = modules::select_of(&kernel.modules, wanted).map_err(at(&kernel.modules))?;
     let path = directory.join(format!(
         "{}-{:016x}.cpio",
         kernel.release,

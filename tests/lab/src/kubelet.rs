@@ -27,7 +27,7 @@ pub fn get() -> Result<PathBuf, GoError> {
     let directory = directory();
     store::build_once(&directory, |partial| {
         let module = place::workspace().join("tests/lab/kubelet");
-        Go::get()?.build(&module, "", &partial.join(PROGRAM))
+        Go::get()?.build(&module, ".", "", &partial.join(PROGRAM))
     })?;
     Ok(directory.join(PROGRAM))
 }

@@ -1,7 +1,9 @@
-//! etcd and the API server of Kubernetes, built from the Go module at `tests/lab/kubernetes`.
+//! The programs of a cluster of Kubernetes, etcd among them, built from the Go module at `tests/lab/kubernetes`.
 //!
-//! They run on the host itself: whoever asks only the API server needs no guest.
+//! They are static, and run on the host as in a guest: whoever asks only the API server needs no guest.
 
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
@@ -11,12 +13,53 @@ use crate::store::{self, StoreError};
 
 /// Pins every module; its go.sum says what they hold.
 const MODULE: &str = include_str!("../kubernetes/go.mod");
+const MAIN: &str = include_str!("../kubernetes/main.go");
 /// Where a program of Kubernetes keeps the version that it tells; without it that is v0.0.0.
 const VERSION_PACKAGE: &str = "k8s.io/component-base/version";
-/// The one program, and the names that tell it what to be.
+/// The one program that is all of them, by the name under which it is started.
 const PROGRAM: &str = "kubernetes";
-const ETCD: &str = "etcd";
-const API_SERVER: &str = "kube-apiserver";
+
+/// A name under which the program is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The store behind the API server.
+    Etcd,
+    /// The API server.
+    ApiServer,
+    /// What makes pods of sets, binds volumes and has them attached.
+    ControllerManager,
+    /// What chooses a node for a pod.
+    Scheduler,
+    /// What runs pods on a node.
+    Kubelet,
+    /// The client for people, with kustomize.
+    Kubectl,
+}
+
+impl Program {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Etcd,
+        Self::ApiServer,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kubelet,
+        Self::Kubectl,
+    ];
+
+    /// Its name, by which `tests/lab/kubernetes/main.go` tells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::ApiServer => "kube-apiserver",
+            Self::ControllerManager => "kube-controller-manager",
+            Self::Scheduler => "kube-scheduler",
+            Self::Kubelet => "kubelet",
+            Self::Kubectl => "kubectl",
+        }
+    }
+}
 
 /// The static programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +75,7 @@ impl Kubernetes {
         directory.is_dir().then_some(Self { directory })
     }
 
-    /// The programs, built first where they are not there yet: that takes about ten minutes.
+    /// The programs, built first where they are not there yet: that takes about a quarter of an hour.
     ///
     /// # Errors
     /// [`GoError`], naming the step that failed.
@@ -40,9 +83,9 @@ impl Kubernetes {
         let directory = directory();
         store::build_once(&directory, |partial| {
             let module = place::workspace().join("tests/lab/kubernetes");
-            Go::get()?.build(&module, &flags(), &partial.join(PROGRAM))?;
-            for name in [ETCD, API_SERVER] {
-                let link = partial.join(name);
+            Go::get()?.build(&module, ".", &flags(), &partial.join(PROGRAM))?;
+            for program in Program::ALL {
+                let link = partial.join(program.as_str());
                 symlink(PROGRAM, &link).map_err(|source| StoreError { path: link, source })?;
             }
             Ok::<_, GoError>(())
@@ -50,22 +93,27 @@ impl Kubernetes {
         Ok(Self { directory })
     }
 
-    /// The program of etcd.
+    /// The file to start a program by.
     #[must_use]
-    pub fn etcd(&self) -> PathBuf {
-        self.directory.join(ETCD)
+    pub fn path(&self, program: Program) -> PathBuf {
+        self.directory.join(program.as_str())
     }
 
-    /// The program of the API server.
-    #[must_use]
-    pub fn api_server(&self) -> PathBuf {
-        self.directory.join(API_SERVER)
+    /// The one file behind all names.
+    ///
+    /// # Errors
+    /// When it was removed.
+    pub fn file(&self) -> std::io::Result<PathBuf> {
+        fs::canonicalize(self.directory.join(PROGRAM))
     }
 }
 
-/// A new release lies beside the old one, so that changing go.mod is enough.
+/// What was built from other sources lies beside, so that a change of them is enough.
 fn directory() -> PathBuf {
-    place::of("peers").join(format!("{PROGRAM}-{}", version()))
+    let mut hasher = DefaultHasher::new();
+    (MODULE, MAIN).hash(&mut hasher);
+    let sources = hasher.finish();
+    place::of("peers").join(format!("{PROGRAM}-{}-{sources:016x}", version()))
 }
 
 /// The release that go.mod pins, as `v1.37.2`.
@@ -104,5 +152,13 @@ mod tests {
             "{flags} of {}",
             version()
         );
+    }
+
+    #[test]
+    fn the_source_knows_every_name() {
+        for program in Program::ALL {
+            let case = format!("case \"{}\":", program.as_str());
+            assert!(MAIN.contains(&case), "{case}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! - [`suite`], [`kernels`], [`modules`]: which kernels, where they come from, what they load.
 //! - [`cpio`], [`initramfs`], [`programs`], [`peers`], [`debian_host`]: what the guest finds.
 //! - [`qemu`], [`protocol`]: a boot and the lines it speaks; [`guest`] is the side that runs as PID 1.
-//! - [`kubernetes`], [`kubelet`]: an API server on the host, and clients that dial as kubelet does.
+//! - [`kubernetes`], [`kubelet`]: the programs of a cluster, and clients that dial as kubelet does.
+//! - [`cluster`]: all of a cluster on one node, in a guest.
 //! - [`available()`]: whether the lab can be had, without changing anything; [`setup`] makes it so.
 //! - [`faults`]: the table of what the rows about failing targets print.
 //! - [`tree`]: a captured sysfs as one text file.
@@ -15,6 +16,7 @@
 
 pub mod apt;
 pub mod availability;
+pub mod cluster;
 pub mod command;
 pub mod cpio;
 pub mod debian_host;

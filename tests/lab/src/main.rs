@@ -25,6 +25,7 @@ enum Verb {
     Test(verb::test::Arguments),
     Faults(verb::faults::Arguments),
     Demo(verb::demo::Arguments),
+    Cluster(verb::cluster::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => verb::test::run(&arguments),
         Verb::Faults(arguments) => verb::faults::run(&arguments),
         Verb::Demo(arguments) => verb::demo::run(&arguments),
+        Verb::Cluster(arguments) => verb::cluster::run(&arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("lab: {}", verb::chain(error.as_ref()));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// What the tests need. Hardly any kernel has all of it as modules: loop's transport came in 6.12, checksums moved
 /// into the kernel. crc32c and crc32 are asked for by alias (ext4, NVMe/TCP digests, rdma_rxe), so no dependency
 /// leads to them.
-pub(crate) const WANTED: [&str; 27] = [
+pub(crate) const WANTED: &[&str] = &[
     "configfs",
     "crc32c_generic",
     "crc32_generic",
@@ -38,6 +38,30 @@ pub(crate) const WANTED: [&str; 27] = [
     "nvme_fc",
     "nvmet_fc",
     "nvme_fcloop",
+];
+
+/// What a node of a cluster needs: the disk and the network that QEMU gives it, containers, and of the list above what
+/// volumes over TCP need.
+pub(crate) const WANTED_BY_NODE: &[&str] = &[
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_net",
+    "virtio_rng",
+    "crc32c_generic",
+    "ext4",
+    "xfs",
+    "overlay",
+    "configfs",
+    "nvme_core",
+    "nvme_fabrics",
+    "nvme_tcp",
+    "nvmet",
+    "nvmet_tcp",
+    "loop",
+    "veth",
+    "dm_mod",
+    "dm_multipath",
+    "dm_round_robin",
 ];
 
 /// A module file.
@@ -72,12 +96,17 @@ pub struct Selection {
 /// # Errors
 /// The error of reading `modules.dep`, or a `modules.builtin` that is there.
 pub fn select(modules: &Path) -> io::Result<Selection> {
+    select_of(modules, WANTED)
+}
+
+/// The same of a list of one's own.
+pub(crate) fn select_of(modules: &Path, wanted: &[&str]) -> io::Result<Selection> {
     let dependencies = fs::read_to_string(modules.join("modules.dep"))?;
     let built_in = match fs::read_to_string(modules.join("modules.builtin")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         result => result?,
     };
-    let mut selection = order(&dependencies, &built_in, &WANTED);
+    let mut selection = order(&dependencies, &built_in, wanted);
     for module in &mut selection.load {
         module.path = modules.join(&module.path);
     }

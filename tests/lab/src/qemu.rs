@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use crate::command::find_program;
 use crate::initramfs::{self, GuestFile, InitramfsError};
 use crate::kernels::Kernel;
+use crate::modules;
 use crate::place;
 use crate::protocol;
 
@@ -42,12 +43,31 @@ pub struct Boot {
     pub append: Vec<String>,
     /// Memory of the guest.
     pub memory_mib: u32,
+    /// The modules that the guest loads, by the kernel's names.
+    pub modules: &'static [&'static str],
+    /// A disk of its own, which the guest finds as `/dev/vda`; what it changes is lost with it.
+    pub disk: Option<PathBuf>,
+    /// Ports of this machine's loopback, and those of the guest behind them. With any it has a network card, too.
+    pub forwards: Vec<(u16, u16)>,
+    /// Whether the guest may boot again by itself, or ends by that.
+    pub reboot: Reboot,
+    /// How often a machine is booted that ends by a fault of the emulator.
+    pub boots: u32,
     /// Sizes of namespaces on PCIe controllers of their own.
     pub pcie_namespaces_mib: Vec<u32>,
     /// The whole boot must end within this time.
     pub deadline: Duration,
     /// Where the console goes besides its log.
     pub console: ConsoleOutput,
+}
+
+/// What a guest's reboot does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reboot {
+    /// It ends the machine.
+    Ends,
+    /// It boots again, with its disk as it is.
+    Boots,
 }
 
 /// Where the kernel's console goes besides its log.
@@ -117,7 +137,7 @@ pub enum BootError {
     },
 }
 
-/// How often a machine is booted that ends by a fault of the emulator: a busy host shows two in a row.
+/// A busy host shows two faults of the emulator in a row.
 const BOOTS: u32 = 4;
 
 impl Boot {
@@ -130,6 +150,11 @@ impl Boot {
             files: Vec::new(),
             append: Vec::new(),
             memory_mib: 1024,
+            modules: modules::WANTED,
+            disk: None,
+            forwards: Vec::new(),
+            reboot: Reboot::Ends,
+            boots: BOOTS,
             pcie_namespaces_mib: Vec::new(),
             deadline: Duration::from_secs(120),
             console: ConsoleOutput::LogOnly,
@@ -147,7 +172,7 @@ impl Boot {
         let mut boots = 1;
         loop {
             let (exit, ending) = self.run_once(line)?;
-            if !matches!(ending, Ending::EmulatorFault(_)) || boots == BOOTS {
+            if !matches!(ending, Ending::EmulatorFault(_)) || boots >= self.boots {
                 return self.result(exit, ending);
             }
             eprintln!(
@@ -209,7 +234,8 @@ impl Boot {
         let directory = BootDirectory::new_in(&boots).map_err(at(&boots))?;
         let init = GuestFile::program("/init", &self.init);
         let files = self.files.iter().cloned().chain([init]).collect::<Vec<_>>();
-        initramfs::write(&self.kernel, &files, &directory.path().join("initramfs"))?;
+        let to = directory.path().join("initramfs");
+        initramfs::write(&self.kernel, self.modules, &files, &to)?;
         for (index, mib) in self.pcie_namespaces_mib.iter().enumerate() {
             let path = image(directory.path(), index);
             let file = File::create(&path).map_err(at(&path))?;
@@ -226,14 +252,11 @@ impl Boot {
             _ => command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]),
         };
         command.args(["-smp", "2", "-m", &self.memory_mib.to_string()]);
-        command.args([
-            "-nographic",
-            "-no-reboot",
-            "-nic",
-            "none",
-            "-monitor",
-            "none",
-        ]);
+        command.args(["-nographic", "-monitor", "none"]);
+        if self.reboot == Reboot::Ends {
+            command.arg("-no-reboot");
+        }
+        command.args(self.network()).args(self.disk());
         // The console shares standard error with QEMU's own messages, so that both are in the log.
         command.args(["-serial", "file:/dev/stderr", "-serial", "stdio"]);
         for index in 0..self.pcie_namespaces_mib.len() {
@@ -254,6 +277,44 @@ impl Boot {
             .arg("-append")
             .arg([&append[..], &self.append[..]].concat().join(" "));
         Ok(command)
+    }
+}
+
+impl Boot {
+    /// A card for the forwarded ports, and a network that leads nowhere else.
+    fn network(&self) -> Vec<String> {
+        if self.forwards.is_empty() {
+            return ["-nic", "none"].map(str::to_owned).to_vec();
+        }
+        let forwards = self.forwards.iter();
+        let forwards =
+            forwards.map(|(here, there)| format!(",hostfwd=tcp:127.0.0.1:{here}-:{there}"));
+        let network = "user,id=network,restrict=on".to_owned() + &forwards.collect::<String>();
+        // The card's own boot program is of no use, and has hung boots.
+        let card = "virtio-net-pci,netdev=network,romfile=".to_owned();
+        vec!["-netdev".to_owned(), network, "-device".to_owned(), card]
+    }
+
+    /// The disk, and randomness for what uses much of it.
+    fn disk(&self) -> Vec<String> {
+        let Some(disk) = &self.disk else {
+            return Vec::new();
+        };
+        let drive = format!(
+            "file={},format=raw,if=none,id=disk,snapshot=on,cache=unsafe",
+            disk.display()
+        );
+        let device = "virtio-blk-pci,drive=disk,romfile=";
+        [
+            "-drive",
+            &drive,
+            "-device",
+            device,
+            "-device",
+            "virtio-rng-pci",
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 }
 

@@ -22,7 +22,9 @@ pub fn find() -> Option<PathBuf> {
 /// [`GoError`], naming the step that failed.
 pub fn get() -> Result<PathBuf, GoError> {
     let directory = directory();
-    store::build_once(&directory, |partial| Go::get()?.install(PACKAGE, partial))?;
+    store::build_once(&directory, |partial| {
+        Go::get()?.install(PACKAGE, "", partial)
+    })?;
     Ok(directory.join("csi-sanity"))
 }
 

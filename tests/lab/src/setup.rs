@@ -8,7 +8,7 @@ use crate::command::{self, CommandError, find_program};
 use crate::qemu::QEMU;
 
 /// Programs that the lab runs on the host or packs for the guest, each with its Debian package.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 10] = [
     (QEMU, "qemu-system-x86"),
     ("depmod", "kmod"),
     ("xz", "xz-utils"),
@@ -17,6 +17,8 @@ const NEEDED: [(&str, &str); 8] = [
     ("strace", "strace"),
     ("dmsetup", "dmsetup"),
     ("losetup", "mount"),
+    ("buildah", "buildah"),
+    ("strip", "binutils"),
 ];
 
 /// Why the machine is not ready.

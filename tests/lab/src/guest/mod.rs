@@ -6,6 +6,7 @@
 mod admin;
 mod capture;
 mod channel;
+pub mod cluster;
 pub mod demo;
 mod fabrics;
 mod init;

@@ -1,8 +1,10 @@
 //! Links that can be cut: veth pairs into a network namespace, by route netlink.
 
+use std::fs::File;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::thread;
 
 use netlink_packet_core::{
@@ -12,6 +14,9 @@ use netlink_packet_core::{
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
+use netlink_packet_route::route::{
+    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -35,9 +40,20 @@ impl NetworkNamespace {
         let handle = on_a_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET)?;
             set_up("lo")?;
-            std::fs::File::open("/proc/thread-self/ns/net").map(OwnedFd::from)
+            File::open("/proc/thread-self/ns/net").map(OwnedFd::from)
         })?;
         Ok(Self { handle })
+    }
+
+    /// A namespace that has a file, such as a container runtime makes.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = context(File::open(path), || path.display().to_string())?;
+        Ok(Self {
+            handle: file.into(),
+        })
     }
 
     /// Another handle of the same namespace.
@@ -166,6 +182,28 @@ pub fn add_address(name: &str, address: IpAddr, prefix: u8) -> io::Result<()> {
         NLM_F_CREATE | NLM_F_EXCL,
     );
     context(made, || format!("add address {address}/{prefix} to {name}"))
+}
+
+/// Sends all that has no other route over a link.
+///
+/// # Errors
+/// When there is such a route already, or the gateway is not on the link.
+pub fn add_default_route(name: &str, gateway: Ipv4Addr) -> io::Result<()> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = AddressFamily::Inet;
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::Static;
+    message.header.scope = RouteScope::Universe;
+    message.header.kind = RouteType::Unicast;
+    message.attributes = vec![
+        RouteAttribute::Oif(index(name)?),
+        RouteAttribute::Gateway(gateway.into()),
+    ];
+    let made = request(
+        RouteNetlinkMessage::NewRoute(message),
+        NLM_F_CREATE | NLM_F_EXCL,
+    );
+    context(made, || format!("add a route over {name} by {gateway}"))
 }
 
 /// Whether a link of this name exists here.

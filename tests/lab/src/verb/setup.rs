@@ -3,10 +3,9 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use kernel_lab::cluster::peers::Peers;
 use kernel_lab::suite::UnknownSuite;
-use kernel_lab::{
-    DebianHost, Kubernetes, Suite, kernels, kubelet, peers, published, sanity, setup,
-};
+use kernel_lab::{DebianHost, Suite, kernels, kubelet, peers, published, sanity, setup};
 
 use super::Outcome;
 
@@ -16,7 +15,7 @@ pub(crate) struct Arguments {
     /// bookworm, trixie, sid, with commas between them, or all; LAB_KERNELS or trixie when not given
     #[arg(long)]
     kernels: Option<String>,
-    /// Get nvme-cli, csi-sanity, udev with LVM, md and multipath, published protocols and an API server too, which tests and benchmarks compare with or run
+    /// Get nvme-cli, csi-sanity, udev with LVM, md and multipath, published protocols and the programs of a cluster too, which tests and benchmarks compare with or run
     #[arg(long)]
     peers: bool,
 }
@@ -30,7 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         published::CSI.get()?;
         published::REGISTRATION.get()?;
         kubelet::get()?;
-        Kubernetes::get()?;
+        Peers::get()?;
     }
     Ok(ExitCode::SUCCESS)
 }

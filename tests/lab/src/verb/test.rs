@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::process::{Command, ExitCode, Stdio};
 
-use kernel_lab::{DebianHost, Kubernetes, kubelet, peers, place, published, sanity};
+use kernel_lab::cluster::peers::Peers;
+use kernel_lab::{DebianHost, kubelet, peers, place, published, sanity};
 
 use super::{Outcome, cargo, setup};
 
@@ -19,7 +20,7 @@ pub(crate) struct Arguments {
 }
 
 /// The Debian packages that the image is made of, for the tests of it.
-fn image_packages() -> Result<(), Box<dyn Error>> {
+pub(crate) fn image_packages() -> Result<(), Box<dyn Error>> {
     let script = place::workspace().join("deploy/image/get-packages");
     let status = Command::new(&script).stdin(Stdio::null()).status()?;
     match status.success() {
@@ -31,7 +32,7 @@ fn image_packages() -> Result<(), Box<dyn Error>> {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let suites = setup::suites(arguments.kernels.as_deref())?;
     setup::prepare(&suites)?;
-    // Tests compare what the program prints with what nvme-cli prints, run the conformance suite, ask an API server, and have a
+    // Tests compare what the program prints with what nvme-cli prints, run the conformance suite, run a cluster, and have a
     // host with udev and LVM.
     peers::get_nvme_cli()?;
     DebianHost::get()?;
@@ -39,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     published::CSI.get()?;
     published::REGISTRATION.get()?;
     kubelet::get()?;
-    Kubernetes::get()?;
+    Peers::get()?;
     image_packages()?;
     let names = suites
         .iter()
