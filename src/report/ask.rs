@@ -8,9 +8,8 @@ use kube::core::Status;
 use thiserror::Error;
 use tokio::time::timeout;
 
-/// How long the API server may take for one answer where somebody waits for it.
-const DEADLINE: Duration = Duration::from_secs(10);
-/// The same where nothing waits but other events: it gives up itself after a minute.
+/// How long the API server may take for one answer: it gives up itself after a minute, and nothing
+/// waits but other events.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the API server did not do what it was asked.
@@ -111,22 +110,10 @@ impl ApiError {
 }
 
 /// Waits for an answer of the API server, for a while.
-pub(crate) async fn ask<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
-    ask_within(DEADLINE, call).await
-}
-
-/// The same where nobody waits.
 pub(super) async fn ask_patiently<T>(
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, ApiError> {
-    ask_within(PATIENCE, call).await
-}
-
-async fn ask_within<T>(
-    limit: Duration,
-    call: impl Future<Output = kube::Result<T>>,
-) -> Result<T, ApiError> {
-    match timeout(limit, call).await {
+    match timeout(PATIENCE, call).await {
         Ok(answer) => answer.map_err(|error| ApiError::Call(Box::new(error))),
         Err(_) => Err(ApiError::Late),
     }
