@@ -44,25 +44,67 @@ type Shared = Arc<Mutex<Option<ControlPlane>>>;
 
 fn main() -> ExitCode {
     let shared = Shared::default();
-    let mut trials = manifests_and_attachments(&shared);
-    trials.extend(events_and_rights(&shared));
+    let mut trials = vec![
+        trial(
+            &shared,
+            "the_api_server_takes_every_manifest_and_example_as_it_stands",
+            manifests::the_api_server_takes_every_manifest_and_example_as_it_stands,
+        ),
+        trial(
+            &shared,
+            "the_csidriver_of_a_version_without_attach_has_to_be_replaced",
+            manifests::the_csidriver_of_a_version_without_attach_has_to_be_replaced,
+        ),
+        trial(
+            &shared,
+            "an_outcome_is_an_event_on_the_claim_and_one_on_the_pod",
+            posted::an_outcome_is_an_event_on_the_claim_and_one_on_the_pod,
+        ),
+        trial(
+            &shared,
+            "what_informs_is_normal",
+            posted::what_informs_is_normal,
+        ),
+        trial(
+            &shared,
+            "a_repeat_raises_the_count_of_the_event",
+            posted::a_repeat_raises_the_count_of_the_event,
+        ),
+        trial(
+            &shared,
+            "an_event_that_was_deleted_is_made_anew",
+            posted::an_event_that_was_deleted_is_made_anew,
+        ),
+        trial(
+            &shared,
+            "a_claim_that_nobody_named_is_found_among_more_volumes_than_one_answer_holds",
+            posted::a_claim_that_nobody_named_is_found_among_more_volumes_than_one_answer_holds,
+        ),
+        trial(
+            &shared,
+            "the_role_grants_four_things_more_than_everybody_has",
+            rights::the_role_grants_four_things_more_than_everybody_has,
+        ),
+        trial(
+            &shared,
+            "what_is_not_granted_is_refused",
+            rights::what_is_not_granted_is_refused,
+        ),
+        trial(
+            &shared,
+            "posting_uses_all_that_is_granted_and_asks_for_nothing_else",
+            rights::posting_uses_all_that_is_granted_and_asks_for_nothing_else,
+        ),
+    ];
+    trials.extend(attaching(&shared));
     trials.extend(outages(&shared));
     // Not by `exit`: what runs ends with the last of those who share it.
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-fn manifests_and_attachments(shared: &Shared) -> Vec<Trial> {
+/// What the controller asks.
+fn attaching(shared: &Shared) -> Vec<Trial> {
     vec![
-        trial(
-            shared,
-            "the_api_server_takes_every_manifest_and_example_as_it_stands",
-            manifests::the_api_server_takes_every_manifest_and_example_as_it_stands,
-        ),
-        trial(
-            shared,
-            "the_csidriver_of_a_version_without_attach_has_to_be_replaced",
-            manifests::the_csidriver_of_a_version_without_attach_has_to_be_replaced,
-        ),
         trial(
             shared,
             "a_second_node_is_refused_until_the_first_is_detached",
@@ -73,62 +115,17 @@ fn manifests_and_attachments(shared: &Shared) -> Vec<Trial> {
             "what_the_controller_asks_for_is_granted",
             attach::what_the_controller_asks_for_is_granted,
         ),
-        trial(
-            shared,
-            "a_dead_api_server_admits_nobody_and_a_new_one_does",
-            attach::a_dead_api_server_admits_nobody_and_a_new_one_does,
-        ),
-    ]
-}
-
-fn events_and_rights(shared: &Shared) -> Vec<Trial> {
-    vec![
-        trial(
-            shared,
-            "an_outcome_is_an_event_on_the_claim_and_one_on_the_pod",
-            posted::an_outcome_is_an_event_on_the_claim_and_one_on_the_pod,
-        ),
-        trial(
-            shared,
-            "what_informs_is_normal",
-            posted::what_informs_is_normal,
-        ),
-        trial(
-            shared,
-            "a_repeat_raises_the_count_of_the_event",
-            posted::a_repeat_raises_the_count_of_the_event,
-        ),
-        trial(
-            shared,
-            "an_event_that_was_deleted_is_made_anew",
-            posted::an_event_that_was_deleted_is_made_anew,
-        ),
-        trial(
-            shared,
-            "a_claim_that_nobody_named_is_found_among_more_volumes_than_one_answer_holds",
-            posted::a_claim_that_nobody_named_is_found_among_more_volumes_than_one_answer_holds,
-        ),
-        trial(
-            shared,
-            "the_role_grants_four_things_more_than_everybody_has",
-            rights::the_role_grants_four_things_more_than_everybody_has,
-        ),
-        trial(
-            shared,
-            "what_is_not_granted_is_refused",
-            rights::what_is_not_granted_is_refused,
-        ),
-        trial(
-            shared,
-            "posting_uses_all_that_is_granted_and_asks_for_nothing_else",
-            rights::posting_uses_all_that_is_granted_and_asks_for_nothing_else,
-        ),
     ]
 }
 
 /// What needs the API server to be gone for a while.
 fn outages(shared: &Shared) -> Vec<Trial> {
     vec![
+        trial(
+            shared,
+            "a_dead_api_server_admits_nobody_and_a_new_one_does",
+            attach::a_dead_api_server_admits_nobody_and_a_new_one_does,
+        ),
         trial(
             shared,
             "an_api_server_that_hangs_and_dies_delays_nobody_and_gets_the_count_later",
