@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::io::Errno;
 use thiserror::Error;
 
+use super::mountinfo::MountTable;
 use super::requirements::{self, Status};
 
 /// As many links as the kernel follows in one path (`MAXSYMLINKS`).
@@ -65,6 +66,10 @@ impl HostFiles {
             (Ok(_), Ok(_)) => Ok(HostFiles::at(root)),
             // A tree that was captured has no such link.
             (Err(error), _) if error.kind() == ErrorKind::NotFound => Ok(HostFiles::at(root)),
+            // Whoever may not trace the first process may still read what it has mounted.
+            (Err(error), _) if is_denied(&error) && has_the_same_root(root) => {
+                Ok(HostFiles::at(root))
+            }
             (Err(source), _) | (_, Err(source)) => Err(HiddenHost::Look { path, source }),
         }
     }
@@ -127,6 +132,22 @@ impl HostFiles {
     }
 }
 
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::PermissionDenied
+}
+
+/// Whether the root directories of the first process and of this one are the same part of the same
+/// filesystem.
+fn has_the_same_root(root: &Path) -> bool {
+    let at_root = |process: &str| {
+        let table = fs::read(root.join("proc").join(process).join("mountinfo")).ok()?;
+        let table = MountTable::parse(&table).ok()?;
+        let mount = table.find_mount_at(Path::new("/"))?;
+        Some((mount.dev, mount.root.clone()))
+    };
+    at_root("1").is_some_and(|first| at_root("self") == Some(first))
+}
+
 fn is_no_link(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -179,6 +200,29 @@ mod tests {
         symlink(root.path(), root.path().join("proc/1/root")).expect("a link");
         let error = HostFiles::find(root.path()).expect_err("it is process 1");
         assert!(matches!(error, HiddenHost::OwnProcesses), "{error}");
+    }
+
+    #[test]
+    fn two_processes_with_one_root_are_known_by_what_they_have_mounted() {
+        let root = machine();
+        fs::create_dir_all(root.path().join("proc/self")).expect("a directory");
+        let put = |process: &str, line: &str| {
+            let path = root.path().join("proc").join(process).join("mountinfo");
+            fs::write(path, line).expect("a file");
+        };
+        let host = "27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n";
+        assert!(!has_the_same_root(root.path()), "nothing is known");
+        put("1", host);
+        put("self", "900 800 254:0 / / rw,relatime - ext4 /dev/vda rw\n");
+        assert!(has_the_same_root(root.path()));
+        for other in [
+            "900 800 0:50 / / rw,relatime - overlay overlay rw\n",
+            "900 800 254:0 /var/lib/machines/a / rw - ext4 /dev/vda rw\n",
+            "900 800 254:0 / /mnt rw - ext4 /dev/vda rw\n",
+        ] {
+            put("self", other);
+            assert!(!has_the_same_root(root.path()), "{other}");
+        }
     }
 
     #[test]

@@ -138,6 +138,10 @@ async fn an_attachment_outlives_its_persistent_volume() {
         .put(ATTACHMENTS, attached_by("removed-by-force"));
     scene.want("b", 2);
     scene.refused("b", "a").await;
+    // A later one of the same name says nothing about what is attached.
+    let later = volume("removed-by-force", "volume-2", "ReadWriteOnce");
+    scene.cluster.put(VOLUMES, later);
+    scene.refused("b", "a").await;
 }
 
 #[tokio::test]
