@@ -31,6 +31,8 @@ pub(crate) struct Figures {
     pub(crate) waits: Duration,
 }
 
+/// In kubelet's log.
+const KILLING: &str = "Killing container with a grace period";
 /// Steps that kubelet's log names.
 const STAGES: [&str; 6] = [
     "SyncLoop ADD",
@@ -189,6 +191,17 @@ impl<'a> Pod<'a> {
     /// Asks for its deletion.
     pub(crate) fn delete(&self) {
         self.cluster.delete(&self.path);
+    }
+
+    /// Waits until kubelet has told its process to end.
+    pub(crate) fn wait_until_kubelet_ends_it(&self) {
+        self.cluster
+            .eventually("kubelet to end the pod", PATIENCE, |cluster| {
+                let log = cluster.log("kubelet");
+                let mut lines = log.lines();
+                let ends = |line: &str| line.contains(KILLING) && line.contains(&self.name);
+                lines.any(ends).then_some(())
+            });
     }
 
     /// Deletes it and waits until it is gone.

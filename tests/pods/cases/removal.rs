@@ -12,8 +12,6 @@ use crate::volume::Volume;
 
 /// How long a write waits before anything is taken away.
 const AWAY: Duration = Duration::from_secs(5);
-/// Time for a pod's deletion to get nowhere.
-const NOWHERE: Duration = Duration::from_secs(10);
 
 pub(crate) fn a_pod_deleted_while_its_target_is_gone_goes_when_it_returns(cluster: &Cluster) {
     let volume = Volume::new(cluster, "gone", Mode::Filesystem);
@@ -22,7 +20,7 @@ pub(crate) fn a_pod_deleted_while_its_target_is_gone_goes_when_it_returns(cluste
     cluster.order(&Order::Cut);
     pod.wait_stuck(AWAY);
     pod.delete();
-    std::thread::sleep(NOWHERE);
+    pod.wait_until_kubelet_ends_it();
     cluster.order(&Order::Join);
     pod.wait_gone(PATIENCE);
     volume.wait_unstaged(PATIENCE);
@@ -35,6 +33,7 @@ pub(crate) fn a_pod_deleted_while_its_target_is_gone_goes_once_it_is_let_go(clus
     cluster.order(&Order::Cut);
     pod.wait_stuck(AWAY);
     pod.delete();
+    pod.wait_until_kubelet_ends_it();
     let nqn = settings::nqn("let-go");
     cluster.order(&Order::Run(format!(
         "{} release --nqn {nqn}",

@@ -335,3 +335,35 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> MachineError {
     let path = path.to_owned();
     move |source| MachineError::Io { path, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_and_a_starved_api_server_are_of_the_lab_and_nothing_else_is() {
+        let text = || "words".to_owned();
+        let panicked = BootError::Panicked {
+            release: text(),
+            log: PathBuf::new(),
+            tail: text(),
+        };
+        let starved = MachineError::Starved {
+            what: "the API server",
+            time: TO_SERVE,
+            last: text(),
+        };
+        assert!(MachineError::Boot(panicked).is_of_the_lab() && starved.is_of_the_lab());
+        let refused = MachineError::Order {
+            order: text(),
+            reason: text(),
+        };
+        let ended = MachineError::Ended {
+            status: 1,
+            words: text(),
+        };
+        for error in [refused, ended, MachineError::Boot(BootError::NoQemu)] {
+            assert!(!error.is_of_the_lab(), "{error}");
+        }
+    }
+}
