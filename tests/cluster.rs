@@ -57,21 +57,6 @@ fn main() -> ExitCode {
         ),
         trial(
             &shared,
-            "a_second_node_is_refused_until_the_first_is_detached",
-            attach::a_second_node_is_refused_until_the_first_is_detached,
-        ),
-        trial(
-            &shared,
-            "what_the_controller_asks_for_is_granted",
-            attach::what_the_controller_asks_for_is_granted,
-        ),
-        trial(
-            &shared,
-            "a_dead_api_server_admits_nobody_and_a_new_one_does",
-            attach::a_dead_api_server_admits_nobody_and_a_new_one_does,
-        ),
-        trial(
-            &shared,
             "an_outcome_is_an_event_on_the_claim_and_one_on_the_pod",
             posted::an_outcome_is_an_event_on_the_claim_and_one_on_the_pod,
         ),
@@ -111,14 +96,36 @@ fn main() -> ExitCode {
             rights::posting_uses_all_that_is_granted_and_asks_for_nothing_else,
         ),
     ];
+    trials.extend(attaching(&shared));
     trials.extend(outages(&shared));
     // Not by `exit`: what runs ends with the last of those who share it.
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
+/// What the controller asks.
+fn attaching(shared: &Shared) -> Vec<Trial> {
+    vec![
+        trial(
+            shared,
+            "a_second_node_is_refused_until_the_first_is_detached",
+            attach::a_second_node_is_refused_until_the_first_is_detached,
+        ),
+        trial(
+            shared,
+            "what_the_controller_asks_for_is_granted",
+            attach::what_the_controller_asks_for_is_granted,
+        ),
+    ]
+}
+
 /// What needs the API server to be gone for a while.
 fn outages(shared: &Shared) -> Vec<Trial> {
     vec![
+        trial(
+            shared,
+            "a_dead_api_server_admits_nobody_and_a_new_one_does",
+            attach::a_dead_api_server_admits_nobody_and_a_new_one_does,
+        ),
         trial(
             shared,
             "an_api_server_that_hangs_and_dies_delays_nobody_and_gets_the_count_later",

@@ -19,10 +19,9 @@ use tonic::{Code, Status};
 use crate::control_plane::ControlPlane;
 use crate::files::{document, string};
 use crate::manifests::{Run, apply, apply_manifest};
-use crate::posted::volume;
 use crate::requests::{channel, node_id, publish};
 use crate::rights::{grant, is_answered, rules};
-use crate::scene::{DRIVER, PATIENCE, token};
+use crate::scene::{DRIVER, PATIENCE, token, volume};
 
 /// What binds the rights to the controller's account.
 const RIGHTS: [&str; 6] = [
@@ -80,7 +79,7 @@ impl Attaching {
         }
         for number in ["1", "2"] {
             let name = format!("{volume_id}-{number}");
-            let made = volume(&name, DRIVER, volume_id, "");
+            let made = volume(&name, DRIVER, volume_id, None);
             apply(&administrator, &made, Run::Real).await;
         }
         let account = document("controller-serviceaccount.yaml");
