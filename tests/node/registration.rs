@@ -8,7 +8,7 @@ use nvmeof_csi::csi::proto::ProbeRequest;
 use nvmeof_csi::csi::registration_proto::{InfoRequest, RegistrationStatus};
 
 use crate::machine::Machine;
-use crate::plugin::{Running, kubelet_dir};
+use crate::plugin::Running;
 
 #[tokio::test]
 async fn kubelet_is_told_the_name_the_socket_and_a_version_of_1() {
@@ -64,8 +64,8 @@ async fn a_plugin_that_kubelet_never_asked_for_is_not_ready() {
 #[tokio::test]
 async fn a_plugin_that_kubelet_cannot_find_serves_and_offers_itself_once_it_can() {
     let machine = Machine::new("trixie-one-path");
-    let in_the_way = kubelet_dir(&machine).join("plugins_registry");
-    fs::create_dir_all(kubelet_dir(&machine)).expect("a directory");
+    let in_the_way = machine.kubelet_dir().join("plugins_registry");
+    fs::create_dir_all(machine.kubelet_dir()).expect("a directory");
     fs::write(&in_the_way, "no directory").expect("a file");
     let running = Running::on(machine, |_| {}).await;
     let ready = running.get("/ready").await;
