@@ -67,11 +67,10 @@ fn unmount_all() -> io::Result<bool> {
         .rev()
         .filter_map(|line| line.split(' ').nth(1))
     {
-        if target.starts_with("/var/") || target.starts_with("/run/") {
-            if let Err(errno) = umount2(target, MntFlags::empty()) {
-                eprintln!("guest: umount {target}: {errno}");
-                all = false;
-            }
+        let is_ours = target.starts_with("/var/") || target.starts_with("/run/");
+        if is_ours && let Err(errno) = umount2(target, MntFlags::empty()) {
+            eprintln!("guest: umount {target}: {errno}");
+            all = false;
         }
     }
     Ok(all)
