@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use kernel_lab::cluster::machine::MachineError;
 use kernel_lab::qemu::ConsoleOutput;
@@ -17,11 +18,13 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use crate::case::{Case, When};
 use crate::cases;
 use crate::cluster::Cluster;
-use crate::lab::{Lab, Parts};
+use crate::lab::{Lab, Parts, all_asked};
 use crate::logs;
 
 /// How often a cluster is booted.
 const BOOTS: u32 = 2;
+/// How long a machine takes to be gone whose kernel has panicked: it says where first.
+const TO_BE_GONE: Duration = Duration::from_secs(15);
 const ASK: &str = "run `cargo lab cluster test`";
 
 /// What is known of the cases by now.
@@ -41,6 +44,13 @@ impl Verdicts {
         self.changed.notify_all();
     }
 
+    /// A failure, unless the case has its verdict.
+    fn give_first(&self, name: &'static str, reason: &str) {
+        let mut cases = self.lock();
+        cases.entry(name).or_insert_with(|| Err(reason.to_owned()));
+        self.changed.notify_all();
+    }
+
     fn wait(&self, name: &str) -> Result<(), Failed> {
         let unknown = |cases: &mut BTreeMap<_, _>| !cases.contains_key(name);
         let cases = self.changed.wait_while(self.lock(), unknown);
@@ -54,18 +64,18 @@ pub(crate) fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     let parts = Parts::find();
     let required = std::env::var_os("LAB_REQUIRED").is_some_and(|value| value == "1");
-    let all = std::env::var_os("LAB_CLUSTER").is_some_and(|value| value == "all");
+    let all = all_asked();
     let verdicts = Arc::new(Verdicts::default());
     let mut plan = Vec::new();
     let mut trials = Vec::new();
     for case in cases::all() {
         let trial = match &parts {
+            _ if case.when == When::Asked && !all => ignored(case.name, ASK),
             Err(remedy) if required => {
                 let remedy = remedy.clone();
                 Trial::test(case.name, move || Err(Failed::from(remedy)))
             }
             Err(remedy) => ignored(case.name, remedy),
-            Ok(_) if case.when == When::Asked && !all => ignored(case.name, ASK),
             Ok(_) => {
                 if is_chosen(&arguments, case.name) {
                     plan.push(case);
@@ -78,13 +88,28 @@ pub(crate) fn main() -> ExitCode {
     }
     // A trial only waits for its verdict, so each may have a thread.
     arguments.test_threads = Some(trials.len().max(1));
-    match parts {
+    let runner = match parts {
         Ok(parts) if !arguments.list && !plan.is_empty() => {
-            thread::spawn(move || run(parts, plan, &verdicts));
+            Some(thread::spawn(move || run_all(parts, plan, &verdicts)))
         }
-        _ => {}
+        _ => None,
+    };
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // It ends after the last verdict: the cluster is shut down, and its disk removed.
+    if let Some(runner) = runner {
+        runner.join().expect("its panics are caught");
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    conclusion.exit_code()
+}
+
+/// Runs the plan; what breaks outside of a case is the verdict on all that have none.
+fn run_all(parts: Parts, plan: Vec<Case>, verdicts: &Verdicts) {
+    let names: Vec<&'static str> = plan.iter().map(|case| case.name).collect();
+    if let Err(reason) = tried(|| run(parts, plan, verdicts)) {
+        for name in names {
+            verdicts.give_first(name, &reason);
+        }
+    }
 }
 
 fn ignored(name: &str, reason: &str) -> Trial {
@@ -155,7 +180,7 @@ fn run_on_one_cluster(
             Err(reason) => Err(format!("the driver was not installed: {reason}")),
         };
         show(case.name, &cluster);
-        if verdict.is_err() && cluster.machine.is_gone() {
+        if verdict.is_err() && ends_now(&cluster) {
             return Err(how_it_ended(cluster));
         }
         if let Err(reason) = &verdict {
@@ -168,6 +193,15 @@ fn run_on_one_cluster(
     }
     logs::save(&cluster, "end");
     Ok(())
+}
+
+/// Whether the machine is gone, of which the first to know is whoever speaks to it.
+fn ends_now(cluster: &Cluster) -> bool {
+    let deadline = Instant::now() + TO_BE_GONE;
+    while !cluster.machine.is_gone() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(200));
+    }
+    cluster.machine.is_gone()
 }
 
 /// The words of a panic are the reason.

@@ -22,8 +22,10 @@ use crate::writer;
 /// As the manifests name them, in the runtime's words.
 const PRODUCT_IMAGE: &str = "docker.io/library/nvmeof-csi:0.1.0";
 const ATTACHER_IMAGE: &str = "registry.k8s.io/sig-storage/csi-attacher:v4.13.0";
-/// Any machine is hung by then.
+/// A machine on which all cases run is hung by then.
 const DEADLINE: Duration = Duration::from_secs(90 * 60);
+/// One on which the few run that every run has.
+const DEADLINE_OF_FEW: Duration = Duration::from_secs(18 * 60);
 
 /// All that is needed to boot, any number of times.
 pub(crate) struct Lab {
@@ -32,6 +34,11 @@ pub(crate) struct Lab {
     credentials: Credentials,
     init: PathBuf,
     directory: TempDir,
+}
+
+/// Whether all cases are to run, and not only those of every run.
+pub(crate) fn all_asked() -> bool {
+    std::env::var_os("LAB_CLUSTER").is_some_and(|value| value == "all")
 }
 
 /// What of it this machine has.
@@ -104,7 +111,10 @@ impl Lab {
             kubeconfig: &self.kubeconfig(),
             credentials: &self.credentials,
             kubernetes: &self.peers.kubernetes,
-            deadline: DEADLINE,
+            deadline: match all_asked() {
+                true => DEADLINE,
+                false => DEADLINE_OF_FEW,
+            },
             console,
         })
     }
