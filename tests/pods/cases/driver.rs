@@ -8,8 +8,8 @@ use crate::volume::Volume;
 
 /// The DaemonSet of the manifests, for kubectl.
 const SET: &str = "daemonset/nvmeof-csi-node";
-/// The file name of the driver's program.
-const PROGRAM: &str = "nvmeof-csi";
+/// How the command line of the driver begins; the controller is the same program.
+const PROGRAM: &str = "nvmeof-csi node";
 
 pub(crate) fn kubelet_registers_the_driver(cluster: &Cluster) {
     let entry = cluster.wait_for_registration();

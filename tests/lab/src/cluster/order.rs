@@ -33,7 +33,7 @@ pub enum Order {
     Read(String),
     /// The paths below a directory, one per line; a mount point below is not entered.
     List(String),
-    /// Sends SIGKILL to every process of a program.
+    /// Sends SIGKILL to every process whose command line begins so, by the file name of its program.
     Kill(String),
     /// Stops a component and starts it again.
     Restart(String),

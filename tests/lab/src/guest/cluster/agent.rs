@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -151,26 +151,49 @@ fn list(directory: &Path) -> io::Result<String> {
     Ok(found)
 }
 
-/// Kills the processes whose program file has this name, and gives their numbers.
-fn kill_program(program: &str) -> io::Result<String> {
+/// Kills the processes of a program whose command line begins so, and gives their numbers.
+fn kill_program(line: &str) -> io::Result<String> {
     let mut killed = String::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
-        let Some(id) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
+        let name = entry.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // A process may end meanwhile, and threads of the kernel have no program.
-        let Ok(file) = fs::read_link(entry.path().join("exe")) else {
-            continue;
-        };
-        if file.file_name() == PathBuf::from(program).file_name() {
+        // A process may end meanwhile, and threads of the kernel have no command line.
+        let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        let words = command.trim_end_matches('\0').split('\0');
+        if begins_with(words, line) {
             kill(Pid::from_raw(id), Signal::SIGKILL)?;
             killed.push_str(&format!("{id}\n"));
         }
     }
     Ok(killed)
+}
+
+/// Whether a command line begins with these words; of its program only the name of the file counts.
+fn begins_with<'a>(command: impl Iterator<Item = &'a str>, line: &str) -> bool {
+    let command = command.map(|word| word.rsplit('/').next().unwrap_or(word));
+    let command: Vec<_> = command.collect();
+    command.starts_with(&line.split(' ').collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_is_told_by_its_first_words() {
+        let command = || ["/usr/bin/nvmeof-csi", "node", "--verbose"].into_iter();
+        assert!(begins_with(command(), "nvmeof-csi"));
+        assert!(begins_with(command(), "nvmeof-csi node"));
+        for other in [
+            "nvmeof-csi controller",
+            "node",
+            "nvmeof-csi node --verbose more",
+        ] {
+            assert!(!begins_with(command(), other), "{other}");
+        }
+        assert!(!begins_with([""].into_iter(), "nvmeof-csi"));
+    }
 }
