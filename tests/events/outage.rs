@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use nvmeof_csi::report::outcome::Reason;
 use nvmeof_csi::report::reporter::Reporter;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::api_server::{Asked, Behaviour, Scene, of_pod, outcome};
 
