@@ -10,6 +10,7 @@ mod error;
 mod known;
 mod look;
 mod name;
+pub mod node_id;
 mod objects;
 mod obstacle;
 mod requests;
@@ -19,8 +20,8 @@ use std::time::Duration;
 use kube::Client;
 use tokio::time::{Instant, timeout};
 
-use crate::csi::node_id::NodeId;
 use crate::volume::request::{AccessMode, VolumeId};
+use node_id::NodeId;
 
 use admissions::Admissions;
 pub use attachment::Alone;

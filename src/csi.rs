@@ -15,7 +15,6 @@ pub mod driver_name;
 pub mod identity;
 mod invalid;
 pub mod node;
-pub mod node_id;
 mod parameters;
 pub mod registration;
 mod request;

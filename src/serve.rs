@@ -27,9 +27,9 @@ use nvme_fabrics::IdentityError;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::cluster::node_id::NodeName;
 use crate::cluster::{self, ClientError};
 use crate::csi::driver_name::DriverName;
-use crate::csi::node_id::NodeName;
 use crate::host::Host;
 use crate::volume::{OpenVolumesError, Timing};
 pub use controller::{ControllerOptions, ControllerPlugin};

@@ -5,8 +5,8 @@ use std::fmt;
 use k8s_openapi::jiff::Timestamp;
 
 use super::Wanted;
+use super::node_id::{NodeId, NodeName};
 use super::objects::{AttachmentObject, Source};
-use crate::csi::node_id::{NodeId, NodeName};
 
 /// Where the attacher writes what the node calls itself, before it asks the controller.
 const NODE_ID: &str = "csi.alpha.kubernetes.io/node-id";

@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
+use super::node_id::NodeName;
 use super::obstacle::Obstacle;
-use crate::csi::node_id::NodeName;
 use crate::report::ApiError;
 use crate::volume::request::VolumeId;
 

@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use super::attachment::Listed;
 use super::error::{AdmitError, LookError};
 use super::known::{Known, known};
+use super::node_id::{NodeId, NodeName};
 use super::objects::{AttachmentObject, NodeObject, VolumeObject, VolumeSpec};
-use crate::csi::node_id::{NodeId, NodeName};
 use crate::report::ApiError;
 
 /// How many objects come in one answer: its text is held in memory as a whole.

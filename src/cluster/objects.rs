@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 
-use crate::csi::node_id::NodeName;
+use super::node_id::NodeName;
 
 /// A VolumeAttachment.
 #[derive(Debug, Clone, Deserialize)]

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::Wanted;
 use super::attachment::{Alone, Attachment, Made, State};
+use super::node_id::NodeName;
 use super::requests::{Requests, SILENCE};
-use crate::csi::node_id::NodeName;
 
 /// Within which time an attacher writes what it was answered, or is not the one that works any more:
 /// twice its lease of 15 s.

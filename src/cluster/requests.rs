@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::attachment::{Attachment, Made, State};
-use crate::csi::node_id::NodeName;
+use super::node_id::NodeName;
 
 /// Who does not ask for this long has given up, and begins anew where it does ask: the attacher asks
 /// again after 30 s at most (--retry-interval-max in controller.yaml). For so long an admission counts

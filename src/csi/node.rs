@@ -14,7 +14,6 @@ use super::answer;
 use super::call::{Call, Calls, Operation};
 use super::deadline::time_limit;
 use super::invalid::InvalidRequest;
-use super::node_id::{NodeName, node_id};
 use super::proto;
 use super::proto::{
     NodeExpandVolumeRequest, NodeExpandVolumeResponse, NodeGetCapabilitiesRequest,
@@ -28,6 +27,7 @@ use super::proto::{
 use super::request;
 use super::status::{Coded, Failure};
 use super::user::User;
+use crate::cluster::node_id::{NodeName, node_id};
 use crate::host::blocking::Blocking;
 use crate::report::reporter::Reporter;
 use crate::volume::Volumes;

@@ -14,8 +14,8 @@ mod volume;
 use tonic::{Code, Status};
 
 use super::invalid::InvalidRequest;
-use super::node_id::LongNodeId;
 use crate::causes::chain;
+use crate::cluster::node_id::LongNodeId;
 use crate::host::blocking::Blocked;
 use crate::report::outcome::Reason;
 

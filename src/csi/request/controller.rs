@@ -7,9 +7,9 @@ use nvme_sysfs::{Nqn, Uuid};
 
 use super::volume_id;
 use crate::cluster::Wanted;
+use crate::cluster::node_id::NodeId;
 use crate::csi::capability::{self, FSTYPE_KEY};
 use crate::csi::invalid::InvalidRequest;
-use crate::csi::node_id::NodeId;
 use crate::csi::parameters::{self, Map, Parameters};
 use crate::csi::proto::{
     ControllerPublishVolumeRequest, ControllerUnpublishVolumeRequest,

@@ -111,7 +111,7 @@ impl fmt::Display for NodeId {
 }
 
 /// `node_id` of NodeGetInfo.
-pub(super) fn node_id(name: &NodeName, hostnqn: &Nqn) -> Result<String, LongNodeId> {
+pub(crate) fn node_id(name: &NodeName, hostnqn: &Nqn) -> Result<String, LongNodeId> {
     let id = format!("{}/{hostnqn}", name.0);
     match id.len() {
         0..=MAX_LEN => Ok(id),
