@@ -111,6 +111,10 @@ fn of_trouble() -> Vec<Case> {
             events::an_outage_is_told_by_kubectl_describe_pvc,
         ),
         Case::asked(
+            "a_volume_that_cannot_be_staged_is_told_by_kubectl_describe_pvc",
+            events::a_volume_that_cannot_be_staged_is_told_by_kubectl_describe_pvc,
+        ),
+        Case::asked(
             "nothing_is_forbidden_and_every_right_is_used",
             rights::nothing_is_forbidden_and_every_right_is_used,
         ),
