@@ -40,6 +40,8 @@ pub(crate) struct Cluster {
     runtime: Runtime,
     client: Client,
     reports: RefCell<Vec<String>>,
+    /// Set where the lab broke while a case ran, which is then no verdict.
+    broken: RefCell<Option<MachineError>>,
 }
 
 impl Cluster {
@@ -54,6 +56,7 @@ impl Cluster {
             runtime,
             client,
             reports: RefCell::default(),
+            broken: RefCell::default(),
         };
         cluster.say_age("the API server is ready");
         Ok(cluster)
@@ -219,8 +222,11 @@ impl Cluster {
     /// Shuts the node down in order, boots it again and waits until it takes pods.
     pub(crate) fn reboot(&self) {
         self.order(&Order::Reboot);
-        let again = self.machine.become_a_cluster();
-        again.unwrap_or_else(|error| panic!("{error}"));
+        if let Err(error) = self.machine.become_a_cluster() {
+            let text = error.to_string();
+            self.broken.replace(Some(error));
+            panic!("{text}");
+        }
         self.wait_for_the_node();
         self.wait_for_registration();
     }
@@ -237,6 +243,12 @@ impl Cluster {
                 eprintln!("lab: DELETE {collection}: {error}");
             }
         }
+    }
+
+    /// What kept the machine from becoming a cluster again, where the lab is to blame.
+    pub(crate) fn break_down(&self) -> Option<MachineError> {
+        let broken = self.broken.take();
+        broken.filter(MachineError::is_of_the_lab)
     }
 
     /// Polls until there is something.

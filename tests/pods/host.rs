@@ -180,6 +180,9 @@ fn run_on_one_cluster(
             Err(reason) => Err(format!("the driver was not installed: {reason}")),
         };
         show(case.name, &cluster);
+        if let Some(error) = cluster.break_down() {
+            return Err(error);
+        }
         if verdict.is_err() && ends_now(&cluster) {
             return Err(how_it_ended(cluster));
         }

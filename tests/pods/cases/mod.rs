@@ -12,7 +12,7 @@ mod rights;
 
 use crate::case::Case;
 
-/// All cases. The last but one looks back on what the others have asked of the API server, the last reboots the node.
+/// All cases; the last reboots the node.
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = of_life();
     cases.extend(of_trouble());

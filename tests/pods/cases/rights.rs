@@ -1,4 +1,4 @@
-//! What the driver asked of the API server and was granted, seen from the audit log after all other cases.
+//! What the driver asked of the API server and was granted, seen from the audit log.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,9 @@ use kernel_lab::cluster::order::Order;
 use kernel_lab::cluster::settings;
 use serde_json::Value;
 
-use crate::cluster::{Cluster, NAMESPACE};
+use crate::cluster::{Cluster, NAMESPACE, PATIENCE};
+use crate::objects::Mode;
+use crate::volume::Volume;
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 /// The accounts of the manifests; their roles have the same names.
@@ -18,7 +20,11 @@ const OF_OLDER_SERVERS: &str = "list csinodes";
 /// A verb and what it is for, such as `patch volumeattachments/status`.
 type Rights = BTreeSet<String>;
 
+/// The events of a claim.
+const TOLD: &str = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name=asked,involvedObject.kind=PersistentVolumeClaim";
+
 pub(crate) fn nothing_is_forbidden_and_every_right_is_used(cluster: &Cluster) {
+    fail_and_run(cluster);
     let log = cluster.order(&Order::Read(settings::AUDIT_LOG.to_owned()));
     // The last line may be half written.
     let entries = log
@@ -43,6 +49,25 @@ pub(crate) fn nothing_is_forbidden_and_every_right_is_used(cluster: &Cluster) {
         cluster.say(&format!("{account}: {requests} requests: {used:?}"));
         assert!(unused.is_empty(), "{account}: {unused:?}");
     }
+}
+
+/// A volume whose target comes late: what fails is told, and told again, before the node knows the volume's claim.
+fn fail_and_run(cluster: &Cluster) {
+    let volume = Volume::new(cluster, "asked", Mode::Filesystem);
+    cluster.order(&Order::Withdraw("asked".to_owned()));
+    let pod = volume.pod("asked");
+    cluster.eventually("a repeated event", PATIENCE, |cluster| {
+        let events = cluster.get(TOLD)?;
+        let mut events = events["items"].as_array()?.iter();
+        events
+            .find(|event| event["count"].as_u64() > Some(1))
+            .map(drop)
+    });
+    cluster.order(&Order::Export("asked".to_owned()));
+    pod.wait_writes(1, PATIENCE);
+    pod.expect_unharmed();
+    pod.finish();
+    volume.wait_unstaged(PATIENCE);
 }
 
 fn used(entry: &Value) -> Option<String> {
