@@ -24,8 +24,9 @@ use crate::lab::Lab;
 pub(crate) const DRIVER: &str = "direct.nvmeof.csi";
 /// Where the product's pods are.
 pub(crate) const NAMESPACE: &str = "nvmeof-csi";
-/// Five times what a step of Kubernetes takes on two processors with nothing else to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
+/// Ten times what a step of Kubernetes takes on two processors with nothing else to do: on busy ones the controller and its
+/// attacher took two minutes to be ready.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// What only cases make.
 const LEFT: [&str; 3] = [
     "/api/v1/namespaces/default/pods",
