@@ -43,7 +43,7 @@ pub enum HiddenHost {
 }
 
 impl HostFiles {
-    /// Looks where the files of the machine at `root` are: here, or in a container through the root
+    /// Looks where the files of the machine at `root` are: there, or in a container through the root
     /// directory of the first process.
     ///
     /// # Errors
@@ -57,9 +57,11 @@ impl HostFiles {
             let metadata = fs::metadata(path);
             metadata.map(|metadata| (metadata.dev(), metadata.ino()))
         };
-        let own = identity(root);
+        // This program's own is not compared by the name of `root`: a rescue system has its processes
+        // below the root of the system that it repairs, and what was named is what is meant.
+        let own = identity(root).and_then(|own| Ok([own, identity(Path::new("/"))?]));
         match (identity(&path), own) {
-            (Ok(first), Ok(own)) if first != own => Ok(HostFiles {
+            (Ok(first), Ok(own)) if !own.contains(&first) => Ok(HostFiles {
                 root: path,
                 is_container: true,
             }),
@@ -185,8 +187,13 @@ mod tests {
         symlink(root.path(), &link).expect("a link");
         assert_eq!(found(), HostFiles::at(root.path()), "our own");
         let host = tempfile::tempdir().expect("a directory");
-        fs::remove_file(&link).expect("a link");
-        symlink(host.path(), &link).expect("a link");
+        let relink = |to: &Path| {
+            fs::remove_file(&link).expect("a link");
+            symlink(to, &link).expect("a link");
+        };
+        relink(Path::new("/"));
+        assert_eq!(found(), HostFiles::at(root.path()), "another root by hand");
+        relink(host.path());
         assert!(found().is_container());
         assert_eq!(found().root(), link);
     }

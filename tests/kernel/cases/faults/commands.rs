@@ -80,7 +80,15 @@ fn as_it_lets_go() {
 fn before_it_owns() {
     let running = Running::start(Use::Filesystem("ext4"), &[]);
     let writer = running.writer();
-    let running = killed_at("connect-", OWNS, OWNS, delete, running);
+    let mut strace = attach(
+        &threads(&running.plugin, "connect-"),
+        &[
+            &format!("trace={OWNS}"),
+            &format!("inject={OWNS}:signal=KILL"),
+        ],
+    );
+    delete(&running);
+    strace.wait().expect("it ends with what it watches");
     let controller = controllers().pop().expect("a controller");
     let owner = Path::new("/run/nvme/registry")
         .join(controller)
