@@ -18,6 +18,7 @@ pub mod filesystem;
 pub mod filesystem_type;
 pub mod head;
 pub mod host_files;
+pub(crate) mod interrupt;
 pub mod last_path;
 pub mod linux;
 pub mod memory_lock;
@@ -112,6 +113,15 @@ pub trait Host: Send + Sync + Debug {
     /// [`MapError`].
     fn resume_map(&self, map: MapId) -> Result<(), MapError>;
 
+    /// Lets all I/O of a map wait in it, whatever its table says, until [`Host::resume_map`]. It costs
+    /// nothing, where a table that waits for a path keeps a processor busy. A map that is suspended
+    /// already is a success.
+    ///
+    /// # Errors
+    /// [`MapError::Waits`], after half a second: I/O waits below the map, and comes up only when it ends
+    /// there. Else [`MapError`].
+    fn suspend_map(&self, map: MapId) -> Result<(), MapError>;
+
     /// Drops the loaded table of a map.
     ///
     /// # Errors
@@ -124,7 +134,8 @@ pub trait Host: Send + Sync + Debug {
     /// [`MapError`].
     fn reinstate_path(&self, map: MapId, disk: DevT) -> Result<(), MapError>;
 
-    /// Lets everything fail that waits in a map for a path, now and later.
+    /// Lets everything fail that waits in a map for a path, now and later; for one that is suspended,
+    /// whatever comes.
     ///
     /// # Errors
     /// [`MapError`].

@@ -52,7 +52,9 @@ pub use condition::{
 pub use detach::DetachError;
 pub use expand::ExpandError;
 pub use filesystem::{InspectError, PrepareError};
-pub use hold::{ChooseHoldError, Hold, HoldError, LetGo, LetGoError, SwapError, Swapped};
+pub use hold::{
+    ChooseHoldError, Hold, HoldError, LetGo, LetGoError, Suspended, SwapError, Swapped,
+};
 pub use mounts::ReadMountsError;
 pub use publish::PublishError;
 pub use record::RecordError;

@@ -23,7 +23,8 @@ use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use super::exit::tell;
-use super::signals::{self, Signals};
+use super::signals::Signals;
+use crate::host::interrupt;
 
 /// How often the worker is interrupted again: a signal that comes just before a system call does
 /// not end that call.
@@ -117,7 +118,7 @@ impl<T: Send + 'static> Worker<T> {
         let interval = PollTimeout::try_from(WAKE_INTERVAL).unwrap_or(PollTimeout::ZERO);
         let mut told = false;
         loop {
-            signals::wake(&self.thread).map_err(InterruptError::Wait)?;
+            interrupt::wake(&self.thread).map_err(InterruptError::Wait)?;
             if self.wait(signals, interval)? {
                 return Ok(());
             }

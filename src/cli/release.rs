@@ -131,13 +131,7 @@ impl Command for Arguments {
         let mut first_failure = None;
         // One that does not let go must not keep the others.
         for map in find_maps(config, &options)? {
-            let name = map.id.name();
-            match host.let_go_map(map.id) {
-                Ok(()) => released.maps.push(name),
-                Err(source) => {
-                    first_failure.get_or_insert(ReleaseFailure::Map { name, source });
-                }
-            }
+            let_go(&host, &map, &mut released, &mut first_failure);
         }
         let tree = Sysfs::at(&config.root).scan()?;
         for (controller, nqn) in find_stuck(config, &tree, options.nqn.as_ref())? {
@@ -148,7 +142,30 @@ impl Command for Arguments {
                 }
             }
         }
+        // The plugin may have been suspending one of them meanwhile.
+        for map in find_maps(config, &options)? {
+            if map.suspended {
+                let_go(&host, &map, &mut released, &mut first_failure);
+            }
+        }
         first_failure.map_or(Ok(released), Err)
+    }
+}
+
+/// Lets the I/O of one map fail, and notes what came of it.
+fn let_go(
+    host: &LinuxHost,
+    map: &Map,
+    released: &mut Released,
+    first_failure: &mut Option<ReleaseFailure>,
+) {
+    let name = map.id.name();
+    match host.let_go_map(map.id) {
+        Ok(()) if released.maps.contains(&name) => {}
+        Ok(()) => released.maps.push(name),
+        Err(source) => {
+            first_failure.get_or_insert(ReleaseFailure::Map { name, source });
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Device-mapper maps that hold I/O while a volume has no path.
 //!
 //! A map is one `multipath` target over the disks of a volume, with `queue_if_no_path`: a write that
-//! finds no path waits in the map, above every device that may go. What is read stands in
+//! finds no path waits in the map, above every device that may go. A map that has lost its last path is
+//! suspended: its I/O waits as well, and costs nothing. One that was let go fails its I/O, by the same
+//! table without queueing or by the target `error`. What is read stands in
 //! `/sys/block/dm-N` and is asked of `/dev/mapper/control`; what changes a map are methods of
 //! [`Host`](crate::host::Host).
 //!
@@ -18,14 +20,16 @@ pub(crate) mod fixture;
 mod id;
 mod read;
 mod status;
+mod suspend;
 mod table;
 
-pub(crate) use change::{clear_table, create, fail_if_no_path, load, reinstate, remove, resume};
+pub(crate) use change::{clear_table, create, let_go, load, reinstate, remove, resume};
 pub use control::is_available;
 pub use error::{DmCall, MapError, ReadMapsError};
 pub use id::MapId;
 pub use read::{read_map, read_maps};
 pub use status::{MapPath, OnPathLoss, ParseStatusError, PathState};
+pub(crate) use suspend::suspend;
 pub use table::MapTable;
 
 use nvme_sysfs::{DevT, Diskseq};
@@ -43,7 +47,7 @@ pub struct Map {
     pub diskseq: Option<Diskseq>,
     /// Size of its disk in bytes; 0 before its first table.
     pub size_bytes: u64,
-    /// Whether its I/O waits because somebody suspended it.
+    /// Whether all its I/O waits, whatever its table says: it is held, or somebody else suspended it.
     pub suspended: bool,
     /// Whether a table was loaded and did not become the live one.
     pub has_inactive_table: bool,
@@ -66,10 +70,9 @@ impl Map {
         self.paths.iter().filter(move |path| !failed(path))
     }
 
-    /// Whether I/O that finds no path fails: it was let go, and never holds again. While a map is
-    /// suspended nothing fails, and its table does not say what becomes of I/O after that.
+    /// Whether its I/O fails: it was let go, and never holds again.
     #[must_use]
     pub fn was_let_go(&self) -> bool {
-        !self.suspended && self.on_path_loss == Some(OnPathLoss::Fail)
+        self.on_path_loss == Some(OnPathLoss::Fail)
     }
 }

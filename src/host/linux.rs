@@ -105,6 +105,10 @@ impl Host for LinuxHost {
         dm::resume(&self.root, map)
     }
 
+    fn suspend_map(&self, map: MapId) -> Result<(), MapError> {
+        dm::suspend(&self.root, map)
+    }
+
     fn clear_map(&self, map: MapId) -> Result<(), MapError> {
         dm::clear_table(&self.root, map)
     }
@@ -114,7 +118,7 @@ impl Host for LinuxHost {
     }
 
     fn let_go_map(&self, map: MapId) -> Result<(), MapError> {
-        dm::fail_if_no_path(&self.root, map)
+        dm::let_go(&self.root, map)
     }
 
     fn remove_map(&self, map: MapId) -> Result<(), MapError> {

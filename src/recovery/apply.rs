@@ -4,7 +4,7 @@ use crate::causes::chain;
 use crate::recovery::action::{Action, Came};
 use crate::volume::recover::{Reached, RecoverError};
 use crate::volume::repair::{RepairError, Repaired};
-use crate::volume::{LetGo, Swapped, VolumeId, Volumes};
+use crate::volume::{LetGo, Suspended, Swapped, VolumeId, Volumes};
 
 /// Does it, and says what came of it.
 pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
@@ -14,6 +14,11 @@ pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
             Ok(Swapped::Done) => Came::Done,
             Ok(Swapped::Reinstated) => Came::Reinstated,
             Ok(Swapped::Already | Swapped::NoDisk) => Came::Nothing,
+            Err(error) => Came::Failed(chain(&error)),
+        },
+        Action::Suspend(volume) => match volumes.suspend(volume) {
+            Ok(Suspended::Done) => Came::Done,
+            Ok(Suspended::NotYet | Suspended::NotNeeded) => Came::Nothing,
             Err(error) => Came::Failed(chain(&error)),
         },
         Action::GiveUp(volume) => match volumes.give_up(volume) {

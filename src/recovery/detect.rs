@@ -28,6 +28,8 @@ pub enum Finding {
     PathMissing(usize),
     /// The map does not lie over the disks that carry the volume now, or keeps I/O from them.
     MapBehind,
+    /// The map waits for a path, and is not suspended.
+    MapSpinning,
     /// There is no map.
     MapMissing,
     /// The map was let go.
@@ -123,6 +125,7 @@ fn find_map(view: &View) -> Option<Finding> {
         MapView::None => Some(Finding::MapMissing),
         MapView::LetGo => Some(Finding::MapLetGo),
         MapView::Behind => Some(Finding::MapBehind),
+        MapView::Spinning => Some(Finding::MapSpinning),
         MapView::Right => None,
     }
 }

@@ -33,6 +33,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const RETUNE: Duration = Duration::from_secs(30);
 /// How often a map that could not be changed is tried again.
 const SWAP_AGAIN: Duration = Duration::from_secs(1);
+/// How soon a map is suspended again that could not be, or was not for long.
+const SUSPEND_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is known about the past.
 #[derive(Debug, Default)]
@@ -55,6 +57,7 @@ struct Memory {
     orphans: BTreeMap<Instance, (Instant, Instant)>,
     retune_at: Option<Instant>,
     swap_at: Option<Instant>,
+    suspend_at: Option<Instant>,
     swap_told: Option<String>,
 }
 
@@ -156,7 +159,7 @@ impl Ledger {
                     memory.paths.let_go();
                 }
             }
-            Action::Retune(_) | Action::LookAgain { .. } => {}
+            Action::Suspend(_) | Action::Retune(_) | Action::LookAgain { .. } => {}
         }
     }
 
@@ -202,6 +205,10 @@ impl Memory {
         let is_lost = gives_up && self.paths.keeps_failing(now);
         if has(|finding| *finding == Finding::MapBehind) && is_due(self.swap_at) && !is_lost {
             plan.actions.push(Action::BringBack(id.clone()));
+        }
+        if has(|finding| *finding == Finding::MapSpinning) && is_due(self.suspend_at) {
+            self.suspend_at = Some(now + SUSPEND_AGAIN);
+            plan.actions.push(Action::Suspend(id.clone()));
         }
         let untuned = has(|f| matches!(f, Finding::Untuned(_) | Finding::Unkept(_)));
         if untuned && is_due(self.retune_at) {

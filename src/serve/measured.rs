@@ -72,6 +72,10 @@ impl Host for Measured {
         self.host.resume_map(map)
     }
 
+    fn suspend_map(&self, map: MapId) -> Result<(), MapError> {
+        self.host.suspend_map(map)
+    }
+
     fn clear_map(&self, map: MapId) -> Result<(), MapError> {
         self.host.clear_map(map)
     }

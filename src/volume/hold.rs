@@ -2,7 +2,8 @@
 //!
 //! Which way is decided once, when a volume is staged, and stands in its record. With a
 //! device-mapper map the kernel's own reconnecting is off: at the first loss it drops the controller,
-//! all I/O rises into the map, and the map gets a new disk only after its identity was proved. The
+//! all I/O rises into the map, which is suspended then, and the map gets a new disk only after its
+//! identity was proved. The
 //! kernel's own ways to wait send what waits *before* they compare anything.
 //!
 //! Invariant: no map gets a disk whose identity was not proved while the map already held it open.
@@ -11,6 +12,7 @@ mod choice;
 mod dirty;
 mod let_go;
 mod map;
+mod suspend;
 
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ pub(super) use choice::{protect_readers, refine};
 pub use let_go::{LetGo, LetGoError};
 pub(super) use map::Below;
 pub use map::{SwapError, Swapped};
+pub use suspend::Suspended;
 
 /// How the I/O of one volume is kept waiting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

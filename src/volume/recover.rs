@@ -289,7 +289,7 @@ impl Volumes {
 
     /// The record of a volume that is here and not on its way out. While its first stage connects it,
     /// it is that call's alone: what others connect meanwhile, a failed stage would not take back.
-    fn find_wanted(&self, id: &VolumeId) -> Result<Option<StageRecord>, RecordError> {
+    pub(super) fn find_wanted(&self, id: &VolumeId) -> Result<Option<StageRecord>, RecordError> {
         if self.leaving.is_locked(id) {
             return Ok(None);
         }

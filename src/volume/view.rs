@@ -36,6 +36,8 @@ pub enum MapView {
     LetGo,
     /// It keeps I/O from disks that could take it, or was left half changed.
     Behind,
+    /// It waits for a path, and keeps a processor busy with that.
+    Spinning,
     /// There is nothing to do about it.
     Right,
 }
@@ -129,9 +131,14 @@ fn judge_map(map: &Map, usable: &[&Namespace], size_bytes: u64) -> MapView {
     let same = usable.iter().filter(takes).count() == usable.len()
         && map.paths.len() == usable.len()
         && map.size_bytes / 512 == size_bytes / 512;
-    match map.suspended || map.has_inactive_table || !usable.is_empty() && !same {
-        true => MapView::Behind,
-        false => MapView::Right,
+    let is_left_halfway = map.has_inactive_table;
+    let is_over_disks = !map.paths.is_empty();
+    match (usable.is_empty(), map.suspended) {
+        _ if is_left_halfway => MapView::Behind,
+        (false, true) => MapView::Behind,
+        (false, false) if !same => MapView::Behind,
+        (true, false) if is_over_disks => MapView::Spinning,
+        _ => MapView::Right,
     }
 }
 

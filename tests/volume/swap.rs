@@ -3,7 +3,7 @@
 use std::fs;
 
 use nvmeof_csi::host::MapId;
-use nvmeof_csi::volume::{PublishError, Swapped, Volumes};
+use nvmeof_csi::volume::{PublishError, Suspended, Swapped, Volumes};
 
 use crate::machine::Machine;
 use crate::requests::{block, ext4, id, publish, stage, target_of};
@@ -54,6 +54,39 @@ fn a_disk_that_was_proved_twice_gets_the_io() {
     let volumes = held(&machine);
     assert_eq!(bring_back(&volumes), Swapped::Done);
     assert_eq!(machine.host.take_log(), [LOAD, "resume"]);
+}
+
+#[test]
+fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_resume() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    let suspend = || volumes.suspend(&id("volume-1")).expect("an answer");
+    assert_eq!(suspend(), Suspended::NotNeeded, "it has no table yet");
+    let map = machine.root().join("sys/block/dm-0");
+    fs::create_dir_all(map.join("slaves/nvme0n1")).expect("a directory");
+    fs::write(map.join("slaves/nvme0n1/dev"), "259:1\n").expect("an attribute");
+    assert_eq!(suspend(), Suspended::NotNeeded, "its disk is there");
+    let controller = machine.host.connected()[0];
+    machine.host.power_off();
+    machine.host.take_log();
+    assert_eq!(suspend(), Suspended::Done);
+    assert_eq!(machine.host.take_log(), ["suspend map"]);
+    fs::write(map.join("dm/suspended"), "1\n").expect("an attribute");
+    assert_eq!(suspend(), Suspended::NotNeeded, "it is suspended");
+    assert_eq!(bring_back(&volumes), Swapped::NoDisk, "it stays as it is");
+    assert!(machine.host.take_log().is_empty());
+    machine.host.devices(|devices| devices.connect(controller));
+    assert_eq!(bring_back(&volumes), Swapped::Done);
+    assert_eq!(machine.host.take_log(), [LOAD, "resume"]);
+}
+
+#[test]
+fn a_new_table_that_the_kernel_refuses_leaves_the_old_one_flowing() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    machine.host.fail("resume");
+    volumes.bring_back(&id("volume-1")).expect_err("refused");
+    assert_eq!(machine.host.take_log(), [LOAD, "resume", "resume"]);
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(super) fn check(root: &Path, volumes: Option<&[Surveyed]>) -> Vec<Check> {
 }
 
 const NAME: &str = "maps";
+const RELEASE: &str = "check the target, and that the node plugin runs; `nvmeof-csi release` lets go of what waits, and it is lost then";
 
 fn check_map(map: &Map, volumes: Option<&[Surveyed]>) -> Check {
     let name = format!("{} ({})", map.disk, map.id.name());
@@ -42,17 +43,19 @@ fn check_map(map: &Map, volumes: Option<&[Surveyed]>) -> Check {
     if map.suspended {
         return Check::bad(
             NAME,
-            Status::Fail,
-            format!("{name} is suspended: its I/O waits"),
-            "start the node plugin, which resumes it, or `dmsetup resume` it",
+            Status::Warn,
+            format!("{name} is held: its I/O waits until the node plugin proves a path"),
+            RELEASE,
         );
     }
     if map.usable_paths().next().is_none() {
         return Check::bad(
             NAME,
             Status::Warn,
-            format!("{name} has no path: its I/O waits"),
-            "check the target; `nvmeof-csi release` lets go of what waits, and it is lost then",
+            format!(
+                "{name} has no path and is not suspended: its I/O waits, and keeps a processor busy"
+            ),
+            RELEASE,
         );
     }
     let is_its = |volume: &Surveyed| volume.map() == Some(map.id);

@@ -7,12 +7,15 @@ use rustix::io::Errno;
 use rustix::ioctl::Opcode;
 
 use super::control::{
-    Control, DEV_CREATE, DEV_REMOVE, DEV_SUSPEND, TABLE_CLEAR, TABLE_LOAD, TARGET_MSG, describe,
-    flag,
+    Answer, Control, DEV_CREATE, DEV_REMOVE, DEV_SUSPEND, TABLE_CLEAR, TABLE_LOAD, TABLE_STATUS,
+    TARGET_MSG, describe, flag,
 };
 use super::error::{DmCall, MapError};
 use super::id::MapId;
 use super::table::MapTable;
+
+/// The target whose I/O fails (drivers/md/dm-target.c). It is always there.
+pub(super) const ERROR_TARGET: &str = "error";
 
 /// Makes a map without a table. One that exists is a success.
 pub(crate) fn create(root: &Path, map: MapId) -> Result<(), MapError> {
@@ -42,7 +45,7 @@ pub(crate) fn load(root: &Path, map: MapId, table: &MapTable) -> Result<(), MapE
     };
     let text = table.encode();
     let call = describe("DM_TABLE_LOAD", map, &text);
-    let payload = target(table, &text);
+    let payload = target(MapTable::TARGET, table.sectors(), &text);
     match run::<TABLE_LOAD>(root, map, flags, &payload, call) {
         Err(MapError::Call {
             call,
@@ -102,8 +105,33 @@ pub(crate) fn reinstate(root: &Path, map: MapId, path: DevT) -> Result<(), MapEr
 }
 
 /// From now on I/O that finds no path fails, and so does what waits.
-pub(crate) fn fail_if_no_path(root: &Path, map: MapId) -> Result<(), MapError> {
-    send(root, map, "fail_if_no_path")
+pub(crate) fn let_go(root: &Path, map: MapId) -> Result<(), MapError> {
+    let call = describe("DM_TABLE_STATUS", map, "");
+    let status = Control::open(root)?;
+    let status = status.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]);
+    match status {
+        Ok(status) if status.has(flag::SUSPEND) => fail_all(root, map, &status),
+        // A table that takes the place of one with I/O below it would wait for that.
+        Ok(_) => send(root, map, "fail_if_no_path"),
+        Err(Errno::NXIO) => Err(MapError::Missing { map }),
+        Err(source) => Err(MapError::Call { call, source }),
+    }
+}
+
+/// A suspended map takes no message (EBUSY), and none of its paths may be named in a table again: they
+/// are gone. So it gets a table without any.
+fn fail_all(root: &Path, map: MapId, status: &Answer) -> Result<(), MapError> {
+    let call = describe("DM_TABLE_LOAD", map, ERROR_TARGET);
+    let Some(sectors) = status.sectors() else {
+        return resume(root, map);
+    };
+    let flags = match status.has(flag::READONLY) {
+        true => flag::READONLY,
+        false => 0,
+    };
+    let payload = target(ERROR_TARGET, sectors, "");
+    run::<TABLE_LOAD>(root, map, flags, &payload, call)?;
+    resume(root, map)
 }
 
 /// Removes a map that nobody has open. One that is not there is a success.
@@ -146,11 +174,11 @@ fn run<const COMMAND: Opcode>(
 }
 
 /// `struct dm_target_spec` with its parameters behind it.
-fn target(table: &MapTable, parameters: &str) -> Vec<u8> {
+fn target(name: &str, sectors: u64, parameters: &str) -> Vec<u8> {
     let mut kind = [0; 16];
-    kind[..MapTable::TARGET.len()].copy_from_slice(MapTable::TARGET.as_bytes());
+    kind[..name.len()].copy_from_slice(name.as_bytes());
     let start = 0_u64.to_ne_bytes();
-    let length = table.sectors().to_ne_bytes();
+    let length = sectors.to_ne_bytes();
     let (status, next) = (0_i32.to_ne_bytes(), 0_u32.to_ne_bytes());
     let parts: [&[u8]; 7] = [
         &start,
@@ -173,17 +201,10 @@ fn has_target(root: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::dm::OnPathLoss;
 
     #[test]
     fn a_target_is_laid_out_as_the_kernel_reads_it() {
-        let table = MapTable {
-            devices: Vec::new(),
-            size_bytes: 1024,
-            read_only: false,
-            on_path_loss: OnPathLoss::Queue,
-        };
-        let bytes = target(&table, "0 0 0 0");
+        let bytes = target(MapTable::TARGET, 2, "0 0 0 0");
         assert_eq!(bytes.len(), 40 + 8);
         assert_eq!(bytes[8..16], 2_u64.to_ne_bytes());
         assert_eq!(&bytes[24..40], b"multipath\0\0\0\0\0\0\0");
@@ -198,7 +219,7 @@ mod tests {
             create(root.path(), map),
             resume(root.path(), map),
             remove(root.path(), map),
-            fail_if_no_path(root.path(), map),
+            let_go(root.path(), map),
         ] {
             let error = result.expect_err("no device");
             assert!(matches!(error, MapError::NoControl { .. }), "{error}");

@@ -95,6 +95,13 @@ impl Answer {
         self.0.header.target_count
     }
 
+    /// Length of the only target, in sectors, if there is a live table.
+    pub(super) fn sectors(&self) -> Option<u64> {
+        let length = self.0.payload[8..16].try_into().expect("eight bytes");
+        let live = self.has(flag::ACTIVE_PRESENT) && self.target_count() == 1;
+        live.then(|| u64::from_ne_bytes(length))
+    }
+
     /// What lies behind the header.
     pub(super) fn payload(&self) -> &[u8] {
         &self.0.payload

@@ -64,6 +64,12 @@ pub enum MapError {
         /// The disks below, each with its other holders in sysfs; or the map itself.
         users: Vec<String>,
     },
+    /// It cannot be suspended yet.
+    #[error("{call}: I/O waits below the map")]
+    Waits {
+        /// What was called.
+        call: DmCall,
+    },
     /// The kernel has no multipath target.
     #[error("{call}: load the modules dm-multipath and dm-round-robin on the host")]
     NoTarget {

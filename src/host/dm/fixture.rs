@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::status::{parse_status, parse_table};
-use super::{Map, read_maps};
+use super::{Map, OnPathLoss, read_maps};
 
 /// The maps below `root`, into which the capture of this name was unpacked, with what device-mapper
 /// said of the only one: a line with its table, and one with its status.
@@ -24,7 +24,11 @@ pub(crate) fn captured_maps(root: &Path, capture: &str) -> Vec<Map> {
     let mut lines = text.lines().map(parameters);
     let table = lines.next().expect("a table");
     let status = lines.next().expect("a status");
-    map.on_path_loss = Some(parse_table(&table).expect("a table"));
+    map.on_path_loss = Some(match map.suspended {
+        // Its table does not show what it has.
+        true => OnPathLoss::Queue,
+        false => parse_table(&table).expect("a table"),
+    });
     map.paths = parse_status(&status).expect("a status");
     maps
 }

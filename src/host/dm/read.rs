@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::{DevT, Diskseq};
 use rustix::io::Errno;
 
+use super::change::ERROR_TARGET;
 use super::control::{Answer, Control, TABLE_STATUS, describe, flag, is_available};
 use super::error::{MapError, ReadMapsError};
 use super::id::MapId;
@@ -143,10 +144,13 @@ fn ask(control: &Control, map: &mut Map) -> Result<bool, ReadMapsError> {
     map.has_inactive_table = status.has(flag::INACTIVE_PRESENT);
     let malformed = |source| ReadMapsError::Status { map: id, source };
     let live = status.has(flag::ACTIVE_PRESENT);
-    map.on_path_loss = match live.then(|| text_of(&table)).flatten() {
-        Some(text) => Some(parse_table(&text).map_err(malformed)?),
-        None => Some(OnPathLoss::Queue),
-    };
+    map.on_path_loss = Some(match live.then(|| text_of(&table)).flatten() {
+        // The table of a suspended map of bios does not show `queue_if_no_path` (dm-mpath.c).
+        Some(_) if map.suspended => OnPathLoss::Queue,
+        Some(text) => parse_table(&text).map_err(malformed)?,
+        None if live && kind_of(&table) == ERROR_TARGET.as_bytes() => OnPathLoss::Fail,
+        None => OnPathLoss::Queue,
+    });
     map.paths = match live.then(|| text_of(&status)).flatten() {
         Some(text) => parse_status(&text).map_err(malformed)?,
         None => Vec::new(),
@@ -161,14 +165,21 @@ fn failed(map: MapId, source: Errno) -> ReadMapsError {
 
 /// The text of the only target, behind its specification; none of a map that is not of our making.
 fn text_of(answer: &Answer) -> Option<String> {
-    let payload = answer.payload();
-    let kind = payload.get(24..SPEC)?;
-    let kind = kind.split(|byte| *byte == 0).next()?;
-    if answer.target_count() != 1 || kind != MapTable::TARGET.as_bytes() {
+    if answer.target_count() != 1 || kind_of(answer) != MapTable::TARGET.as_bytes() {
         return None;
     }
-    let text = payload.get(SPEC..)?.split(|byte| *byte == 0).next()?;
+    let text = answer
+        .payload()
+        .get(SPEC..)?
+        .split(|byte| *byte == 0)
+        .next()?;
     Some(String::from_utf8_lossy(text).into_owned())
+}
+
+/// The name of the first target.
+fn kind_of(answer: &Answer) -> &[u8] {
+    let kind = answer.payload().get(24..SPEC).unwrap_or_default();
+    kind.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 fn parsed<T: std::str::FromStr>(path: PathBuf) -> Result<Option<T>, ReadMapsError> {

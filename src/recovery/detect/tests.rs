@@ -217,21 +217,25 @@ fn paths_that_are_down_or_missing_are_found_on_every_kernel() {
 
 #[test]
 fn maps_are_judged_by_what_is_below_them() {
-    use Finding::{ForeignMount, MapBehind, MapLetGo, MapMissing, NoPath, PathMissing, Untuned};
+    use Finding::{
+        ForeignMount, MapBehind, MapLetGo, MapMissing, MapSpinning, NoPath, PathMissing, Untuned,
+    };
     let other = "254:7".parse().expect("a number");
     let forget: Change = |world| world.maps.clear();
+    let suspend: Change = |world| world.maps[0].suspended = true;
     let half_changed: Change = |world| world.maps[0].has_inactive_table = true;
     let other_map: Change = |world| world.remount("254:0", "254:7");
     let outlives: Change = |world| {
         world.record.source.tuning.ctrl_loss_tmo = None;
         world.maps = Vec::new();
     };
-    let rows: [(&str, Change, &[Finding]); 9] = [
+    let rows: [(&str, Change, &[Finding]); 10] = [
         ("map", nothing, &[]),
-        ("map-lost", nothing, &[NoPath, PathMissing(0)]),
+        ("map-lost", nothing, &[NoPath, PathMissing(0), MapSpinning]),
         ("map-behind", nothing, &[NoPath, MapBehind]),
         ("map-failed", nothing, &[NoPath, MapBehind]),
         ("map-suspended", nothing, &[NoPath, MapBehind]),
+        ("map-lost", suspend, &[NoPath, PathMissing(0)]),
         ("map-let-go", nothing, &[NoPath, MapLetGo]),
         ("map", forget, &[NoPath, MapMissing]),
         ("map", half_changed, &[MapBehind]),

@@ -108,13 +108,10 @@ impl Volumes {
         let tree = self.config.trees.scan().map_err(LookError::Scan)?;
         let disks = proved(&tree, below);
         if disks.is_empty() {
-            // Somebody suspended it: what waits then waits for him and not for a path.
-            if known.is_some_and(|known| known.suspended) {
-                self.host().resume_map(map)?;
-            }
             return Ok(Swapped::NoDisk);
         }
-        if let Some(known) = known.filter(|known| carries(known, &disks, below)) {
+        let is_suspended = known.is_some_and(|known| known.suspended);
+        if let Some(known) = known.filter(|known| !is_suspended && carries(known, &disks, below)) {
             return self.let_flow(known);
         }
         self.host().load_map(map, &table(&disks, below))?;
@@ -127,11 +124,18 @@ impl Volumes {
             again.map_err(LookError::Scan)?;
             return Ok(Swapped::NoDisk);
         }
-        self.host().resume_map(map)?;
+        if let Err(error) = self.host().resume_map(map) {
+            // The kernel leaves it suspended, with the table that it had. That one flows again if it did.
+            if !is_suspended && let Err(error) = self.host().resume_map(map) {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(%map, error, "a map stays suspended until the next look");
+            }
+            return Err(error.into());
+        }
         Ok(Swapped::Done)
     }
 
-    /// The map lies over the right disks: whatever keeps its I/O waiting ends.
+    /// The map lies over the right disks: I/O is sent again to those on which some failed.
     fn let_flow(&self, map: &Map) -> Result<Swapped, SwapError> {
         let mut done = Swapped::Already;
         let is_lost = map.usable_paths().next().is_none();
@@ -143,10 +147,6 @@ impl Volumes {
                     false => Swapped::Done,
                 };
             }
-        }
-        if map.suspended {
-            self.host().resume_map(map.id)?;
-            done = Swapped::Done;
         }
         Ok(done)
     }

@@ -290,8 +290,17 @@ impl Host for FakeHost {
         self.effect(format!("load {}", table.encode()), |_| Ok(()))
     }
 
-    fn resume_map(&self, _: MapId) -> Result<(), MapError> {
-        self.effect("resume".to_owned(), |_| Ok(()))
+    fn resume_map(&self, map: MapId) -> Result<(), MapError> {
+        self.effect("resume".to_owned(), |state| {
+            match state.failing.contains("resume") {
+                true => Err(MapError::Missing { map }),
+                false => Ok(()),
+            }
+        })
+    }
+
+    fn suspend_map(&self, _: MapId) -> Result<(), MapError> {
+        self.effect("suspend map".to_owned(), |_| Ok(()))
     }
 
     fn clear_map(&self, _: MapId) -> Result<(), MapError> {

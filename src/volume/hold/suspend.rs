@@ -1,0 +1,59 @@
+//! Suspending the map of a volume that has lost its last path.
+//!
+//! A map that waits for a path takes its first request off the queue and puts it back without a pause
+//! (`process_queued_bios` in drivers/md/dm-mpath.c): a processor is busy for as long as it waits. A
+//! suspended map keeps the same requests at no cost.
+//!
+//! Invariant: under the lock of the map, so that none is suspended whose disk is just coming back.
+
+use super::super::current::find_usable;
+use super::super::recover::RecoverError;
+use super::super::sight::map_of;
+use super::super::volume_id::VolumeId;
+use super::super::volumes::Volumes;
+use super::map::SwapError;
+use crate::host::MapError;
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspended {
+    /// Its I/O waits at no cost.
+    Done,
+    /// I/O waits below the map: it is to be tried again.
+    NotYet,
+    /// It is suspended already, was let go, or has a disk to take.
+    NotNeeded,
+}
+
+impl Volumes {
+    /// Suspends the map of a volume, if no disk carries the volume now.
+    ///
+    /// # Errors
+    /// [`RecoverError`].
+    pub fn suspend(&self, id: &VolumeId) -> Result<Suspended, RecoverError> {
+        let map = map_of(id);
+        let _locked = self.maps.lock(&map);
+        let Some(record) = self.find_wanted(id)? else {
+            return Ok(Suspended::NotNeeded);
+        };
+        let (Some(_), Some(identity)) = (record.map(), record.identity()) else {
+            return Ok(Suspended::NotNeeded);
+        };
+        let known = self.read_map(map)?;
+        let waits = known.filter(|known| {
+            let is_over_disks = !known.paths.is_empty();
+            is_over_disks && !known.suspended && !known.was_let_go()
+        });
+        let tree = self.config.trees.scan()?;
+        let has_disk = !find_usable(&tree, &record.source.nqn, identity).is_empty();
+        if waits.is_none() || has_disk {
+            return Ok(Suspended::NotNeeded);
+        }
+        match self.host().suspend_map(map) {
+            Ok(()) => Ok(Suspended::Done),
+            Err(MapError::Waits { .. }) => Ok(Suspended::NotYet),
+            Err(MapError::Missing { .. }) => Ok(Suspended::NotNeeded),
+            Err(error) => Err(SwapError::from(error).into()),
+        }
+    }
+}
