@@ -113,9 +113,9 @@ pub trait Host: Send + Sync + Debug {
     /// [`MapError`].
     fn resume_map(&self, map: MapId) -> Result<(), MapError>;
 
-    /// Lets all I/O of a map wait in it, whatever its table says, until [`Host::resume_map`]. It costs
-    /// nothing, where a table that waits for a path keeps a processor busy. A map that is suspended
-    /// already is a success.
+    /// Lets all I/O of a map whose disks are gone wait in it until [`Host::resume_map`]. It costs nothing,
+    /// where a table that waits for a path keeps a processor busy. A map that is suspended already is a
+    /// success.
     ///
     /// # Errors
     /// [`MapError::Waits`], after half a second: I/O waits below the map, and comes up only when it ends

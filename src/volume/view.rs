@@ -11,7 +11,7 @@ use super::identity::Disk;
 use super::mounts::{find_shown, is_dead, shows, shows_nvme};
 use super::record::{Publication, StageRecord, Staged};
 use super::sight::Sight;
-use crate::host::dm::{Map, PathState};
+use crate::host::dm::{Map, MapPath, PathState};
 use crate::host::mountinfo::Mount;
 
 /// What was found of a volume.
@@ -113,14 +113,14 @@ impl View {
             usable_paths,
             disk: disk.cloned(),
             map: map.map_or(MapView::None, |map| {
-                judge_map(map, &usable, identity.size_bytes)
+                judge_map(map, tree, &usable, identity.size_bytes)
             }),
             mismatch: mismatch.map(|mismatch| mismatch.to_string()),
         }
     }
 }
 
-fn judge_map(map: &Map, usable: &[&Namespace], size_bytes: u64) -> MapView {
+fn judge_map(map: &Map, tree: &Tree, usable: &[&Namespace], size_bytes: u64) -> MapView {
     if map.was_let_go() {
         return MapView::LetGo;
     }
@@ -132,14 +132,19 @@ fn judge_map(map: &Map, usable: &[&Namespace], size_bytes: u64) -> MapView {
         && map.paths.len() == usable.len()
         && map.size_bytes / 512 == size_bytes / 512;
     let is_left_halfway = map.has_inactive_table;
-    let is_over_disks = !map.paths.is_empty();
     match (usable.is_empty(), map.suspended) {
         _ if is_left_halfway => MapView::Behind,
         (false, true) => MapView::Behind,
         (false, false) if !same => MapView::Behind,
-        (true, false) if is_over_disks => MapView::Spinning,
+        (true, false) if has_lost_all(map, tree) => MapView::Spinning,
         _ => MapView::Right,
     }
+}
+
+/// Whether every disk of a map is gone, so that no I/O waits below it.
+pub(super) fn has_lost_all(map: &Map, tree: &Tree) -> bool {
+    let is_gone = |path: &MapPath| tree.find_namespace_by_dev(path.dev).is_none();
+    !map.paths.is_empty() && map.paths.iter().all(is_gone)
 }
 
 /// The controllers that the volume wants, as far as they are there and not going.

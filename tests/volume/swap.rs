@@ -64,7 +64,8 @@ fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_re
     assert_eq!(suspend(), Suspended::NotNeeded, "it has no table yet");
     let map = machine.root().join("sys/block/dm-0");
     fs::create_dir_all(map.join("slaves/nvme0n1")).expect("a directory");
-    fs::write(map.join("slaves/nvme0n1/dev"), "259:1\n").expect("an attribute");
+    let below = map.join("slaves/nvme0n1/dev");
+    fs::write(&below, "259:1\n").expect("an attribute");
     assert_eq!(suspend(), Suspended::NotNeeded, "its disk is there");
     let controller = machine.host.connected()[0];
     machine.host.power_off();

@@ -104,6 +104,11 @@ pub(crate) fn reinstate(root: &Path, map: MapId, path: DevT) -> Result<(), MapEr
     send(root, map, &format!("reinstate_path {path}"))
 }
 
+/// From now on I/O that finds no path waits.
+pub(super) fn queue_if_no_path(root: &Path, map: MapId) -> Result<(), MapError> {
+    send(root, map, "queue_if_no_path")
+}
+
 /// From now on I/O that finds no path fails, and so does what waits.
 pub(crate) fn let_go(root: &Path, map: MapId) -> Result<(), MapError> {
     let call = describe("DM_TABLE_STATUS", map, "");

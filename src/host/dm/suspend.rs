@@ -2,7 +2,9 @@
 //!
 //! The kernel first gets back what it has sent down (`__dm_suspend` in drivers/md/dm.c): within
 //! milliseconds where the disk below is gone, and not before that ends where it waits there, say in a head
-//! with another controller that is still `connecting`. That wait ends by a signal, and the map is as it was.
+//! with another controller that is still `connecting`. That wait ends by a signal. The map is active then, but
+//! no longer queues (`multipath_presuspend` in dm-mpath.c has no counterpart for a suspend that is given up;
+//! seen on 6.12), so it is told to at once.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::change::queue_if_no_path;
 use super::control::{Control, DEV_SUSPEND, describe, flag};
 use super::error::MapError;
 use super::id::MapId;
@@ -53,7 +56,10 @@ pub(crate) fn suspend(root: &Path, map: MapId) -> Result<(), MapError> {
     }
     match thread.join().expect("a system call does not panic") {
         Ok(()) => Ok(()),
-        Err(Errno::INTR) => Err(MapError::Waits { call: call() }),
+        Err(Errno::INTR) => {
+            queue_if_no_path(root, map)?;
+            Err(MapError::Waits { call: call() })
+        }
         Err(Errno::NXIO) => Err(MapError::Missing { map }),
         Err(source) => Err(failed(source)),
     }

@@ -4,11 +4,14 @@
 //! (`process_queued_bios` in drivers/md/dm-mpath.c): a processor is busy for as long as it waits. A
 //! suspended map keeps the same requests at no cost.
 //!
-//! Invariant: under the lock of the map, so that none is suspended whose disk is just coming back.
+//! Invariants: only where every disk of the map is gone, for the suspend waits for I/O that waits below the
+//! map, and an interrupted one is not harmless; under the lock of the map, so that none is suspended whose
+//! disk is just coming back.
 
 use super::super::current::find_usable;
 use super::super::recover::RecoverError;
 use super::super::sight::map_of;
+use super::super::view::has_lost_all;
 use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
 use super::map::SwapError;
@@ -19,14 +22,14 @@ use crate::host::MapError;
 pub enum Suspended {
     /// Its I/O waits at no cost.
     Done,
-    /// I/O waits below the map: it is to be tried again.
+    /// The kernel waited for I/O below the map: it is to be tried again.
     NotYet,
     /// It is suspended already, was let go, or has a disk to take.
     NotNeeded,
 }
 
 impl Volumes {
-    /// Suspends the map of a volume, if no disk carries the volume now.
+    /// Suspends the map of a volume, if all of its disks are gone and no other carries the volume now.
     ///
     /// # Errors
     /// [`RecoverError`].
@@ -40,13 +43,12 @@ impl Volumes {
             return Ok(Suspended::NotNeeded);
         };
         let known = self.read_map(map)?;
-        let waits = known.filter(|known| {
-            let is_over_disks = !known.paths.is_empty();
-            is_over_disks && !known.suspended && !known.was_let_go()
-        });
         let tree = self.config.trees.scan()?;
+        let is_spinning = known.is_some_and(|known| {
+            !known.suspended && !known.was_let_go() && has_lost_all(&known, &tree)
+        });
         let has_disk = !find_usable(&tree, &record.source.nqn, identity).is_empty();
-        if waits.is_none() || has_disk {
+        if !is_spinning || has_disk {
             return Ok(Suspended::NotNeeded);
         }
         match self.host().suspend_map(map) {
