@@ -107,7 +107,7 @@ impl Keeper {
     }
 
     /// Keeps the volumes until `stopped` is dropped on its other side. What is under way then goes on
-    /// to its end.
+    /// to its end, and no map is left that waits at the cost of a processor.
     pub async fn run(mut self, mut stopped: watch::Receiver<()>) {
         let mut changes = self.trees.subscribe();
         self.adopt().await;
@@ -135,6 +135,7 @@ impl Keeper {
                 // Nothing is ever sent: this is the end of the sending side.
                 _ = stopped.changed() => {
                     self.running.detach_all();
+                    self.suspend_all().await;
                     return;
                 }
             }
@@ -145,6 +146,16 @@ impl Keeper {
                 // It may have been done since the tree was read.
                 just_read = None;
             }
+        }
+    }
+
+    /// Nobody will be there to suspend what has just lost its last path.
+    async fn suspend_all(&self) {
+        let volumes = Arc::clone(&self.volumes);
+        let suspend = move || volumes.suspend_all().map_err(|error| chain(&error));
+        let done = self.looking.run(FOR_EVER, "suspend", suspend).await;
+        if let Err(error) = done.unwrap_or_else(|error| Err(chain(&error))) {
+            tracing::warn!(error, "a map may wait at the cost of a processor");
         }
     }
 

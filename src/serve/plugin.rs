@@ -9,11 +9,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use nvme_fabrics::HostIdentity;
 use nvme_sysfs::{Action, Sysfs};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::controllers::Controllers;
 use super::measured::Measured;
@@ -35,6 +37,9 @@ use crate::report::readiness::Readiness;
 use crate::report::reporter::{Outcomes, Reporter};
 use crate::volume::{Volumes, VolumesConfig};
 use crate::watch::{Seen, Trees};
+
+/// How long the keeper may take for its last deed: many times what it takes.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// The plugin with all its sockets bound, before it answers.
 #[derive(Debug)]
@@ -128,7 +133,7 @@ impl Plugin {
             .admin
             .map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
         let (stopping, stopped) = watch::channel(());
-        let keeper = tokio::spawn(self.keeper.run(stopped.clone()));
+        let mut keeper = tokio::spawn(self.keeper.run(stopped.clone()));
         // It goes on to the end: the calls that are under way may have something to tell.
         let poster = tokio::spawn(self.poster.run());
         let stop = async {
@@ -147,6 +152,7 @@ impl Plugin {
             () = stop => Ok(()),
         };
         self.trees.close();
+        let _ended = timeout(LAST_LOOK, &mut keeper).await;
         keeper.abort();
         poster.abort();
         if let Some(admin) = admin {

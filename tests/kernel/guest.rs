@@ -134,6 +134,7 @@ pub(crate) fn run_case(name: &str) -> ExitCode {
         eprintln!("no case is called {name}");
         return ExitCode::FAILURE;
     };
+    crate::autopsy::follow_panics();
     match std::panic::catch_unwind(case.run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => {

@@ -9,6 +9,7 @@
     reason = "a test starts the program under test and polls with a deadline"
 )]
 
+mod autopsy;
 mod case;
 mod cases;
 mod conformance;

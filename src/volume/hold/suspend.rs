@@ -29,6 +29,18 @@ pub enum Suspended {
 }
 
 impl Volumes {
+    /// Does so for every volume; one that cannot be suspended does not keep the others.
+    ///
+    /// # Errors
+    /// The first [`RecoverError`].
+    pub fn suspend_all(&self) -> Result<(), RecoverError> {
+        let mut done = Ok(());
+        for record in self.records.read_all()?.iter() {
+            done = done.and(self.suspend(&record.volume_id).map(drop));
+        }
+        done
+    }
+
     /// Suspends the map of a volume, if all of its disks are gone and no other carries the volume now.
     ///
     /// # Errors

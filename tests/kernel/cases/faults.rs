@@ -8,6 +8,7 @@ mod expanded;
 mod fleet;
 mod flood;
 mod foreign;
+mod idle;
 mod lost;
 mod memory;
 mod native;
@@ -46,6 +47,7 @@ pub(super) fn all() -> Vec<Case> {
         stale::CASES,
         paths::CASES,
         fleet::CASES,
+        idle::CASES,
         flood::CASES,
         memory::CASES,
         bystanders::CASES,

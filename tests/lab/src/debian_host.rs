@@ -19,8 +19,18 @@ use crate::store;
 use crate::suite::Suite;
 
 /// What is asked for; the libraries come with them.
-const PACKAGES: [&str; 5] = ["udev", "lvm2", "dmsetup", "mdadm", "multipath-tools"];
-const PROGRAMS: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
+    "udev",
+    "lvm2",
+    "dmsetup",
+    "mdadm",
+    "multipath-tools",
+    "util-linux",
+    "coreutils",
+];
+const PROGRAMS: [&str; 8] = [
+    "usr/bin/lsblk",
+    "usr/bin/sync",
     "usr/bin/udevadm",
     "usr/sbin/dmsetup",
     "usr/sbin/lvm",

@@ -26,7 +26,7 @@ const DIALS: u64 = 5;
 /// Time between two of them, less what the clock of an attempt may lag.
 const BETWEEN_DIALS: Duration = Duration::from_millis(900);
 
-fn member(number: usize) -> (Volume, Subsystem) {
+pub(super) fn member(number: usize) -> (Volume, Subsystem) {
     let nqn = format!("nqn.2026-01.org.example:fleet-{number}");
     let uuid = format!("{number:08x}-1111-4111-8111-111111111111");
     let exported = subsystem(&nqn, &[(1, &uuid)]);
@@ -36,7 +36,7 @@ fn member(number: usize) -> (Volume, Subsystem) {
 }
 
 /// Brings every volume to its pod.
-fn bring(plugin: &Plugin, fleet: &[(Volume, Subsystem)]) {
+pub(super) fn bring(plugin: &Plugin, fleet: &[(Volume, Subsystem)]) {
     let staged = plugin.call_all(fleet.len(), |mut client, number| {
         let request = patiently(fleet[number].0.stage_request());
         async move { client.node_stage_volume(request).await.map(drop) }
@@ -50,7 +50,7 @@ fn bring(plugin: &Plugin, fleet: &[(Volume, Subsystem)]) {
     }
 }
 
-fn take_away(plugin: &Plugin, fleet: &[(Volume, Subsystem)]) {
+pub(super) fn take_away(plugin: &Plugin, fleet: &[(Volume, Subsystem)]) {
     let unpublished = plugin.call_all(fleet.len(), |mut client, number| {
         let request = patiently(fleet[number].0.unpublish_request());
         async move { client.node_unpublish_volume(request).await.map(drop) }

@@ -50,6 +50,8 @@ const PARTITION: u64 = 1 << 20;
 const SECTOR: u64 = 4096;
 /// What the pod calls its volume.
 const DEVICE: &str = "/pod/dev/data";
+/// The machine's own.
+const OTHER_DISK: &str = "/dev/nvme0n1";
 const LVM: &str = "/usr/sbin/lvm";
 const MDADM: &str = "/usr/sbin/mdadm";
 /// The pod's own LVM: it has no udev, and looks at its own devices only.
@@ -164,6 +166,22 @@ fn look_for_volumes(debian: &Debian) {
     debian.settle();
 }
 
+/// What an administrator types, and what runs by itself, beside a volume that is held. Each ends in its time, which
+/// [`Debian::run`] asserts, and sees the volume's disk.
+fn look_around(debian: &Debian) {
+    let disks = debian.must("/usr/bin/lsblk", &["-o", "NAME,TYPE,SIZE,FSTYPE"]);
+    assert!(disks.contains("nvmeof-"), "{disks}");
+    for command in ["info", "table", "status", "deps"] {
+        let said = debian.must("/usr/sbin/dmsetup", &[command]);
+        assert!(said.contains("nvmeof-"), "{command}: {said}");
+    }
+    debian.must("/usr/sbin/dmsetup", &["udevcookies"]);
+    debian.must("/usr/bin/udevadm", &["trigger", "--subsystem-match=block"]);
+    debian.settle();
+    debian.must("/usr/bin/sync", &[OTHER_DISK]);
+    debian.must("/usr/bin/sync", &[]);
+}
+
 #[track_caller]
 fn assert_unclaimed(debian: &Debian, when: &str) {
     debian.settle();
@@ -204,6 +222,8 @@ fn configured(make: fn(&Debian)) {
     running.withdraw();
     let waiting = writer.written();
     assert_unclaimed(&debian, "while the write is held");
+    look_around(&debian);
+    assert_eq!(claims(), Vec::<String>::new(), "after a look at all disks");
     writer.still_waits(waiting);
     writer.target_returns();
     running.export();
