@@ -12,7 +12,7 @@ use super::timeout::leave;
 use crate::case::Case;
 use crate::plugin::Use;
 use crate::scene::{controllers, eventually};
-use crate::strace::{attach, reached, threads};
+use crate::strace::{attach, hold_back, reached, threads};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -22,6 +22,10 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "row_12_a_plugin_that_is_killed_as_it_lets_go_lets_go_when_it_is_back",
         as_it_lets_go,
+    ),
+    Case::new(
+        "row_12_a_plugin_that_is_killed_as_it_suspends_a_map_costs_no_write",
+        as_it_suspends,
     ),
     Case::new(
         "row_12_a_plugin_that_is_killed_before_it_owns_a_controller_takes_it_along_in_the_end",
@@ -75,6 +79,30 @@ fn as_it_lets_go() {
     writer.wait_for_failure();
     drop(writer);
     leave(&running);
+}
+
+/// The suspend has a thread of its own, which is not there before.
+fn as_it_suspends() {
+    let running = Running::start(Use::Filesystem("ext4"), &[]);
+    let writer = running.writer();
+    let mut strace = hold_back(&running.plugin, "ioctl:delay_enter=3s", &[]);
+    running.withdraw();
+    reached("DM_SUSPEND_FLAG");
+    kill(process(&running.plugin), Signal::SIGKILL).expect("it runs");
+    strace.wait().expect("it ends with what it watches");
+    let waiting = writer.written();
+    let running = restarted(running);
+    eventually("the map to be suspended", || {
+        let state = dmsetup(&["info", &name(&running)]);
+        state.contains("SUSPENDED").then_some(())
+    });
+    writer.still_waits(waiting);
+    writer.target_returns();
+    running.export();
+    writer.wait_for(20);
+    assert_nothing_is_suspended();
+    let written = writer.end("row 12, killed as it suspends a map");
+    running.end_and_verify(written);
 }
 
 /// The kernel has made a controller, and nobody has written down whose it is.
