@@ -5,6 +5,9 @@ use std::path::Path;
 
 use kernel_lab::guest::program;
 
+/// Of a machine with many volumes, enough is seen of the first.
+const LINES: usize = 100;
+
 /// Lets each panic of this process be followed by a look at the machine, on the standard error.
 pub(crate) fn follow_panics() {
     let tell = std::panic::take_hook();
@@ -49,6 +52,7 @@ fn describe() -> Vec<String> {
         lines.extend(said.unwrap_or_default().lines().map(str::to_owned));
     }
     lines.extend(waiting());
+    lines.truncate(LINES);
     lines
 }
 

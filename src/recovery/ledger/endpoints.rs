@@ -48,6 +48,8 @@ struct Attempt {
 struct PortMemory {
     /// Whether the last dial was not answered.
     silent: bool,
+    /// When it may be dialled again, if it is silent.
+    next: Option<Instant>,
     /// How many attempts are under way.
     running: usize,
 }
@@ -75,7 +77,8 @@ impl Endpoints {
                 told: None,
             });
             let port = self.ports.entry(endpoint.1.clone()).or_default();
-            let scouted = port.silent && port.running > 0;
+            let is_due = port.next.is_none_or(|next| now >= next);
+            let scouted = port.silent && (port.running > 0 || !is_due);
             if now < attempt.next || scouted || under_way {
                 continue;
             }
@@ -128,6 +131,7 @@ impl Endpoints {
         port.running = port.running.saturating_sub(1);
         let was_silent = port.silent;
         port.silent = matches!(came, Came::Unanswered(_));
+        port.next = port.silent.then(|| now + DIAL);
         let answers_again = was_silent && !port.silent;
         if answers_again {
             let address = &endpoint.1;

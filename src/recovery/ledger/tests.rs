@@ -114,6 +114,15 @@ fn one_volume_dials_a_silent_port_for_all_and_all_try_when_it_answers() {
         [reach("a")],
         "the scout"
     );
+    ledger.ended(later, &reach("a"), &silent, &mut Plan::default());
+    let soon = later + SECOND / 100;
+    assert_eq!(
+        ledger.plan(soon, &volumes, &[]).actions,
+        [],
+        "a dial a second for all, however soon it is looked again"
+    );
+    let later = later + SECOND;
+    assert_eq!(ledger.plan(later, &volumes, &[]).actions, [reach("a")]);
     let refused = Came::Refused("not exported".to_owned());
     ledger.ended(later, &reach("a"), &refused, &mut Plan::default());
     let plan = ledger.plan(later, &volumes, &[]);

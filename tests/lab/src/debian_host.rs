@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -101,8 +102,12 @@ pub enum PackError {
     },
 }
 
+/// Another one for other packages: what was downloaded before lacks them.
 fn directory() -> PathBuf {
-    place::of("peers").join("debian-host")
+    let mut hasher = DefaultHasher::new();
+    PACKAGES.hash(&mut hasher);
+    let name = format!("debian-host-{:016x}", hasher.finish());
+    place::of("peers").join(name)
 }
 
 impl DebianHost {

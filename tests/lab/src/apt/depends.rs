@@ -1,12 +1,14 @@
 //! What apt prints about packages: their dependencies and download sizes (pure).
 
-/// The package names of the `Depends:` field in what `apt-cache show` prints, the first of each group of alternatives.
+/// The package names of the `Depends:` and `Pre-Depends:` fields in what `apt-cache show` prints, the first of each
+/// group of alternatives.
 pub(super) fn parse_depends(show: &str) -> Vec<String> {
-    let Some(field) = show.lines().find_map(|line| line.strip_prefix("Depends:")) else {
-        return Vec::new();
-    };
-    field
-        .split(',')
+    let fields = show.lines().filter_map(|line| {
+        line.strip_prefix("Depends:")
+            .or_else(|| line.strip_prefix("Pre-Depends:"))
+    });
+    fields
+        .flat_map(|field| field.split(','))
         .filter_map(first_alternative)
         .map(str::to_owned)
         .collect()
@@ -35,6 +37,7 @@ mod tests {
         let show = "Package: linux-image-7.2-amd64\nPre-Depends: x\nDepends: linux-binary-7.2-amd64 (= 7.2.13-1), \
                     linux-base:any (>= 4.12~), kmod | module-init, initramfs-tools (>= 0.120+deb8u2)\nRecommends: y\n";
         let expected = [
+            "x",
             "linux-binary-7.2-amd64",
             "linux-base",
             "kmod",
