@@ -13,6 +13,7 @@ pub mod block;
 pub mod blocking;
 pub mod command;
 pub mod device_node;
+pub(crate) mod disconnects;
 pub mod dm;
 pub mod filesystem;
 pub mod filesystem_type;

@@ -18,6 +18,7 @@ use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use super::state_dir::StateDir;
 use crate::config::Config;
+use crate::host::disconnects::disconnect_all;
 use crate::host::dm::{Map, ReadMapsError, read_maps};
 use crate::host::{Host, LinuxHost, MapError, Timeouts};
 use crate::volume::OpenVolumesError;
@@ -134,8 +135,10 @@ impl Command for Arguments {
             let_go(&host, &map, &mut released, &mut first_failure);
         }
         let tree = Sysfs::at(&config.root).scan()?;
-        for (controller, nqn) in find_stuck(config, &tree, options.nqn.as_ref())? {
-            match host.disconnect(controller, &nqn) {
+        let stuck = find_stuck(config, &tree, options.nqn.as_ref())?;
+        let stuck: Vec<_> = stuck.iter().map(|(it, nqn)| (*it, nqn)).collect();
+        for (controller, done) in disconnect_all(&host, &stuck) {
+            match done {
                 Ok(()) => released.controllers.push(controller.to_string()),
                 Err(source) => {
                     first_failure.get_or_insert(ReleaseFailure::Disconnect { controller, source });

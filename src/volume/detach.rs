@@ -12,6 +12,7 @@ use super::identity::VolumeIdentity;
 use super::record::{Complete, RecordError};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
+use crate::host::disconnects::disconnect_all;
 use crate::host::last_path::find_disks_losing_last_path;
 use crate::host::usage::{Look, UsageError, Use, read_usage};
 
@@ -200,8 +201,9 @@ impl Volumes {
     /// Goes on past a failure, so that one stubborn controller does not keep the others.
     fn disconnect_all(&self, controllers: &[Instance], nqn: &Nqn) -> Result<(), DetachError> {
         let mut first_failure = None;
-        for &controller in controllers {
-            if let Err(source) = self.host().disconnect(controller, nqn) {
+        let controllers: Vec<_> = controllers.iter().map(|it| (*it, nqn)).collect();
+        for (controller, done) in disconnect_all(self.host(), &controllers) {
+            if let Err(source) = done {
                 let failure: &(dyn std::error::Error + 'static) = &source;
                 tracing::warn!(%controller, %nqn, error = failure, "cannot disconnect");
                 let nqn = nqn.clone();

@@ -16,6 +16,7 @@ use super::super::record::{RecordError, StageRecord};
 use super::super::sight::LookError;
 use super::super::standing::Standing;
 use super::super::volumes::Volumes;
+use crate::host::disconnects::disconnect_all;
 use crate::host::{MapError, MapId};
 
 /// Why I/O still waits.
@@ -83,8 +84,9 @@ impl Volumes {
             return Ok(LetGo::Done);
         }
         let tree = self.config.trees.scan()?;
-        for controller in find_stuck(&tree, record, &self.identity().hostnqn) {
-            let done = self.host().disconnect(controller, nqn);
+        let stuck = find_stuck(&tree, record, &self.identity().hostnqn);
+        let stuck: Vec<_> = stuck.into_iter().map(|it| (it, nqn)).collect();
+        for (controller, done) in disconnect_all(self.host(), &stuck) {
             done.map_err(|source| LetGoError::Disconnect { controller, source })?;
         }
         Ok(LetGo::Done)

@@ -1,7 +1,10 @@
 //! A volume with two paths: they die one after the other, and return in turn.
 
+use std::time::{Duration, Instant};
+
 use super::{Running, disks_below, gone, volume};
 use crate::case::{Case, Profile};
+use crate::host::REPORT;
 use crate::plugin::Use;
 use crate::scene::{Scene, controllers, eventually, net, target};
 
@@ -15,16 +18,54 @@ pub(super) const CASES: &[Case] = &[
         || in_turn(2),
     )
     .on(Profile::MultipathOff),
+    Case::new(
+        "row_15_a_volume_leaves_in_time_though_both_of_its_paths_are_silent",
+        silent,
+    ),
 ];
 
+/// How long kubelet waits for an unstage.
+const KUBELET_WAITS: Duration = Duration::from_secs(120);
+
+const ADDRESSES: [(&str, &str); 1] = [("addresses", "10.0.0.2,10.0.1.2")];
+
 pub(super) fn start() -> Running {
+    start_as(Use::Filesystem("ext4"), &[])
+}
+
+fn start_as(usage: Use, parameters: &[(&str, &str)]) -> Running {
     let scene = Scene::new();
     scene.add_cable(1);
     let (exported, port) = scene.volume();
     scene.listen(2, target(1), 4420, &[&exported]);
-    let addresses = [("addresses", "10.0.0.2,10.0.1.2")];
-    let volume = volume(Use::Filesystem("ext4"), &addresses);
-    Running::on(scene, exported, port, volume)
+    Running::on(
+        scene,
+        exported,
+        port,
+        volume(usage, &[&ADDRESSES[..], parameters].concat()),
+    )
+}
+
+/// Two peers that do not answer, and controllers that have not noticed: the kernel gives each a minute.
+fn silent() {
+    let running = start_as(Use::Block, &[("keepAliveTmo", "300")]);
+    count(2);
+    for link in ["v0", "v1"] {
+        net::set_down(link).expect("the cable is pulled");
+    }
+    let began = Instant::now();
+    running
+        .plugin
+        .unpublish(&running.volume)
+        .expect("unpublish");
+    running.plugin.unstage(&running.volume).expect("unstage");
+    let took = began.elapsed();
+    assert_eq!(controllers(), Vec::<String>::new());
+    assert!(took < KUBELET_WAITS, "{took:?}");
+    eprintln!(
+        "{REPORT}row 15, two silent paths: off the node in {:.1} s",
+        took.as_secs_f64()
+    );
 }
 
 /// Waits until so many controllers are there.
