@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nvme_sysfs::{ScanError, Sysfs, Tree, UeventSocket};
+use nvme_sysfs::{Nqn, ScanError, Sysfs, Tree, UeventSocket};
 use tokio::sync::watch;
 
 use events::Events;
@@ -61,6 +61,14 @@ impl Trees {
     /// [`ScanError`].
     pub fn scan(&self) -> Result<Snapshot, ScanError> {
         self.kept.tree.read(|| self.kept.sysfs.scan())
+    }
+
+    /// Only the subsystems of this name, by a scan of their own.
+    ///
+    /// # Errors
+    /// [`ScanError`].
+    pub fn scan_subsystem(&self, nqn: &Nqn) -> Result<Tree, ScanError> {
+        self.kept.sysfs.scan_subsystem(nqn)
     }
 
     /// The newest tree that there is, without a scan.

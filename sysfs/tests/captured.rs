@@ -354,3 +354,23 @@ fn a_removal_removes_head_and_controller() {
         }
     }
 }
+
+#[test]
+fn one_subsystem_is_read_as_it_stands_among_all() {
+    for recipe in ["one-path", "two-paths-ana", "multipath-off", "pcie"] {
+        on_each(&ALL, recipe, |sysfs, tree| {
+            let names = tree.subsystems.iter().filter_map(|it| it.nqn.clone());
+            let names: Vec<Nqn> = names.collect();
+            assert!(!names.is_empty());
+            for nqn in names {
+                let alone = sysfs.scan_subsystem(&nqn).expect("a scan without error");
+                let among: Vec<_> = tree.find_subsystems(&nqn).collect();
+                assert_eq!(alone.subsystems.iter().collect::<Vec<_>>(), among);
+                assert_eq!(alone.multipath, tree.multipath);
+            }
+            let other: Nqn = "nqn.2026-01.org.example:other".parse().expect("an nqn");
+            let nothing = sysfs.scan_subsystem(&other).expect("a scan without error");
+            assert_eq!(nothing.subsystems, []);
+        });
+    }
+}

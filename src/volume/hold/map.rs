@@ -105,8 +105,8 @@ impl Volumes {
             // Of a call that was cut off: nobody knows any more what it had proved.
             self.host().clear_map(map)?;
         }
-        let tree = self.config.trees.scan().map_err(LookError::Scan)?;
-        let disks = proved(&tree, below);
+        let look = || self.config.trees.scan_subsystem(below.nqn);
+        let disks = proved(&look().map_err(LookError::Scan)?, below);
         if disks.is_empty() {
             return Ok(Swapped::NoDisk);
         }
@@ -115,7 +115,7 @@ impl Volumes {
             return self.let_flow(known);
         }
         self.host().load_map(map, &table(&disks, below))?;
-        let again = self.config.trees.scan();
+        let again = look();
         let same = again
             .as_ref()
             .is_ok_and(|tree| proved(tree, below) == disks);

@@ -55,7 +55,7 @@ impl Volumes {
             return Ok(Suspended::NotNeeded);
         };
         let known = self.read_map(map)?;
-        let tree = self.config.trees.scan()?;
+        let tree = self.config.trees.scan_subsystem(&record.source.nqn)?;
         let is_spinning = known.is_some_and(|known| {
             !known.suspended && !known.was_let_go() && has_lost_all(&known, &tree)
         });

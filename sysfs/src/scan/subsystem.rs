@@ -6,6 +6,7 @@ use crate::device::Instance;
 use crate::entry::Entry;
 use crate::error::ScanError;
 use crate::namespace::{Namespace, NamespaceKind};
+use crate::nqn::Nqn;
 use crate::scan::namespace::PathLinks;
 use crate::scan::{controller, namespace};
 use crate::subsystem::Subsystem;
@@ -13,13 +14,30 @@ use crate::value;
 
 /// Reads every subsystem, by number.
 pub(super) fn read_all(classes: &Directory) -> Result<Vec<Subsystem>, ScanError> {
+    read_those(classes, |_| Ok(true))
+}
+
+/// Reads those of this name. What has another one at the first look never has this one: a subsystem keeps its name.
+pub(super) fn read_named(classes: &Directory, nqn: &Nqn) -> Result<Vec<Subsystem>, ScanError> {
+    read_those(classes, |directory| {
+        let text = directory.foreign_text("subsysnqn")?;
+        Ok(text.as_deref().and_then(value::nqn).as_ref() == Some(nqn))
+    })
+}
+
+fn read_those(
+    classes: &Directory,
+    is_wanted: impl Fn(&Directory) -> Result<bool, ScanError>,
+) -> Result<Vec<Subsystem>, ScanError> {
     let Some(class) = classes.directory("nvme-subsystem")? else {
         return Ok(Vec::new());
     };
     let mut subsystems = Vec::new();
     for entry in class.nvme_entries()? {
         let Entry::Subsystem(_) = entry else { continue };
-        if let Some(directory) = class.directory(&entry.to_string())? {
+        if let Some(directory) = class.directory(&entry.to_string())?
+            && is_wanted(&directory)?
+        {
             subsystems.extend(read(&directory, entry)?);
         }
     }
