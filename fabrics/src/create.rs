@@ -48,8 +48,8 @@ impl Fabrics {
                 Err(ConnectError::AlreadyConnected { .. }) => {}
                 answer => return connected(&answer?),
             }
-            let tree = Sysfs::at(self.root()).scan()?;
-            if let Some(existing) = find_existing(&tree, options, Candidates::All) {
+            let controllers = Sysfs::at(self.root()).scan_controllers()?;
+            if let Some(existing) = find_existing(&controllers, options, Candidates::All) {
                 return self.adopt(existing, options);
             }
         }

@@ -1,6 +1,6 @@
 //! Controllers that are there already: the one a connect asks for, and those that forbid it.
 
-use nvme_sysfs::{Controller, ControllerState, Tree};
+use nvme_sysfs::{Controller, ControllerState};
 
 use crate::error::ConnectError;
 use crate::options::ConnectOptions;
@@ -20,11 +20,11 @@ pub(crate) enum Candidates {
 /// it also finds a controller that somebody else connected with another spelling. A controller
 /// that is being deleted, or dead, never matches, as in the kernel.
 pub(crate) fn find_existing<'a>(
-    tree: &'a Tree,
+    controllers: &'a [Controller],
     options: &ConnectOptions,
     candidates: Candidates,
 ) -> Option<&'a Controller> {
-    tree.controllers().find(|controller| {
+    controllers.iter().find(|controller| {
         let subsystem = match &controller.subsysnqn_text {
             Some(text) => text == options.nqn().as_str(),
             None => candidates == Candidates::All,
@@ -63,13 +63,13 @@ fn is_same_host(controller: &Controller, options: &ConnectOptions) -> bool {
 /// Since 6.5 the kernel answers that with a bare `EINVAL`; before, it silently rewrote the
 /// hostid of the live controllers.
 pub(crate) fn check_host_identity(
-    tree: &Tree,
+    controllers: &[Controller],
     options: &ConnectOptions,
 ) -> Result<(), ConnectError> {
     let (Some(hostnqn), Some(hostid)) = (options.hostnqn(), options.hostid()) else {
         return Ok(());
     };
-    for controller in tree.controllers() {
+    for controller in controllers {
         let (Some(other_hostnqn), Some(other_hostid)) = (&controller.hostnqn, &controller.hostid)
         else {
             continue;
@@ -98,8 +98,10 @@ mod tests {
     use crate::fixture::{self, HOSTID, attribute, host};
     use crate::options::ConnectOptionsBuilder;
 
-    fn scan(root: &TempDir) -> Tree {
-        Sysfs::at(root.path()).scan().expect("a captured tree")
+    fn scan(root: &TempDir) -> Vec<Controller> {
+        Sysfs::at(root.path())
+            .scan_controllers()
+            .expect("a captured tree")
     }
 
     /// The address of nvme0 in the captured trees.

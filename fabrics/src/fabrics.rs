@@ -117,9 +117,9 @@ impl Fabrics {
     ) -> Result<Option<Controller>, ConnectError> {
         self.check_excluded(options)?;
         let _looking = LOOKING.lock().unwrap_or_else(PoisonError::into_inner);
-        let tree = Sysfs::at(&self.root).scan()?;
-        check_host_identity(&tree, options)?;
-        Ok(find_existing(&tree, options, Candidates::Identified).cloned())
+        let controllers = Sysfs::at(&self.root).scan_controllers()?;
+        check_host_identity(&controllers, options)?;
+        Ok(find_existing(&controllers, options, Candidates::Identified).cloned())
     }
 
     fn check_excluded(&self, options: &ConnectOptions) -> Result<(), ConnectError> {

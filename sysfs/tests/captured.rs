@@ -371,6 +371,12 @@ fn one_subsystem_is_read_as_it_stands_among_all() {
             let other: Nqn = "nqn.2026-01.org.example:other".parse().expect("an nqn");
             let nothing = sysfs.scan_subsystem(&other).expect("a scan without error");
             assert_eq!(nothing.subsystems, []);
+            let controllers = sysfs.scan_controllers().expect("a scan without error");
+            let of_all = tree.controllers().cloned().map(|controller| Controller {
+                paths: Vec::new(),
+                ..controller
+            });
+            assert_eq!(controllers, of_all.collect::<Vec<_>>());
         });
     }
 }
