@@ -19,7 +19,8 @@ pub(crate) fn follow_panics() {
     }));
 }
 
-fn describe() -> Vec<String> {
+/// The machine as it stands, in lines.
+pub(crate) fn describe() -> Vec<String> {
     let mut lines = Vec::new();
     for name in names("/sys/class/nvme") {
         let directory = Path::new("/sys/class/nvme").join(&name);

@@ -70,6 +70,9 @@ fn run_in_a_process(name: &str, channel: &mut Channel) -> io::Result<Result<(), 
             Ok(line) => channel.line(&format!("lab:log {name} {line}"))?,
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => {
+                for line in crate::autopsy::describe() {
+                    channel.line(&format!("lab:log {name} machine: {line}"))?;
+                }
                 kernel_log_tail(name, channel)?;
                 child.kill()?;
                 return Ok(Err(format!("no end after {CASE_DEADLINE:?}")));
