@@ -45,7 +45,7 @@ pub(crate) fn load(root: &Path, map: MapId, table: &MapTable) -> Result<(), MapE
     };
     let text = table.encode();
     let call = describe("DM_TABLE_LOAD", map, &text);
-    let payload = target(MapTable::TARGET, table.sectors(), &text);
+    let payload = target(table.target(), table.sectors(), &text);
     match run::<TABLE_LOAD>(root, map, flags, &payload, call) {
         Err(MapError::Call {
             call,
@@ -116,6 +116,11 @@ pub(crate) fn let_go(root: &Path, map: MapId) -> Result<(), MapError> {
     let status = status.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]);
     match status {
         Ok(status) if status.has(flag::SUSPEND) => fail_all(root, map, &status),
+        // It takes no message.
+        Ok(status) if super::read::kind_of(&status) == MapTable::PASSING.as_bytes() => {
+            super::suspend::suspend(root, map)?;
+            fail_all(root, map, &status)
+        }
         // A table that takes the place of one with I/O below it would wait for that.
         Ok(_) => send(root, map, "fail_if_no_path"),
         Err(Errno::NXIO) => Err(MapError::Missing { map }),

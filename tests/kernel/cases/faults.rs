@@ -9,6 +9,7 @@ mod fleet;
 mod flood;
 mod foreign;
 mod lost;
+mod media;
 mod memory;
 mod native;
 mod neighbours;
@@ -49,6 +50,7 @@ pub(super) fn all() -> Vec<Case> {
         flood::CASES,
         memory::CASES,
         bystanders::CASES,
+        media::CASES,
         unreadable::CASES,
         removed::CASES,
         expanded::CASES,
