@@ -145,8 +145,9 @@ fn ask(control: &Control, map: &mut Map) -> Result<bool, ReadMapsError> {
     let malformed = |source| ReadMapsError::Status { map: id, source };
     let live = status.has(flag::ACTIVE_PRESENT);
     let is = |kind: &str| live && kind_of(&table) == kind.as_bytes();
-    let multipath = |answer| text_of(answer).filter(|_| is(MapTable::TARGET));
-    let linear = text_of(&table).filter(|_| is(MapTable::PASSING));
+    let multipath = |answer| text_of(answer, 1).filter(|_| is(MapTable::TARGET));
+    // Behind its end lies an `error` target.
+    let linear = text_of(&table, 2).filter(|_| is(MapTable::PASSING));
     map.on_path_loss = Some(match multipath(&table) {
         // The table of a suspended map of bios does not show `queue_if_no_path` (dm-mpath.c).
         Some(_) if map.suspended => OnPathLoss::Queue,
@@ -168,9 +169,9 @@ fn failed(map: MapId, source: Errno) -> ReadMapsError {
     ReadMapsError::Control(MapError::Call { call, source })
 }
 
-/// The text of the only target, behind its specification; none of a map that is not of our making.
-fn text_of(answer: &Answer) -> Option<String> {
-    if answer.target_count() != 1 {
+/// The text of the first of so many targets, behind its specification; none of a map that is not of our making.
+fn text_of(answer: &Answer, targets: u32) -> Option<String> {
+    if answer.target_count() != targets {
         return None;
     }
     let text = answer

@@ -32,6 +32,9 @@ impl MapTable {
     /// Name of the target that hands each error up.
     pub(super) const PASSING: &str = "linear";
 
+    /// Sectors of the target `error` behind the end of a table that passes errors: a multiple of any logical block.
+    pub(super) const BEHIND_THE_END: u64 = 128;
+
     /// Name of the target of this table.
     pub(super) fn target(&self) -> &'static str {
         match self.on_path_loss {

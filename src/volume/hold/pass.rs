@@ -5,6 +5,9 @@
 //! volume waits behind one block. For a moment the map gets a table that knows no paths, `linear` over the proved
 //! disk. What waits goes down, each request by itself, and the error of the bad one reaches its caller alone.
 //!
+//! A map that was `multipath` takes no other target unless the table has an `error` target as well. That lies behind the
+//! end of the volume, so that the disk of the map is 64 KiB longer for that moment; nobody can read or write there.
+//!
 //! What this does not promise: a loss of the last path that falls into that moment, from the resume of the `linear`
 //! table to the suspend right after what waited was sent, fails the requests that are below the map just then, as it
 //! would on a bare disk. The moment is some tens of milliseconds on a target that answers, never longer than
