@@ -14,12 +14,14 @@ pub mod blocking;
 pub mod command;
 pub mod device_node;
 pub(crate) mod disconnects;
+pub(crate) mod disk_probe;
 pub mod dm;
 pub mod filesystem;
 pub mod filesystem_type;
 pub mod head;
 pub mod host_files;
 pub(crate) mod interrupt;
+pub mod io_counts;
 pub mod last_path;
 pub mod linux;
 pub mod memory_lock;
@@ -147,6 +149,10 @@ pub trait Host: Send + Sync + Debug {
     /// # Errors
     /// [`MapError`].
     fn remove_map(&self, map: MapId) -> Result<(), MapError>;
+
+    /// Whether a disk serves reads: its first or its last block, past all caches, within two seconds. The
+    /// question may go on in a thread of its own after that, and ends with the disk.
+    fn serves(&self, disk: &DeviceNode) -> bool;
 
     /// Leaves a disk a small share of the memory for writes that wait, so that those of other disks
     /// go on while it takes none.

@@ -53,7 +53,8 @@ pub use detach::DetachError;
 pub use expand::ExpandError;
 pub use filesystem::{InspectError, PrepareError};
 pub use hold::{
-    ChooseHoldError, Hold, HoldError, LetGo, LetGoError, Suspended, SwapError, Swapped,
+    ChooseHoldError, Hold, HoldError, LetGo, LetGoError, MEDIA_ERRORS_LAST, Passed, Suspended,
+    SwapError, Swapped,
 };
 pub use mounts::ReadMountsError;
 pub use publish::PublishError;

@@ -2,7 +2,8 @@
 //!
 //! A map is one `multipath` target over the disks of a volume, with `queue_if_no_path`: a write that
 //! finds no path waits in the map, above every device that may go. A map that has lost its last path is
-//! suspended: its I/O waits as well, and costs nothing. One that was let go fails its I/O, by the same
+//! suspended: its I/O waits as well, and costs nothing. One whose disk has a bad block is `linear` for a moment, so
+//! that the error of that block reaches its caller. One that was let go fails its I/O, by the same
 //! table without queueing or by the target `error`. What is read stands in
 //! `/sys/block/dm-N` and is asked of `/dev/mapper/control`; what changes a map are methods of
 //! [`Host`](crate::host::Host).
@@ -68,6 +69,12 @@ impl Map {
     pub fn usable_paths(&self) -> impl Iterator<Item = &MapPath> {
         let failed = |path: &&MapPath| path.state == Some(PathState::Failed);
         self.paths.iter().filter(move |path| !failed(path))
+    }
+
+    /// Whether it hands each error up, and would hold nothing.
+    #[must_use]
+    pub fn passes_errors(&self) -> bool {
+        self.on_path_loss == Some(OnPathLoss::Pass)
     }
 
     /// Whether its I/O fails: it was let go, and never holds again.

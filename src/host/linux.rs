@@ -13,8 +13,8 @@ use crate::host::command::Programs;
 use crate::host::{
     Access, BackingDeviceError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
     GrowError, HeadError, Host, Made, MapError, MapId, MapTable, MountError, MountFlag, MountPoint,
-    MountPointError, MountRequest, UnmountError, backing_device, dm, filesystem, head, mount,
-    mount_point,
+    MountPointError, MountRequest, UnmountError, backing_device, disk_probe, dm, filesystem, head,
+    mount, mount_point,
 };
 
 /// This machine.
@@ -123,6 +123,10 @@ impl Host for LinuxHost {
 
     fn remove_map(&self, map: MapId) -> Result<(), MapError> {
         dm::remove(&self.root, map)
+    }
+
+    fn serves(&self, disk: &DeviceNode) -> bool {
+        disk_probe::serves(&self.root, disk)
     }
 
     fn limit_dirty(&self, disk: DevT) -> Result<(), BackingDeviceError> {

@@ -4,7 +4,7 @@ use crate::causes::chain;
 use crate::recovery::action::{Action, Came};
 use crate::volume::recover::{Reached, RecoverError};
 use crate::volume::repair::{RepairError, Repaired};
-use crate::volume::{LetGo, Suspended, Swapped, VolumeId, Volumes};
+use crate::volume::{LetGo, Passed, Suspended, Swapped, VolumeId, Volumes};
 
 /// Does it, and says what came of it.
 pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
@@ -13,7 +13,12 @@ pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
         Action::BringBack(volume) => match volumes.bring_back(volume) {
             Ok(Swapped::Done) => Came::Done,
             Ok(Swapped::Reinstated) => Came::Reinstated,
-            Ok(Swapped::Already | Swapped::NoDisk) => Came::Nothing,
+            Ok(Swapped::Already | Swapped::NoDisk | Swapped::NotYet) => Came::Nothing,
+            Err(error) => Came::Failed(chain(&error)),
+        },
+        Action::PassErrors(volume) => match volumes.pass_errors(volume) {
+            Ok(Passed::Done | Passed::NotYet) => Came::Done,
+            Ok(Passed::NotNeeded) => Came::Nothing,
             Err(error) => Came::Failed(chain(&error)),
         },
         Action::Suspend(volume) => match volumes.suspend(volume) {

@@ -28,6 +28,8 @@ pub enum Finding {
     PathMissing(usize),
     /// The map does not lie over the disks that carry the volume now, or keeps I/O from them.
     MapBehind,
+    /// I/O has failed on every disk of the map, and all of them are well.
+    MapFailed,
     /// The map waits for a path, and is not suspended.
     MapSpinning,
     /// There is no map.
@@ -125,6 +127,7 @@ fn find_map(view: &View) -> Option<Finding> {
         MapView::None => Some(Finding::MapMissing),
         MapView::LetGo => Some(Finding::MapLetGo),
         MapView::Behind => Some(Finding::MapBehind),
+        MapView::Failed => Some(Finding::MapFailed),
         MapView::Spinning => Some(Finding::MapSpinning),
         MapView::Right => None,
     }

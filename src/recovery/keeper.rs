@@ -259,7 +259,10 @@ impl Keeper {
             }
             (Action::Repair(_), Came::Repaired(_)) => self.metrics.recovery().recovery("remounted"),
             (Action::Repair(_), Came::InUse(_)) => self.metrics.recovery().recovery("in_use"),
-            (Action::BringBack(_) | Action::Repair(_), Came::Failed(_)) => {
+            (Action::PassErrors(_), Came::Done) => {
+                self.metrics.recovery().recovery("errors_passed");
+            }
+            (Action::BringBack(_) | Action::PassErrors(_) | Action::Repair(_), Came::Failed(_)) => {
                 self.metrics.recovery().recovery("failed");
             }
             (Action::GiveUp(_), Came::Done) => self.metrics.recovery().recovery("let_go"),

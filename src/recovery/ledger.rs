@@ -5,6 +5,7 @@
 //! is dialled once a second for all volumes together; nothing is told twice.
 
 mod endpoints;
+mod media;
 mod paths;
 mod repairs;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::volume::VolumeId;
 use crate::volume::record::StageRecord;
 use crate::volume::view::Stale;
 use endpoints::Endpoints;
+use media::{Media, Way};
 use paths::Paths;
 use repairs::Repairs;
 
@@ -49,6 +51,7 @@ pub(super) struct Ledger {
 #[derive(Debug, Default)]
 struct Memory {
     paths: Paths,
+    media: Media,
     repairs: Repairs,
     mismatch: Option<String>,
     /// The device that somebody else has mounted, and whether that was told.
@@ -124,6 +127,12 @@ impl Ledger {
             self.volumes.insert(id, memory);
         }
         self.plan_unwanted(now, unwanted, &mut plan);
+        // The errors of a map are let through in several steps, which are not to be taken for one left halfway.
+        let is_passing = |action: &Action| match action {
+            Action::BringBack(id) => self.running.contains(&Action::PassErrors(id.clone())),
+            _ => false,
+        };
+        plan.actions.retain(|action| !is_passing(action));
         plan.actions
             .retain(|action| self.running.insert(action.clone()));
         for action in &plan.actions {
@@ -156,7 +165,12 @@ impl Ledger {
             }
             Action::GiveUp(volume) => {
                 if let Some(memory) = self.volumes.get_mut(volume).filter(|_| *came == Came::Done) {
-                    memory.paths.let_go();
+                    memory.paths.forget_failures();
+                }
+            }
+            Action::PassErrors(volume) => {
+                if let Some(memory) = self.volumes.get_mut(volume) {
+                    memory.pass_ended(now, volume, came, plan);
                 }
             }
             Action::Suspend(_) | Action::Retune(_) | Action::LookAgain { .. } => {}
@@ -194,7 +208,10 @@ impl Ledger {
 impl Memory {
     fn plan(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {
         let id = &seen.record.volume_id;
-        self.paths.plan(now, seen, plan);
+        let way = self.media.plan(now, seen, plan);
+        if way == Way::Reinstate {
+            self.paths.plan(now, seen, plan);
+        }
         self.repairs.plan(now, seen, plan);
         self.plan_mismatch(id, &seen.findings, plan);
         self.plan_foreign(seen, plan);
@@ -203,7 +220,8 @@ impl Memory {
         let has = |wanted: fn(&Finding) -> bool| seen.findings.iter().any(wanted);
         let gives_up = plan.actions.contains(&Action::GiveUp(id.clone()));
         let is_lost = gives_up && self.paths.keeps_failing(now);
-        if has(|finding| *finding == Finding::MapBehind) && is_due(self.swap_at) && !is_lost {
+        let is_behind = has(|f| matches!(f, Finding::MapBehind | Finding::MapFailed));
+        if is_behind && way == Way::Reinstate && is_due(self.swap_at) && !is_lost {
             plan.actions.push(Action::BringBack(id.clone()));
         }
         if has(|finding| *finding == Finding::MapSpinning) && is_due(self.suspend_at) {
@@ -291,6 +309,14 @@ impl Memory {
         }
     }
 
+    fn pass_ended(&mut self, now: Instant, id: &VolumeId, came: &Came, plan: &mut Plan) {
+        self.media.ended(now, came);
+        if *came == Came::Done {
+            self.paths.forget_failures();
+        }
+        self.swap_ended(now, id, came, plan);
+    }
+
     fn swap_ended(&mut self, now: Instant, id: &VolumeId, came: &Came, plan: &mut Plan) {
         let error = match came {
             Came::Failed(error) => Some(error.clone()),
@@ -298,6 +324,7 @@ impl Memory {
         };
         if *came == Came::Reinstated {
             self.paths.reinstated(now);
+            self.media.reinstated(now);
         }
         let done = matches!(came, Came::Done | Came::Reinstated);
         self.swap_at = (!done).then(|| now + SWAP_AGAIN);

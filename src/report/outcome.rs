@@ -25,6 +25,8 @@ pub enum Reason {
     OrphanCleaned,
     /// Another namespace stands where the volume was.
     IdentityMismatch,
+    /// Reads or writes of some blocks fail at the target.
+    MediaError,
     /// What was not written before a volume was cut off.
     DataLost,
 }
@@ -102,6 +104,7 @@ impl Reason {
             Reason::OrphanDetected => "OrphanDetected",
             Reason::OrphanCleaned => "OrphanCleaned",
             Reason::IdentityMismatch => "IdentityMismatch",
+            Reason::MediaError => "MediaError",
             Reason::DataLost => "DataLost",
         }
     }
@@ -115,6 +118,7 @@ impl Reason {
             | Reason::PathLost
             | Reason::ConnectionFailure
             | Reason::IdentityMismatch
+            | Reason::MediaError
             | Reason::DataLost => Severity::Warning,
             Reason::StaleMountDetected
             | Reason::StaleMountRecovered

@@ -92,6 +92,10 @@ impl Host for Measured {
         self.host.remove_map(map)
     }
 
+    fn serves(&self, disk: &DeviceNode) -> bool {
+        self.host.serves(disk)
+    }
+
     fn limit_dirty(&self, disk: DevT) -> Result<(), BackingDeviceError> {
         self.host.limit_dirty(disk)
     }

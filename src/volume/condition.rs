@@ -37,6 +37,8 @@ pub enum HealthReason {
     StaleMount,
     /// Another namespace stands where the volume was.
     IdentityMismatch,
+    /// Reads or writes of some blocks fail at the target.
+    MediaError,
 }
 
 /// One adverse condition of a subsystem.
@@ -79,6 +81,7 @@ impl HealthReason {
             HealthReason::PathsDown => "PathsDown",
             HealthReason::StaleMount => "StaleMount",
             HealthReason::IdentityMismatch => "IdentityMismatch",
+            HealthReason::MediaError => "MediaError",
         }
     }
 }

@@ -208,7 +208,8 @@ impl Volumes {
         })?;
         match swapped {
             Swapped::Done | Swapped::Reinstated | Swapped::Already => Ok(()),
-            Swapped::NoDisk => Err(ExpandError::NoDisk),
+            // The longer table has not been loaded: kubelet asks again.
+            Swapped::NoDisk | Swapped::NotYet => Err(ExpandError::NoDisk),
         }
     }
 }

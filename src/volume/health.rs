@@ -13,6 +13,7 @@ use super::condition::{
 };
 use super::current::{Carrier, Current, find_carrier};
 use super::filesystem::mount_access;
+use super::hold::MEDIA_ERRORS_LAST;
 use super::identity::Disk;
 use super::mounts::{describe, is_dead, shows};
 use super::place::kubelet_node;
@@ -34,7 +35,19 @@ impl Volumes {
             return Ok(Vec::new());
         };
         let sight = self.look()?;
-        Ok(judge(&record, &sight))
+        let mut entries = judge(&record, &sight);
+        entries.extend(self.judge_media(&record));
+        Ok(entries)
+    }
+
+    /// Whether requests have failed at the target within the last minute, as far as this process knows.
+    fn judge_media(&self, record: &StageRecord) -> Option<HealthEntry> {
+        let seen = self.media_errors().get(&record.volume_id).copied()?;
+        (seen.elapsed() < MEDIA_ERRORS_LAST).then(|| HealthEntry {
+            status: HealthStatus::Degraded,
+            reason: HealthReason::MediaError,
+            message: record.describe_media_error(),
+        })
     }
 
     /// What is wrong with the subsystems of the volumes that are staged here.

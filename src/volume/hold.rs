@@ -12,6 +12,7 @@ mod choice;
 mod dirty;
 mod let_go;
 mod map;
+mod pass;
 mod suspend;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub(super) use choice::{protect_readers, refine};
 pub use let_go::{LetGo, LetGoError};
 pub(super) use map::Below;
 pub use map::{SwapError, Swapped};
+pub use pass::{MEDIA_ERRORS_LAST, Passed};
 pub use suspend::Suspended;
 
 /// How the I/O of one volume is kept waiting.

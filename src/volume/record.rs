@@ -226,6 +226,17 @@ impl StageRecord {
         namespace == Some(true) || is_for_readers
     }
 
+    /// What users hear of bad blocks of this volume.
+    #[must_use]
+    pub fn describe_media_error(&self) -> String {
+        let disk = self.staged().map(|staged| staged.disk.to_string());
+        let disk = disk.unwrap_or_else(|| "its disk".to_owned());
+        let nqn = &self.source.nqn;
+        format!(
+            "reads or writes of some blocks of {disk} fail at the target {nqn}; who sent them gets the errors"
+        )
+    }
+
     /// The publication at this place.
     #[must_use]
     pub fn find_publication(&self, target_path: &Path) -> Option<&Publication> {

@@ -184,14 +184,8 @@ impl Volumes {
         let Some(record) = self.find_wanted(id)? else {
             return Ok(Swapped::Already);
         };
-        let (Some(_), Some(identity)) = (record.map(), record.identity()) else {
+        let Some(below) = Below::of(&record) else {
             return Ok(Swapped::Already);
-        };
-        let below = Below {
-            map,
-            nqn: &record.source.nqn,
-            identity,
-            read_only: record.is_map_read_only(identity.read_only),
         };
         Ok(self.swap_locked(below, &locked)?)
     }

@@ -36,6 +36,8 @@ pub enum MapView {
     LetGo,
     /// It keeps I/O from disks that could take it, or was left half changed.
     Behind,
+    /// I/O has failed on each of its disks, and all of them are well.
+    Failed,
     /// It waits for a path, and keeps a processor busy with that.
     Spinning,
     /// There is nothing to do about it.
@@ -124,18 +126,19 @@ fn judge_map(map: &Map, tree: &Tree, usable: &[&Namespace], size_bytes: u64) -> 
     if map.was_let_go() {
         return MapView::LetGo;
     }
-    let takes = |disk: &&&Namespace| {
-        let path = disk.dev.and_then(|dev| map.find_path(dev));
-        path.is_some_and(|path| path.state != Some(PathState::Failed))
-    };
-    let same = usable.iter().filter(takes).count() == usable.len()
+    let path_of = |disk: &&Namespace| disk.dev.and_then(|dev| map.find_path(dev));
+    let same = usable.iter().filter_map(path_of).count() == usable.len()
         && map.paths.len() == usable.len()
         && map.size_bytes / 512 == size_bytes / 512;
-    let is_left_halfway = map.has_inactive_table;
+    let failed = |path: &MapPath| path.state == Some(PathState::Failed);
+    // One that hands errors up would hold nothing: it was left so by a call that was cut off.
+    let is_left_halfway = map.has_inactive_table || map.passes_errors() && !map.suspended;
     match (usable.is_empty(), map.suspended) {
         _ if is_left_halfway => MapView::Behind,
         (false, true) => MapView::Behind,
         (false, false) if !same => MapView::Behind,
+        (false, false) if map.paths.iter().all(failed) => MapView::Failed,
+        (false, false) if map.paths.iter().any(failed) => MapView::Behind,
         (true, false) if has_lost_all(map, tree) => MapView::Spinning,
         _ => MapView::Right,
     }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nvme_fabrics::HostIdentity;
 use nvme_sysfs::Nqn;
@@ -86,6 +86,8 @@ pub struct Volumes {
     pub(super) leaving: Locks<VolumeId>,
     /// What each volume answered when it was last healthy.
     pub(super) last_usage: Mutex<HashMap<VolumeId, Vec<Usage>>>,
+    /// When requests of a volume last failed at its target, and only they.
+    pub(super) media_errors: Mutex<HashMap<VolumeId, Instant>>,
 }
 
 /// Why there are no volumes to work on.
@@ -117,6 +119,7 @@ impl Volumes {
             maps: Locks::default(),
             leaving: Locks::default(),
             last_usage: Mutex::default(),
+            media_errors: Mutex::default(),
         })
     }
 

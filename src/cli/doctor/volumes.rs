@@ -41,6 +41,7 @@ fn check_finding(what: &str, entry: &HealthEntry) -> Check {
         HealthReason::IdentityMismatch => {
             "give the volume its own namespace back at the target; the other one is not touched"
         }
+        HealthReason::MediaError => "look for failing storage behind the namespace at the target",
         HealthReason::StaleMount => "end what uses the volume; the node plugin then mounts it anew",
     };
     let finding = format!("{what}: {}: {}", entry.reason.as_str(), entry.message);

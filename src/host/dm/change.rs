@@ -12,6 +12,7 @@ use super::control::{
 };
 use super::error::{DmCall, MapError};
 use super::id::MapId;
+use super::status::OnPathLoss;
 use super::table::MapTable;
 
 /// The target whose I/O fails (drivers/md/dm-target.c). It is always there.
@@ -45,7 +46,7 @@ pub(crate) fn load(root: &Path, map: MapId, table: &MapTable) -> Result<(), MapE
     };
     let text = table.encode();
     let call = describe("DM_TABLE_LOAD", map, &text);
-    let payload = target(MapTable::TARGET, table.sectors(), &text);
+    let payload = payload_of(table, &text);
     match run::<TABLE_LOAD>(root, map, flags, &payload, call) {
         Err(MapError::Call {
             call,
@@ -116,6 +117,11 @@ pub(crate) fn let_go(root: &Path, map: MapId) -> Result<(), MapError> {
     let status = status.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]);
     match status {
         Ok(status) if status.has(flag::SUSPEND) => fail_all(root, map, &status),
+        // It takes no message.
+        Ok(status) if super::read::kind_of(&status) == MapTable::PASSING.as_bytes() => {
+            super::suspend::suspend(root, map)?;
+            fail_all(root, map, &status)
+        }
         // A table that takes the place of one with I/O below it would wait for that.
         Ok(_) => send(root, map, "fail_if_no_path"),
         Err(Errno::NXIO) => Err(MapError::Missing { map }),
@@ -178,6 +184,23 @@ fn run<const COMMAND: Opcode>(
     }
 }
 
+/// The targets of a table. A map that was `multipath` takes only that again, or a table in which there is the target
+/// `error` (`table_load` in drivers/md/dm-ioctl.c): so `linear` gets one behind the end of the volume.
+fn payload_of(table: &MapTable, text: &str) -> Vec<u8> {
+    let sectors = table.sectors();
+    let mut payload = target(table.target(), sectors, text);
+    if table.on_path_loss != OnPathLoss::Pass {
+        return payload;
+    }
+    payload.resize(payload.len().next_multiple_of(8), 0);
+    let next = u32::try_from(payload.len()).unwrap_or_default();
+    payload[20..24].copy_from_slice(&next.to_ne_bytes());
+    let mut end = target(ERROR_TARGET, MapTable::BEHIND_THE_END, "");
+    end[..8].copy_from_slice(&sectors.to_ne_bytes());
+    payload.extend_from_slice(&end);
+    payload
+}
+
 /// `struct dm_target_spec` with its parameters behind it.
 fn target(name: &str, sectors: u64, parameters: &str) -> Vec<u8> {
     let mut kind = [0; 16];
@@ -214,6 +237,24 @@ mod tests {
         assert_eq!(bytes[8..16], 2_u64.to_ne_bytes());
         assert_eq!(&bytes[24..40], b"multipath\0\0\0\0\0\0\0");
         assert_eq!(&bytes[40..], b"0 0 0 0\0");
+    }
+
+    #[test]
+    fn a_table_that_passes_errors_has_the_error_target_behind_its_end() {
+        let table = MapTable {
+            devices: vec!["259:1".parse().expect("a number")],
+            size_bytes: 1 << 20,
+            read_only: false,
+            on_path_loss: OnPathLoss::Pass,
+        };
+        let payload = payload_of(&table, &table.encode());
+        // Forty bytes, "259:1 0" and a zero.
+        assert_eq!(payload[20..24], 48_u32.to_ne_bytes());
+        assert_eq!(&payload[24..31], b"linear\0");
+        let end = &payload[48..];
+        assert_eq!(end[..8], 2048_u64.to_ne_bytes());
+        assert_eq!(end[8..16], MapTable::BEHIND_THE_END.to_ne_bytes());
+        assert_eq!(&end[24..30], b"error\0");
     }
 
     #[test]

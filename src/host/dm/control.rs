@@ -95,10 +95,12 @@ impl Answer {
         self.0.header.target_count
     }
 
-    /// Length of the only target, in sectors, if there is a live table.
+    /// Length of the first target, in sectors, if there is a live table.
+    ///
+    /// The second one of a table that passes errors is no part of the volume.
     pub(super) fn sectors(&self) -> Option<u64> {
         let length = self.0.payload[8..16].try_into().expect("eight bytes");
-        let live = self.has(flag::ACTIVE_PRESENT) && self.target_count() == 1;
+        let live = self.has(flag::ACTIVE_PRESENT) && self.target_count() > 0;
         live.then(|| u64::from_ne_bytes(length))
     }
 
@@ -155,7 +157,10 @@ impl Control {
                 version: VERSION,
                 data_size: u32::try_from(size_of::<Buffer>()).expect("a few kilobytes"),
                 data_start: DATA_START,
-                target_count: u32::from(COMMAND == TABLE_LOAD),
+                target_count: match COMMAND {
+                    TABLE_LOAD => count_targets(payload),
+                    _ => 0,
+                },
                 open_count: 0,
                 flags,
                 event_nr: UDEV_FLAGS,
@@ -180,6 +185,21 @@ impl Control {
         }
         Ok(Answer(buffer))
     }
+}
+
+/// Number of targets of a table that is to be loaded: each but the last says where the next one begins (`next` of
+/// `struct dm_target_spec`).
+fn count_targets(mut table: &[u8]) -> u32 {
+    let mut count = 1;
+    while let Some(next) = table.get(20..24).and_then(|next| next.try_into().ok()) {
+        let next = usize::try_from(u32::from_ne_bytes(next)).unwrap_or_default();
+        if next == 0 {
+            break;
+        }
+        count += 1;
+        table = table.get(next..).unwrap_or_default();
+    }
+    count
 }
 
 /// The text, and a zero behind it.
@@ -212,6 +232,17 @@ mod tests {
         assert_eq!(offset_of!(Buffer, payload), 312);
         assert_eq!(DEV_CREATE, 0xc138_fd03);
         assert_eq!(TARGET_MSG, 0xc138_fd0e);
+    }
+
+    #[test]
+    fn targets_are_counted_by_where_the_next_one_begins() {
+        let mut table = [0; 96];
+        assert_eq!(count_targets(&table), 1);
+        table[20..24].copy_from_slice(&48_u32.to_ne_bytes());
+        assert_eq!(count_targets(&table), 2);
+        table[20..24].copy_from_slice(&4000_u32.to_ne_bytes());
+        assert_eq!(count_targets(&table), 2, "it ends there");
+        assert_eq!(count_targets(&[]), 1);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::change::ERROR_TARGET;
 use super::control::{Answer, Control, TABLE_STATUS, describe, flag, is_available};
 use super::error::{MapError, ReadMapsError};
 use super::id::MapId;
-use super::status::{MapPath, OnPathLoss, parse_status, parse_table};
+use super::status::{MapPath, OnPathLoss, parse_linear, parse_status, parse_table};
 use super::{Map, MapTable};
 use crate::host::block::is_gone;
 
@@ -144,16 +144,22 @@ fn ask(control: &Control, map: &mut Map) -> Result<bool, ReadMapsError> {
     map.has_inactive_table = status.has(flag::INACTIVE_PRESENT);
     let malformed = |source| ReadMapsError::Status { map: id, source };
     let live = status.has(flag::ACTIVE_PRESENT);
-    map.on_path_loss = Some(match live.then(|| text_of(&table)).flatten() {
+    let is = |kind: &str| live && kind_of(&table) == kind.as_bytes();
+    let multipath = |answer| text_of(answer, 1).filter(|_| is(MapTable::TARGET));
+    // Behind its end lies an `error` target.
+    let linear = text_of(&table, 2).filter(|_| is(MapTable::PASSING));
+    map.on_path_loss = Some(match multipath(&table) {
         // The table of a suspended map of bios does not show `queue_if_no_path` (dm-mpath.c).
         Some(_) if map.suspended => OnPathLoss::Queue,
         Some(text) => parse_table(&text).map_err(malformed)?,
-        None if live && kind_of(&table) == ERROR_TARGET.as_bytes() => OnPathLoss::Fail,
+        None if is(ERROR_TARGET) => OnPathLoss::Fail,
+        None if linear.is_some() && !map.suspended => OnPathLoss::Pass,
         None => OnPathLoss::Queue,
     });
-    map.paths = match live.then(|| text_of(&status)).flatten() {
-        Some(text) => parse_status(&text).map_err(malformed)?,
-        None => Vec::new(),
+    map.paths = match (multipath(&status), linear) {
+        (Some(text), _) => parse_status(&text).map_err(malformed)?,
+        (None, Some(text)) => vec![parse_linear(&text).map_err(malformed)?],
+        (None, None) => Vec::new(),
     };
     Ok(true)
 }
@@ -163,9 +169,9 @@ fn failed(map: MapId, source: Errno) -> ReadMapsError {
     ReadMapsError::Control(MapError::Call { call, source })
 }
 
-/// The text of the only target, behind its specification; none of a map that is not of our making.
-fn text_of(answer: &Answer) -> Option<String> {
-    if answer.target_count() != 1 || kind_of(answer) != MapTable::TARGET.as_bytes() {
+/// The text of the first of so many targets, behind its specification; none of a map that is not of our making.
+fn text_of(answer: &Answer, targets: u32) -> Option<String> {
+    if answer.target_count() != targets {
         return None;
     }
     let text = answer
@@ -177,7 +183,7 @@ fn text_of(answer: &Answer) -> Option<String> {
 }
 
 /// The name of the first target.
-fn kind_of(answer: &Answer) -> &[u8] {
+pub(super) fn kind_of(answer: &Answer) -> &[u8] {
     let kind = answer.payload().get(24..SPEC).unwrap_or_default();
     kind.split(|byte| *byte == 0).next().unwrap_or_default()
 }

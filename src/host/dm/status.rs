@@ -16,6 +16,8 @@ pub enum OnPathLoss {
     Queue,
     /// It fails.
     Fail,
+    /// No path is ever taken for lost: the error of a request reaches its caller (target `linear`).
+    Pass,
 }
 
 /// One path of a map.
@@ -36,9 +38,9 @@ pub enum PathState {
     Failed,
 }
 
-/// A text that is not the table or status of a `multipath` target.
+/// A text that is not the table or status of a target of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{text:?} is not the {what} of a multipath target")]
+#[error("{text:?} is not the {what} of a target of ours")]
 pub struct ParseStatusError {
     /// Which of both.
     what: &'static str,
@@ -57,6 +59,17 @@ pub(super) fn parse_table(text: &str) -> Result<OnPathLoss, ParseStatusError> {
         true => OnPathLoss::Queue,
         false => OnPathLoss::Fail,
     })
+}
+
+/// The disk of a `linear` target, by its live table: its number, and where on it the map begins.
+pub(super) fn parse_linear(text: &str) -> Result<MapPath, ParseStatusError> {
+    let error = || ParseStatusError {
+        what: "table",
+        text: text.to_owned(),
+    };
+    let dev = text.split_ascii_whitespace().next().ok_or_else(error)?;
+    let dev = dev.parse().map_err(|_| error())?;
+    Ok(MapPath { dev, state: None })
 }
 
 /// The paths of a status.
@@ -142,6 +155,15 @@ mod tests {
     fn words_of_other_selectors_are_passed_over() {
         let found = parse_status("2 0 0 1 alua 1 1 A 1 x 1 2 259:1 A 0 5 6 ");
         assert_eq!(found, Ok(vec![path("259:1", PathState::Active)]));
+    }
+
+    #[test]
+    fn a_linear_table_names_its_disk() {
+        let dev = "259:1".parse().expect("a number");
+        assert_eq!(parse_linear("259:1 0 "), Ok(MapPath { dev, state: None }));
+        for text in ["", "x 0"] {
+            assert!(parse_linear(text).is_err(), "{text}");
+        }
     }
 
     #[test]

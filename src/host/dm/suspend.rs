@@ -56,10 +56,15 @@ pub(crate) fn suspend(root: &Path, map: MapId) -> Result<(), MapError> {
     }
     match thread.join().expect("a system call does not panic") {
         Ok(()) => Ok(()),
-        Err(Errno::INTR) => {
-            queue_if_no_path(root, map)?;
-            Err(MapError::Waits { call: call() })
-        }
+        Err(Errno::INTR) => match queue_if_no_path(root, map) {
+            // `linear` takes no message (EINVAL), and is after a suspend that was given up what it was before.
+            Ok(())
+            | Err(MapError::Call {
+                source: Errno::INVAL,
+                ..
+            }) => Err(MapError::Waits { call: call() }),
+            Err(error) => Err(error),
+        },
         Err(Errno::NXIO) => Err(MapError::Missing { map }),
         Err(source) => Err(failed(source)),
     }

@@ -1,9 +1,10 @@
-//! The table of a map: one `multipath` target over the whole disk.
+//! The table of a map: one `multipath` target over the whole disk, or `linear` for a moment.
 //!
 //! Format of the parameters (drivers/md/dm-mpath.c, `multipath_ctr`): number of features and the
 //! features, number of hardware handler words (0), number of path groups, first group to use, then
 //! one group per path: path selector, number of its words (0), number of paths, number of words per
-//! path, and each path by its device number with its words.
+//! path, and each path by its device number with its words. Those of `linear` (dm-linear.c): a device number, and
+//! the sector where the map begins there.
 
 use nvme_sysfs::DevT;
 
@@ -26,8 +27,21 @@ pub struct MapTable {
 }
 
 impl MapTable {
-    /// Name of the target.
+    /// Name of the target that knows paths.
     pub(super) const TARGET: &str = "multipath";
+    /// Name of the target that hands each error up.
+    pub(super) const PASSING: &str = "linear";
+
+    /// Sectors of the target `error` behind the end of a table that passes errors: a multiple of any logical block.
+    pub(super) const BEHIND_THE_END: u64 = 128;
+
+    /// Name of the target of this table.
+    pub(super) fn target(&self) -> &'static str {
+        match self.on_path_loss {
+            OnPathLoss::Queue | OnPathLoss::Fail => MapTable::TARGET,
+            OnPathLoss::Pass => MapTable::PASSING,
+        }
+    }
 
     /// Length in sectors.
     #[must_use]
@@ -42,6 +56,11 @@ impl MapTable {
         let features = match self.on_path_loss {
             OnPathLoss::Queue => "3 queue_if_no_path queue_mode bio",
             OnPathLoss::Fail => "2 queue_mode bio",
+            OnPathLoss::Pass => {
+                // One disk: the first.
+                let device = self.devices.first().map(ToString::to_string);
+                return format!("{} 0", device.unwrap_or_default());
+            }
         };
         let groups = self.devices.len();
         let first = usize::from(groups > 0);
@@ -78,6 +97,17 @@ mod tests {
             "3 queue_if_no_path queue_mode bio 0 2 1 round-robin 0 1 1 259:1 1 \
              round-robin 0 1 1 259:4 1"
         );
+    }
+
+    #[test]
+    fn a_table_that_passes_errors_lies_over_the_first_disk() {
+        let passing = MapTable {
+            on_path_loss: OnPathLoss::Pass,
+            ..table(&["259:1", "259:4"])
+        };
+        assert_eq!(passing.encode(), "259:1 0");
+        assert_eq!((passing.target(), passing.sectors()), ("linear", 131_072));
+        assert_eq!(table(&["259:1"]).target(), "multipath");
     }
 
     #[test]

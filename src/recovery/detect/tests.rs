@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::host::MapId;
-use crate::host::dm::Map;
 use crate::host::dm::fixture::captured_maps;
+use crate::host::dm::{Map, OnPathLoss};
 use crate::host::mountinfo::MountTable;
 use crate::volume::identity::{Disk, VolumeIdentity};
 use crate::volume::record::{Phase, Staged};
@@ -218,27 +218,32 @@ fn paths_that_are_down_or_missing_are_found_on_every_kernel() {
 #[test]
 fn maps_are_judged_by_what_is_below_them() {
     use Finding::{
-        ForeignMount, MapBehind, MapLetGo, MapMissing, MapSpinning, NoPath, PathMissing, Untuned,
+        ForeignMount, MapBehind, MapFailed, MapLetGo, MapMissing, MapSpinning, NoPath, PathMissing,
+        Untuned,
     };
     let other = "254:7".parse().expect("a number");
     let forget: Change = |world| world.maps.clear();
     let suspend: Change = |world| world.maps[0].suspended = true;
+    let passing: Change = |world| world.maps[0].on_path_loss = Some(OnPathLoss::Pass);
     let half_changed: Change = |world| world.maps[0].has_inactive_table = true;
     let other_map: Change = |world| world.remount("254:0", "254:7");
     let outlives: Change = |world| {
         world.record.source.tuning.ctrl_loss_tmo = None;
         world.maps = Vec::new();
     };
-    let rows: [(&str, Change, &[Finding]); 10] = [
+    let rows: [(&str, Change, &[Finding]); 13] = [
         ("map", nothing, &[]),
         ("map-lost", nothing, &[NoPath, PathMissing(0), MapSpinning]),
         ("map-behind", nothing, &[NoPath, MapBehind]),
-        ("map-failed", nothing, &[NoPath, MapBehind]),
+        ("map-failed", nothing, &[NoPath, MapFailed]),
         ("map-suspended", nothing, &[NoPath, MapBehind]),
         ("map-lost", suspend, &[NoPath, PathMissing(0)]),
         ("map-let-go", nothing, &[NoPath, MapLetGo]),
         ("map", forget, &[NoPath, MapMissing]),
+        ("map-failed", half_changed, &[NoPath, MapBehind]),
         ("map", half_changed, &[MapBehind]),
+        ("map", passing, &[MapBehind]),
+        ("map-lost", passing, &[NoPath, PathMissing(0), MapBehind]),
         // Another map is mounted there: it is somebody else's.
         ("map", other_map, &[ForeignMount(other)]),
     ];

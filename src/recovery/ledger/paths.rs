@@ -44,8 +44,8 @@ impl Paths {
             .drain(..self.reinstated.len().saturating_sub(FAILURES));
     }
 
-    /// Its I/O was let go.
-    pub(super) fn let_go(&mut self) {
+    /// Its I/O was let go, or reached the disk with all its errors: what failed counts no more.
+    pub(super) fn forget_failures(&mut self) {
         self.reinstated.clear();
     }
 
@@ -58,7 +58,7 @@ impl Paths {
 
     pub(super) fn plan(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {
         let none_usable = seen.findings.contains(&Finding::NoPath);
-        let disk_is_gone = none_usable && !seen.findings.contains(&Finding::MapBehind);
+        let disk_is_gone = none_usable && !has_disk(seen);
         if disk_is_gone && !self.none_usable {
             // Another loss than that of I/O which kept failing, with a time of its own.
             self.lost_since = None;
@@ -140,6 +140,12 @@ impl Paths {
             plan.tell(&seen.record.volume_id, Reason::PathRestored, message);
         }
     }
+}
+
+/// Whether a disk carries the volume.
+fn has_disk(seen: &Seen) -> bool {
+    let is_there = |finding: &Finding| matches!(finding, Finding::MapBehind | Finding::MapFailed);
+    seen.findings.iter().any(is_there)
 }
 
 fn describe(seen: &Seen) -> &'static str {

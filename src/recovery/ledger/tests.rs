@@ -3,7 +3,7 @@
 use super::*;
 use crate::volume::view::Stale;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// A volume that is staged with a map, by its record's own form.
 fn record(id: &str) -> StageRecord {
@@ -43,14 +43,14 @@ fn record(id: &str) -> StageRecord {
     serde_json::from_str(&json).expect("the form of a record")
 }
 
-fn seen(id: &str, findings: &[Finding]) -> Seen {
+pub(super) fn seen(id: &str, findings: &[Finding]) -> Seen {
     Seen {
         record: record(id),
         findings: findings.to_vec(),
     }
 }
 
-fn id(text: &str) -> VolumeId {
+pub(super) fn id(text: &str) -> VolumeId {
     text.parse().expect("an id")
 }
 
@@ -61,12 +61,12 @@ fn reach(volume: &str) -> Action {
     }
 }
 
-fn reasons(plan: &Plan) -> Vec<Reason> {
+pub(super) fn reasons(plan: &Plan) -> Vec<Reason> {
     plan.notices.iter().map(|notice| notice.reason).collect()
 }
 
 /// I/O has failed on a disk that is there.
-const FAILED: [Finding; 2] = [Finding::NoPath, Finding::MapBehind];
+pub(super) const FAILED: [Finding; 2] = [Finding::NoPath, Finding::MapFailed];
 
 /// As often as a disk may in a minute.
 fn fail_five_times(ledger: &mut Ledger, now: Instant) {
@@ -192,9 +192,16 @@ fn a_disk_on_which_io_keeps_failing_is_lost_and_its_io_is_let_go_at_the_limit() 
     let mut now = Instant::now();
     let failed = [seen("a", &FAILED)];
     let well = [seen("a", &[])];
-    let bring_back = Action::BringBack(id("a"));
+    let (bring_back, pass) = (Action::BringBack(id("a")), Action::PassErrors(id("a")));
     for round in 0..5 {
-        let plan = ledger.plan(now, &failed, &[]);
+        let mut plan = ledger.plan(now, &failed, &[]);
+        if round > 0 {
+            // It serves no read, so it is no bad block.
+            assert_eq!(plan.actions, std::slice::from_ref(&pass), "{round}");
+            ledger.ended(now, &pass, &Came::Nothing, &mut Plan::default());
+            now += SECOND;
+            plan = ledger.plan(now, &failed, &[]);
+        }
         assert_eq!(plan.actions, std::slice::from_ref(&bring_back), "{round}");
         ledger.ended(now, &bring_back, &Came::Reinstated, &mut Plan::default());
         let plan = ledger.plan(now, &well, &[]);
@@ -342,12 +349,12 @@ fn a_controller_that_nobody_wants_goes_after_its_grace() {
 #[test]
 fn each_finding_has_its_reaction() {
     use Finding::{
-        MapBehind, MapLetGo, MapMissing, Orphan, PathMissing, PathsDown, Stale as Dead, Unkept,
-        Untuned,
+        MapBehind, MapFailed, MapLetGo, MapMissing, Orphan, PathMissing, PathsDown, Stale as Dead,
+        Unkept, Untuned,
     };
     let controller = Instance(3);
     let repair = || vec![Action::Repair(id("a"))];
-    let rows: [(Finding, Vec<Action>); 9] = [
+    let rows: [(Finding, Vec<Action>); 10] = [
         (
             PathsDown {
                 usable: 1,
@@ -357,6 +364,7 @@ fn each_finding_has_its_reaction() {
         ),
         (PathMissing(0), vec![reach("a")]),
         (MapBehind, vec![Action::BringBack(id("a"))]),
+        (MapFailed, vec![Action::BringBack(id("a"))]),
         (MapMissing, repair()),
         (MapLetGo, repair()),
         (Dead(Stale::NotMounted), repair()),

@@ -78,7 +78,7 @@ impl RecoveryMetrics {
         );
         registry.register(
             "recoveries",
-            "What was done for volumes: swapped, remounted, let_go, in_use or failed",
+            "What was done for volumes: swapped, errors_passed, remounted, let_go, in_use or failed",
             metrics.recoveries.clone(),
         );
         registry.register(

@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::super::current::find_usable;
 use super::super::identity::{Disk, VolumeIdentity};
 use super::super::locks::Guard;
+use super::super::record::StageRecord;
 use super::super::sight::LookError;
 use super::super::volumes::Volumes;
 use crate::host::dm::{Map, OnPathLoss, PathState};
@@ -41,6 +42,8 @@ pub enum Swapped {
     Already,
     /// No disk carries the volume now, or none that was proved twice.
     NoDisk,
+    /// I/O waits below a table that hands errors up: it is to be tried again.
+    NotYet,
 }
 
 /// Why a map did not get its disk.
@@ -61,6 +64,19 @@ pub enum SwapError {
         /// Which.
         map: MapId,
     },
+}
+
+impl<'a> Below<'a> {
+    /// Of a volume that is held by a map, and whose namespace is known.
+    pub(in crate::volume) fn of(record: &'a StageRecord) -> Option<Below<'a>> {
+        let identity = record.identity()?;
+        Some(Below {
+            map: record.map()?,
+            nqn: &record.source.nqn,
+            identity,
+            read_only: record.is_map_read_only(identity.read_only),
+        })
+    }
 }
 
 impl Volumes {
@@ -105,23 +121,25 @@ impl Volumes {
             // Of a call that was cut off: nobody knows any more what it had proved.
             self.host().clear_map(map)?;
         }
-        let look = || self.config.trees.scan_subsystem(below.nqn);
-        let disks = proved(&look().map_err(LookError::Scan)?, below);
+        let mut is_suspended = known.is_some_and(|known| known.suspended);
+        if known.is_some_and(Map::passes_errors) {
+            // Its I/O waits from now on, whatever becomes of its disk.
+            match self.host().suspend_map(map) {
+                Ok(()) => is_suspended = true,
+                Err(MapError::Waits { .. }) => return Ok(Swapped::NotYet),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let tree = self.config.trees.scan_subsystem(below.nqn);
+        let disks = proved(&tree.map_err(LookError::Scan)?, below);
         if disks.is_empty() {
             return Ok(Swapped::NoDisk);
         }
-        let is_suspended = known.is_some_and(|known| known.suspended);
         if let Some(known) = known.filter(|known| !is_suspended && carries(known, &disks, below)) {
             return self.let_flow(known);
         }
-        self.host().load_map(map, &table(&disks, below))?;
-        let again = look();
-        let same = again
-            .as_ref()
-            .is_ok_and(|tree| proved(tree, below) == disks);
-        if !same {
-            self.host().clear_map(map)?;
-            again.map_err(LookError::Scan)?;
+        let table = table(&disks, below, OnPathLoss::Queue);
+        if !self.load_proved(below, &disks, &table)? {
             return Ok(Swapped::NoDisk);
         }
         if let Err(error) = self.host().resume_map(map) {
@@ -133,6 +151,26 @@ impl Volumes {
             return Err(error.into());
         }
         Ok(Swapped::Done)
+    }
+
+    /// Loads a table over proved disks, and proves them again now that the map holds them open. False if they are
+    /// not the same any more; then nothing is loaded.
+    pub(super) fn load_proved(
+        &self,
+        below: Below<'_>,
+        disks: &[Proved],
+        table: &MapTable,
+    ) -> Result<bool, SwapError> {
+        self.host().load_map(below.map, table)?;
+        let again = self.config.trees.scan_subsystem(below.nqn);
+        let same = again
+            .as_ref()
+            .is_ok_and(|tree| proved(tree, below) == disks);
+        if !same {
+            self.host().clear_map(below.map)?;
+            again.map_err(LookError::Scan)?;
+        }
+        Ok(same)
     }
 
     /// The map lies over the right disks: I/O is sent again to those on which some failed.
@@ -152,24 +190,28 @@ impl Volumes {
     }
 }
 
-/// The disks that carry the volume, each with what names it for good.
-fn proved(tree: &Tree, below: Below<'_>) -> Vec<(DevT, Option<Diskseq>)> {
+/// What names a disk for good.
+pub(super) type Proved = (DevT, Option<Diskseq>);
+
+/// The disks that carry the volume.
+pub(super) fn proved(tree: &Tree, below: Below<'_>) -> Vec<Proved> {
     let disks = find_usable(tree, below.nqn, below.identity);
     let number = |disk: &Namespace| Some((disk.dev?, disk.diskseq));
     disks.into_iter().filter_map(number).collect()
 }
 
-fn table(disks: &[(DevT, Option<Diskseq>)], below: Below<'_>) -> MapTable {
+/// The table of a volume over these disks.
+pub(super) fn table(disks: &[Proved], below: Below<'_>, on_path_loss: OnPathLoss) -> MapTable {
     MapTable {
         devices: disks.iter().map(|(dev, _)| *dev).collect(),
         size_bytes: below.identity.size_bytes,
         read_only: below.read_only,
-        on_path_loss: OnPathLoss::Queue,
+        on_path_loss,
     }
 }
 
 /// Whether the live table is over exactly these disks and as long as the volume.
-fn carries(map: &Map, disks: &[(DevT, Option<Diskseq>)], below: Below<'_>) -> bool {
+pub(super) fn carries(map: &Map, disks: &[Proved], below: Below<'_>) -> bool {
     let same = map.paths.len() == disks.len()
         && disks.iter().all(|(dev, _)| map.find_path(*dev).is_some());
     same && map.size_bytes / 512 == below.identity.size_bytes / 512

@@ -319,6 +319,12 @@ impl Host for FakeHost {
         self.effect("remove map".to_owned(), |_| Ok(()))
     }
 
+    fn serves(&self, disk: &DeviceNode) -> bool {
+        self.effect(format!("probe {}", name(&disk.path)), |state| {
+            !state.failing.contains("probe")
+        })
+    }
+
     fn limit_dirty(&self, disk: DevT) -> Result<(), BackingDeviceError> {
         self.effect(format!("limit {disk}"), |state| {
             if state.failing.contains("limit") {

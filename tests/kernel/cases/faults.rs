@@ -10,6 +10,7 @@ mod flood;
 mod foreign;
 mod idle;
 mod lost;
+mod media;
 mod memory;
 mod native;
 mod neighbours;
@@ -51,6 +52,7 @@ pub(super) fn all() -> Vec<Case> {
         flood::CASES,
         memory::CASES,
         bystanders::CASES,
+        media::CASES,
         unreadable::CASES,
         removed::CASES,
         expanded::CASES,

@@ -227,7 +227,7 @@ fn block_size() -> String {
     size.trim().to_owned()
 }
 
-fn losetup(arguments: &[&OsStr]) {
+pub(super) fn losetup(arguments: &[&OsStr]) {
     let output = program("losetup").args(arguments).output();
     let output = output.expect("losetup runs");
     let said = String::from_utf8_lossy(&output.stderr);
