@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use nvme_fabrics::{DisconnectError, Registry, RegistryError};
@@ -26,6 +27,8 @@ use crate::volume::record::read_staged;
 
 /// How long a controller may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// For what the plugin may be doing to a map: several times what a suspend takes.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// Arguments of `release`.
 #[derive(Debug, clap::Args)]
@@ -145,7 +148,8 @@ impl Command for Arguments {
                 }
             }
         }
-        // The plugin may have been suspending one of them meanwhile.
+        // The plugin may have been suspending one of them meanwhile, which the kernel does not tell before it is done.
+        thread::sleep(SETTLE);
         for map in find_maps(config, &options)? {
             if map.suspended {
                 let_go(&host, &map, &mut released, &mut first_failure);
@@ -165,7 +169,13 @@ fn let_go(
     let name = map.id.name();
     match host.let_go_map(map.id) {
         Ok(()) if released.maps.contains(&name) => {}
-        Ok(()) => released.maps.push(name),
+        Ok(()) => {
+            if matches!(first_failure, Some(ReleaseFailure::Map { name: failed, .. }) if *failed == name)
+            {
+                *first_failure = None;
+            }
+            released.maps.push(name);
+        }
         Err(source) => {
             first_failure.get_or_insert(ReleaseFailure::Map { name, source });
         }

@@ -46,7 +46,7 @@ fn reach(volumes: &Volumes, volume: &VolumeId, endpoint: usize) -> Came {
     match volumes.reach(volume, endpoint) {
         Ok(Reached::Connected) => Came::Connected,
         Ok(Reached::Adopted) => Came::Adopted,
-        Ok(Reached::NotWanted) => Came::Nothing,
+        Ok(Reached::NotWanted | Reached::NotNow) => Came::Nothing,
         Err(error) if error.was_answered() => Came::Refused(chain(&error)),
         Err(error) => Came::Unanswered(chain(&error)),
     }

@@ -39,12 +39,16 @@ const SLOW: Duration = Duration::from_millis(100);
 const REST: u32 = 2;
 /// And no longer than this.
 const LONGEST_REST: Duration = Duration::from_secs(1);
+/// How long each of the two last deeds may take: a connect is over by then, if it is not a long one.
+const ENDING: Duration = Duration::from_secs(4);
 /// How long an action is waited for: to its end.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How many targets may keep a connect waiting at the same time.
 const CONNECTING: usize = 4;
 /// How many volumes are repaired at the same time: an e2fsck may take an hour.
 const REPAIRING: usize = 2;
+/// How many volumes are let go at the same time: a controller with a silent peer takes a minute to go.
+const LEAVING: usize = 8;
 /// How many volumes are looked after at the same time beside that.
 const OTHERS: usize = 4;
 
@@ -57,6 +61,7 @@ pub struct Keeper {
     looking: Blocking,
     connecting: Blocking,
     repairing: Blocking,
+    leaving: Blocking,
     others: Blocking,
     ledger: Ledger,
     reporter: Reporter,
@@ -98,6 +103,7 @@ impl Keeper {
             looking: Blocking::new("look", threads(1))?,
             connecting: Blocking::new("connect", threads(CONNECTING))?,
             repairing: Blocking::new("repair", threads(REPAIRING))?,
+            leaving: Blocking::new("leave", threads(LEAVING))?,
             others: Blocking::new("keep", threads(OTHERS))?,
             ledger: Ledger::default(),
             reporter,
@@ -134,8 +140,7 @@ impl Keeper {
                 }
                 // Nothing is ever sent: this is the end of the sending side.
                 _ = stopped.changed() => {
-                    self.running.detach_all();
-                    self.suspend_all().await;
+                    self.end().await;
                     return;
                 }
             }
@@ -149,10 +154,15 @@ impl Keeper {
         }
     }
 
-    /// Nobody will be there to suspend what has just lost its last path.
-    async fn suspend_all(&self) {
+    /// Lets what is under way end, for a process that ends within a change of a map gives it up halfway, and suspends
+    /// what has just lost its last path: nobody will be there to do that.
+    async fn end(&mut self) {
+        let until = Instant::now() + ENDING;
+        while let Ok(Some(_)) = timeout_at(until, self.running.join_next()).await {}
+        self.running.detach_all();
         let volumes = Arc::clone(&self.volumes);
-        let suspend = move || volumes.suspend_all().map_err(|error| chain(&error));
+        let until = (Instant::now() + ENDING).into_std();
+        let suspend = move || volumes.suspend_all(until).map_err(|error| chain(&error));
         let done = self.looking.run(FOR_EVER, "suspend", suspend).await;
         if let Err(error) = done.unwrap_or_else(|error| Err(chain(&error))) {
             tracing::warn!(error, "a map may wait at the cost of a processor");
@@ -218,7 +228,8 @@ impl Keeper {
         for action in plan.actions {
             tracing::debug!(?action, "recovery begins");
             let threads = match action {
-                Action::Reach { .. } | Action::Drop { .. } => self.connecting.clone(),
+                Action::Reach { .. } => self.connecting.clone(),
+                Action::Drop { .. } | Action::GiveUp(_) => self.leaving.clone(),
                 Action::Repair(_) => self.repairing.clone(),
                 _ => self.others.clone(),
             };

@@ -38,8 +38,8 @@ use crate::report::reporter::{Outcomes, Reporter};
 use crate::volume::{Volumes, VolumesConfig};
 use crate::watch::{Seen, Trees};
 
-/// How long the keeper may take for its last deed: many times what it takes.
-const LAST_LOOK: Duration = Duration::from_secs(2);
+/// How long the keeper may take for its last deeds: longer than it gives itself.
+const LAST_DEEDS: Duration = Duration::from_secs(12);
 
 /// The plugin with all its sockets bound, before it answers.
 #[derive(Debug)]
@@ -133,7 +133,9 @@ impl Plugin {
             .admin
             .map(|(listener, admin)| tokio::spawn(admin.serve(listener)));
         let (stopping, stopped) = watch::channel(());
-        let mut keeper = tokio::spawn(self.keeper.run(stopped.clone()));
+        // It keeps volumes until the last call is over.
+        let (keeping, kept) = watch::channel(());
+        let mut keeper = tokio::spawn(self.keeper.run(kept));
         // It goes on to the end: the calls that are under way may have something to tell.
         let poster = tokio::spawn(self.poster.run());
         let stop = async {
@@ -151,8 +153,9 @@ impl Plugin {
             served = serve => served.map(drop),
             () = stop => Ok(()),
         };
+        drop(keeping);
+        let _ended = timeout(LAST_DEEDS, &mut keeper).await;
         self.trees.close();
-        let _ended = timeout(LAST_LOOK, &mut keeper).await;
         keeper.abort();
         poster.abort();
         if let Some(admin) = admin {

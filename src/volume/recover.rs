@@ -30,6 +30,8 @@ pub enum Reached {
     Adopted,
     /// The volume is not here any more.
     NotWanted,
+    /// Somebody connects or disconnects the subsystem just now.
+    NotNow,
 }
 
 /// Why a volume was not brought back.
@@ -122,7 +124,10 @@ impl Volumes {
             return Ok(Reached::NotWanted);
         };
         let nqn = record.source.nqn.clone();
-        let _subsystem = self.subsystems.lock(&nqn);
+        // Whoever has it may be waiting for a silent peer: one minute of that must not keep a thread that others need.
+        let Some(_subsystem) = self.subsystems.try_lock(&nqn) else {
+            return Ok(Reached::NotNow);
+        };
         let Some(record) = self.find_wanted(id)? else {
             return Ok(Reached::NotWanted);
         };

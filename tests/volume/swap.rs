@@ -1,6 +1,7 @@
 //! Giving a map its disk: another volume is never taken for the one that was lost.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use nvmeof_csi::host::MapId;
 use nvmeof_csi::volume::{PublishError, Suspended, Swapped, Volumes};
@@ -72,14 +73,14 @@ fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_re
     machine.host.take_log();
     assert_eq!(suspend(), Suspended::Done);
     assert_eq!(machine.host.take_log(), ["suspend map"]);
-    volumes.suspend_all().expect("all of them");
+    volumes.suspend_all(soon).expect("all of them");
     assert_eq!(
         machine.host.take_log(),
         ["suspend map"],
         "a plugin that goes"
     );
     fs::write(map.join("dm/suspended"), "1\n").expect("an attribute");
-    volumes.suspend_all().expect("all of them");
+    volumes.suspend_all(soon).expect("all of them");
     assert_eq!(suspend(), Suspended::NotNeeded, "it is suspended");
     assert_eq!(bring_back(&volumes), Swapped::NoDisk, "it stays as it is");
     assert!(machine.host.take_log().is_empty());

@@ -40,6 +40,15 @@ fn check_map(map: &Map, volumes: Option<&[Surveyed]>) -> Check {
             "end what uses the volume; the plugin then mounts it anew",
         );
     }
+    let is_its = |volume: &Surveyed| volume.map() == Some(map.id);
+    if volumes.is_some_and(|volumes| !volumes.iter().any(is_its)) {
+        return Check::bad(
+            NAME,
+            Status::Warn,
+            format!("{name} belongs to no volume that is staged"),
+            "name the plugin's directory with --state-dir, or `dmsetup remove` it if nothing uses it",
+        );
+    }
     if map.suspended {
         return Check::bad(
             NAME,
@@ -56,15 +65,6 @@ fn check_map(map: &Map, volumes: Option<&[Surveyed]>) -> Check {
                 "{name} has no path and is not suspended: its I/O waits, and keeps a processor busy"
             ),
             RELEASE,
-        );
-    }
-    let is_its = |volume: &Surveyed| volume.map() == Some(map.id);
-    if volumes.is_some_and(|volumes| !volumes.iter().any(is_its)) {
-        return Check::bad(
-            NAME,
-            Status::Warn,
-            format!("{name} belongs to no volume that is staged"),
-            "name the plugin's directory with --state-dir, or `dmsetup remove` it if nothing uses it",
         );
     }
     Check::ok(NAME, format!("{name} has a path"))

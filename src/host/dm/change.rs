@@ -1,6 +1,8 @@
 //! What is done to a map. None of it waits for I/O.
 
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nvme_sysfs::DevT;
 use rustix::io::Errno;
@@ -17,6 +19,10 @@ use super::table::MapTable;
 
 /// The target whose I/O fails (drivers/md/dm-target.c). It is always there.
 pub(super) const ERROR_TARGET: &str = "error";
+
+/// How long a map is let go again that somebody suspends meanwhile, and how soon.
+const PATIENCE: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Makes a map without a table. One that exists is a success.
 pub(crate) fn create(root: &Path, map: MapId) -> Result<(), MapError> {
@@ -110,39 +116,44 @@ pub(super) fn queue_if_no_path(root: &Path, map: MapId) -> Result<(), MapError> 
     send(root, map, "queue_if_no_path")
 }
 
-/// From now on I/O that finds no path fails, and so does what waits.
+/// From now on I/O that finds no path fails, and so does what waits. A flush as well: that is why it is no table of
+/// the target `error`, which answers an empty flush with success (`__send_empty_flush` in drivers/md/dm.c asks only
+/// targets with `num_flush_bios`).
+///
+/// A suspended map takes no message (EBUSY), so its I/O flows again first. Somebody may suspend it in that moment: then
+/// once more. A map that passes errors takes no message either, and needs none: its I/O fails by itself.
 pub(crate) fn let_go(root: &Path, map: MapId) -> Result<(), MapError> {
-    let call = describe("DM_TABLE_STATUS", map, "");
-    let status = Control::open(root)?;
-    let status = status.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]);
-    match status {
-        Ok(status) if status.has(flag::SUSPEND) => fail_all(root, map, &status),
-        // It takes no message.
-        Ok(status) if super::read::kind_of(&status) == MapTable::PASSING.as_bytes() => {
-            super::suspend::suspend(root, map)?;
-            fail_all(root, map, &status)
+    let began = Instant::now();
+    loop {
+        match try_let_go(root, map) {
+            Err(MapError::Call {
+                source: Errno::BUSY,
+                ..
+            }) if began.elapsed() < PATIENCE => thread::sleep(AGAIN),
+            done => return done,
         }
-        // A table that takes the place of one with I/O below it would wait for that.
-        Ok(_) => send(root, map, "fail_if_no_path"),
-        Err(Errno::NXIO) => Err(MapError::Missing { map }),
-        Err(source) => Err(MapError::Call { call, source }),
     }
 }
 
-/// A suspended map takes no message (EBUSY), and none of its paths may be named in a table again: they
-/// are gone. So it gets a table without any.
-fn fail_all(root: &Path, map: MapId, status: &Answer) -> Result<(), MapError> {
-    let call = describe("DM_TABLE_LOAD", map, ERROR_TARGET);
-    let Some(sectors) = status.sectors() else {
-        return resume(root, map);
+fn try_let_go(root: &Path, map: MapId) -> Result<(), MapError> {
+    let call = describe("DM_TABLE_STATUS", map, "");
+    let status = Control::open(root)?;
+    let status = match status.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]) {
+        Ok(status) => status,
+        Err(Errno::NXIO) => return Err(MapError::Missing { map }),
+        Err(source) => return Err(MapError::Call { call, source }),
     };
-    let flags = match status.has(flag::READONLY) {
-        true => flag::READONLY,
-        false => 0,
-    };
-    let payload = target(ERROR_TARGET, sectors, "");
-    run::<TABLE_LOAD>(root, map, flags, &payload, call)?;
-    resume(root, map)
+    if status.has(flag::SUSPEND) {
+        if status.has(flag::INACTIVE_PRESENT) {
+            clear_table(root, map)?;
+        }
+        resume(root, map)?;
+    }
+    let passes = super::read::kind_of(&status) == MapTable::PASSING.as_bytes();
+    match passes || !status.has(flag::ACTIVE_PRESENT) {
+        true => Ok(()),
+        false => send(root, map, "fail_if_no_path"),
+    }
 }
 
 /// Removes a map that nobody has open. One that is not there is a success.

@@ -20,7 +20,7 @@ use super::id::MapId;
 use crate::host::interrupt;
 
 /// How long to wait for what is below: much longer than it takes where nothing waits there.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often the signal is repeated: one that comes before the call does nothing.
 const AGAIN: Duration = Duration::from_millis(20);
 /// What the thread of one call needs.
@@ -51,6 +51,8 @@ pub(crate) fn suspend(root: &Path, map: MapId) -> Result<(), MapError> {
     })?;
     let mut patience = PATIENCE;
     while is_under_way(&ended, patience) {
+        // The kernel sends what it held back before the call returns: it has to queue before that.
+        let _asked_again_below = queue_if_no_path(root, map);
         let _it_may_have_ended = interrupt::wake(&thread);
         patience = AGAIN;
     }

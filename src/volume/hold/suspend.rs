@@ -8,6 +8,8 @@
 //! map, and an interrupted one is not harmless; under the lock of the map, so that none is suspended whose
 //! disk is just coming back.
 
+use std::time::Instant;
+
 use super::super::current::find_usable;
 use super::super::recover::RecoverError;
 use super::super::sight::map_of;
@@ -16,6 +18,7 @@ use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
 use super::map::SwapError;
 use crate::host::MapError;
+use crate::host::dm::MapPath;
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +32,17 @@ pub enum Suspended {
 }
 
 impl Volumes {
-    /// Does so for every volume; one that cannot be suspended does not keep the others.
+    /// Does so for every volume whose record can be read; one that cannot be suspended does not keep the others. None is
+    /// begun at `until` or later: a process that ends within a suspend would give it up.
     ///
     /// # Errors
     /// The first [`RecoverError`].
-    pub fn suspend_all(&self) -> Result<(), RecoverError> {
+    pub fn suspend_all(&self, until: Instant) -> Result<(), RecoverError> {
         let mut done = Ok(());
-        for record in self.records.read_all()?.iter() {
+        for record in self.staged()?.0 {
+            if Instant::now() >= until {
+                break;
+            }
             done = done.and(self.suspend(&record.volume_id).map(drop));
         }
         done
@@ -57,7 +64,12 @@ impl Volumes {
         let known = self.read_map(map)?;
         let tree = self.config.trees.scan_subsystem(&record.source.nqn)?;
         let is_spinning = known.is_some_and(|known| {
-            !known.suspended && !known.was_let_go() && has_lost_all(&known, &tree)
+            let is_there = |path: &MapPath| {
+                let entry = format!("sys/dev/block/{}", path.dev);
+                self.config.root.join(entry).exists()
+            };
+            let is_held = known.suspended || known.was_let_go();
+            !is_held && has_lost_all(&known, &tree) && !known.paths.iter().any(is_there)
         });
         let has_disk = !find_usable(&tree, &record.source.nqn, identity).is_empty();
         if !is_spinning || has_disk {
@@ -65,7 +77,11 @@ impl Volumes {
         }
         match self.host().suspend_map(map) {
             Ok(()) => Ok(Suspended::Done),
-            Err(MapError::Waits { .. }) => Ok(Suspended::NotYet),
+            Err(error @ MapError::Waits { .. }) => {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(%map, error, "a map without a path keeps a processor busy");
+                Ok(Suspended::NotYet)
+            }
             Err(MapError::Missing { .. }) => Ok(Suspended::NotNeeded),
             Err(error) => Err(SwapError::from(error).into()),
         }

@@ -71,8 +71,7 @@ fn as_it_lets_go() {
     let running = restarted(killed_at(
         "keep-",
         "ioctl",
-        // Of the table that fails all I/O: no other is loaded while nothing is there.
-        "DM_TABLE_LOAD",
+        "DM_TARGET_MSG",
         Running::withdraw,
         running,
     ));

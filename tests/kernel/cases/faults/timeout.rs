@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,10 @@ pub(super) const CASES: &[Case] = &[
         leaves,
     ),
     Case::new("row_15_a_held_write_fails_at_once_when_released", released),
+    Case::new(
+        "row_15_a_held_flush_fails_when_released_and_is_no_success",
+        flush_fails,
+    ),
     Case::new(
         "row_15_a_raw_block_volume_gets_its_time_and_leaves_though_its_target_never_returns",
         leaves_raw,
@@ -144,6 +149,7 @@ fn released() {
     writer.still_waits(waiting);
     cli(&["release", "--nqn", NQN]).expect(0);
     let released = Instant::now();
+    cli(&["release", "--nqn", NQN]).expect(0);
     let failure = writer.wait_for_failure();
     let after = failure.at.saturating_duration_since(released);
     assert!(after < FAILS_WITHIN, "{after:?}");
@@ -157,6 +163,32 @@ fn released() {
         failure.error,
         took.as_secs_f64()
     );
+}
+
+/// What is not flushed may be in the cache of a target that never returns.
+fn flush_fails() {
+    let running = Running::start(Use::Block, &[]);
+    let file = File::options().write(true).open(running.volume.target());
+    let file = file.expect("the device");
+    file.write_all_at(&[1; 4096], 0).expect("a write");
+    file.sync_all().expect("a flush");
+    running.cut();
+    eventually("the map to be suspended", || {
+        let state = fs::read_to_string("/sys/block/dm-0/dm/suspended");
+        (state.expect("an attribute").trim() == "1").then_some(())
+    });
+    let waiting = file.try_clone().expect("the same file");
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || done.send(waiting.sync_all()));
+    let early = ended.recv_timeout(ASKING);
+    assert!(early.is_err(), "a flush that is held: {early:?}");
+    cli(&["release", "--nqn", NQN]).expect(0);
+    let flushed = ended.recv_timeout(LEAVES_WITHIN).expect("it ends");
+    let error = flushed.expect_err("nobody has flushed anything");
+    assert_eq!(error.raw_os_error(), Some(nix::libc::EIO), "{error}");
+    file.sync_all().expect_err("nor now");
+    drop(file);
+    leave(&running);
 }
 
 /// As kubelet does: each call again until it succeeds.
