@@ -29,6 +29,7 @@ pub mod mountinfo;
 pub mod oom_score;
 pub mod privileges;
 pub mod processes;
+pub mod question;
 pub mod requirements;
 pub mod signature;
 pub mod swap;

@@ -43,6 +43,7 @@ pub mod unstage;
 pub mod view;
 mod volume_id;
 mod volumes;
+mod xfs_shutdown;
 
 pub use attach::AttachError;
 pub(crate) use attach::connect_options;

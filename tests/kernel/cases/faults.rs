@@ -20,6 +20,7 @@ mod shutdown;
 mod stale;
 mod timeout;
 mod unreadable;
+mod xfs;
 
 use std::fs;
 use std::path::Path;
@@ -44,6 +45,7 @@ pub(super) fn all() -> Vec<Case> {
         shutdown::CASES,
         neighbours::CASES,
         stale::CASES,
+        xfs::CASES,
         paths::CASES,
         fleet::CASES,
         flood::CASES,
