@@ -82,6 +82,13 @@ pub trait Host: Send + Sync + Debug {
     /// [`RescanError`].
     fn rescan(&self, controller: Instance, nqn: &Nqn) -> Result<(), RescanError>;
 
+    /// Ends all I/O of a controller that still belongs to `nqn`, and connects it anew; returns when that was
+    /// done, or failed.
+    ///
+    /// # Errors
+    /// [`RescanError`].
+    fn reset(&self, controller: Instance, nqn: &Nqn) -> Result<(), RescanError>;
+
     /// Changes how long the kernel tries to get a controller back, if it still belongs to `nqn`.
     ///
     /// # Errors

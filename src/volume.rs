@@ -25,6 +25,7 @@ pub mod identity;
 mod locks;
 mod mounts;
 mod place;
+pub mod progress;
 pub mod publish;
 pub mod record;
 pub mod recover;
@@ -54,7 +55,7 @@ pub use detach::DetachError;
 pub use expand::ExpandError;
 pub use filesystem::{InspectError, PrepareError};
 pub use hold::{
-    ChooseHoldError, Hold, HoldError, LetGo, LetGoError, Suspended, SwapError, Swapped,
+    ChooseHoldError, Hold, HoldError, LetGo, LetGoError, Suspended, SwapError, Swapped, Waits,
 };
 pub use mounts::ReadMountsError;
 pub use publish::PublishError;

@@ -18,6 +18,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod id;
+mod io;
 mod read;
 mod status;
 mod suspend;
@@ -27,6 +28,7 @@ pub(crate) use change::{clear_table, create, let_go, load, reinstate, remove, re
 pub use control::is_available;
 pub use error::{DmCall, MapError, ReadMapsError};
 pub use id::MapId;
+pub use io::MapIo;
 pub use read::{read_map, read_maps};
 pub use status::{MapPath, OnPathLoss, ParseStatusError, PathState};
 pub(crate) use suspend::suspend;
@@ -55,6 +57,8 @@ pub struct Map {
     pub paths: Vec<MapPath>,
     /// What becomes of I/O that finds no path; unknown where the control device cannot be asked.
     pub on_path_loss: Option<OnPathLoss>,
+    /// Its I/O that is under way, if there is any.
+    pub io: Option<MapIo>,
 }
 
 impl Map {

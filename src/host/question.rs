@@ -1,4 +1,5 @@
-//! Asking mounted filesystems whether they have shut down: statx(2) of their root.
+//! Questions that may not be answered: whether mounted filesystems have shut down, by statx(2) of their root, and whether
+//! the nodes of disks can be opened.
 //!
 //! An xfs that has shut down answers EIO there (`xfs_vn_getattr` in fs/xfs/xfs_iops.c), from memory, and shows it nowhere
 //! else. Whoever asks must know that its disk is reached; the disk may go in the very next moment all the same, so
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, open, statx};
 use rustix::io::Errno;
 
 /// How long all answers together are waited for. Each is given from memory, within microseconds.
@@ -35,7 +36,16 @@ impl Questions {
     /// Which of these mounts answer that their filesystem has shut down. One that does not answer in time, or has not
     /// answered an earlier question, is not among them.
     pub fn find_shut_down(&self, mounted: Vec<PathBuf>) -> Vec<PathBuf> {
-        self.ask_all(mounted, has_shut_down, PATIENCE)
+        let answers = self.ask_all(mounted, has_shut_down, PATIENCE);
+        let shut_down = answers.into_iter().filter(|(_, shut_down)| *shut_down);
+        shut_down.map(|(path, _)| path).collect()
+    }
+
+    /// Whether each of these device nodes lets itself be opened, or refuses to. One whose disk is still being read by
+    /// the kernel, for partitions, does neither until that has ended.
+    pub fn all_answer_an_open(&self, nodes: Vec<PathBuf>) -> bool {
+        let asked = nodes.len();
+        self.ask_all(nodes, opens, PATIENCE).len() == asked
     }
 
     fn ask_all(
@@ -43,19 +53,19 @@ impl Questions {
         mut mounted: Vec<PathBuf>,
         ask: impl Fn(&Path) -> bool + Send + 'static,
         patience: Duration,
-    ) -> Vec<PathBuf> {
+    ) -> Vec<(PathBuf, bool)> {
         mounted.retain(|path| !lock(&self.unanswered).contains(path));
         if mounted.is_empty() {
             return Vec::new();
         }
         let rest: Rest = Arc::new(Mutex::new(mounted.into()));
-        let (shut_down, answers) = channel();
+        let (answer, answers) = channel();
         let (theirs, unanswered) = (Arc::clone(&rest), Arc::clone(&self.unanswered));
-        let round = move || put(&theirs, &unanswered, &ask, &shut_down);
+        let round = move || put(&theirs, &unanswered, &ask, &answer);
         let builder = thread::Builder::new().name("question".to_owned());
         if let Err(error) = builder.stack_size(STACK).spawn(round) {
             let error: &(dyn std::error::Error + 'static) = &error;
-            tracing::warn!(error, "no filesystem is asked whether it has shut down");
+            tracing::warn!(error, "a question is not put");
         }
         let found = collect(&answers, Instant::now() + patience);
         // What follows a question that is not answered is asked by the next round.
@@ -69,27 +79,27 @@ fn put(
     rest: &Mutex<VecDeque<PathBuf>>,
     unanswered: &Mutex<BTreeSet<PathBuf>>,
     ask: impl Fn(&Path) -> bool,
-    shut_down: &Sender<PathBuf>,
+    answered: &Sender<(PathBuf, bool)>,
 ) {
     loop {
         let Some(path) = lock(rest).pop_front() else {
             return;
         };
         lock(unanswered).insert(path.clone());
-        let has_shut_down = ask(&path);
+        let answer = ask(&path);
         lock(unanswered).remove(&path);
-        if has_shut_down && shut_down.send(path).is_err() {
+        if answered.send((path, answer)).is_err() {
             return;
         }
     }
 }
 
 /// What comes until the round is at its end, or the deadline has passed.
-fn collect(answers: &Receiver<PathBuf>, deadline: Instant) -> Vec<PathBuf> {
+fn collect(answers: &Receiver<(PathBuf, bool)>, deadline: Instant) -> Vec<(PathBuf, bool)> {
     let mut found = Vec::new();
     let left = || deadline.saturating_duration_since(Instant::now());
-    while let Ok(path) = answers.recv_timeout(left()) {
-        found.push(path);
+    while let Ok(answer) = answers.recv_timeout(left()) {
+        found.push(answer);
     }
     found
 }
@@ -97,6 +107,12 @@ fn collect(answers: &Receiver<PathBuf>, deadline: Instant) -> Vec<PathBuf> {
 fn has_shut_down(path: &Path) -> bool {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW;
     statx(CWD, path, flags, StatxFlags::TYPE).err() == Some(Errno::IO)
+}
+
+/// Closed again at once: nothing is read.
+fn opens(path: &Path) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    open(path, flags, Mode::empty()).is_ok()
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -116,11 +132,19 @@ mod tests {
         names.iter().map(PathBuf::from).collect()
     }
 
+    fn answers(pairs: &[(&str, bool)]) -> Vec<(PathBuf, bool)> {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, yes)| (PathBuf::from(name), *yes))
+            .collect()
+    }
+
     #[test]
-    fn those_that_say_that_they_have_shut_down_are_found() {
+    fn everybody_is_asked() {
         let is_dead = |path: &Path| path != Path::new("/b");
         let found = Questions::default().ask_all(paths(&["/a", "/b", "/c"]), is_dead, LONG);
-        assert_eq!(found, paths(&["/a", "/c"]));
+        let wanted = [("/a", true), ("/b", false), ("/c", true)];
+        assert_eq!(found, answers(&wanted));
     }
 
     #[test]
@@ -132,26 +156,28 @@ mod tests {
             released.recv().is_err()
         };
         let asked = paths(&["/silent", "/dead"]);
-        assert_eq!(questions.ask_all(asked.clone(), waits, SHORT), paths(&[]));
-        let answers = |path: &Path| {
+        assert_eq!(questions.ask_all(asked.clone(), waits, SHORT), answers(&[]));
+        let answer = |path: &Path| {
             assert_ne!(path, Path::new("/silent"));
             true
         };
-        let found = questions.ask_all(asked.clone(), answers, LONG);
-        assert_eq!(found, paths(&["/dead"]));
+        let found = questions.ask_all(asked.clone(), answer, LONG);
+        assert_eq!(found, answers(&[("/dead", true)]));
         drop(release);
         let deadline = Instant::now() + LONG;
         while !lock(&questions.unanswered).is_empty() {
             assert!(Instant::now() < deadline, "it has answered");
             thread::yield_now();
         }
-        assert_eq!(questions.ask_all(asked.clone(), |_| true, LONG), asked);
+        assert_eq!(questions.ask_all(asked, |_| true, LONG).len(), 2);
     }
 
     #[test]
     fn a_directory_that_is_well_or_missing_has_not_shut_down() {
         let directory = tempfile::tempdir().expect("a directory");
         let asked = vec![directory.path().to_owned(), directory.path().join("none")];
-        assert_eq!(Questions::default().find_shut_down(asked), paths(&[]));
+        let questions = Questions::default();
+        assert_eq!(questions.find_shut_down(asked.clone()), paths(&[]));
+        assert!(questions.all_answer_an_open(asked), "by an error too");
     }
 }

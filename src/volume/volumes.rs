@@ -87,6 +87,8 @@ pub struct Volumes {
     pub(super) leaving: Locks<VolumeId>,
     /// What filesystems are asked that show nowhere that they have shut down.
     pub(super) questions: Questions,
+    /// Which disks do not let themselves be opened.
+    pub(super) opens: Questions,
     /// What each volume answered when it was last healthy.
     pub(super) last_usage: Mutex<HashMap<VolumeId, Vec<Usage>>>,
 }
@@ -120,6 +122,7 @@ impl Volumes {
             maps: Locks::default(),
             leaving: Locks::default(),
             questions: Questions::default(),
+            opens: Questions::default(),
             last_usage: Mutex::default(),
         })
     }

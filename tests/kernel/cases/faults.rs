@@ -18,6 +18,7 @@ mod restarts;
 mod returns;
 mod shutdown;
 mod stale;
+mod stuck;
 mod timeout;
 mod unreadable;
 mod xfs;
@@ -45,6 +46,7 @@ pub(super) fn all() -> Vec<Case> {
         shutdown::CASES,
         neighbours::CASES,
         stale::CASES,
+        stuck::CASES,
         xfs::CASES,
         paths::CASES,
         fleet::CASES,
