@@ -32,6 +32,7 @@ pub mod mountinfo;
 pub mod oom_score;
 pub mod privileges;
 pub mod processes;
+pub mod question;
 pub mod requirements;
 pub mod signature;
 pub mod swap;
@@ -83,6 +84,13 @@ pub trait Host: Send + Sync + Debug {
     /// # Errors
     /// [`RescanError`].
     fn rescan(&self, controller: Instance, nqn: &Nqn) -> Result<(), RescanError>;
+
+    /// Ends all I/O of a controller that still belongs to `nqn`, and connects it anew; returns when that was
+    /// done, or failed.
+    ///
+    /// # Errors
+    /// [`RescanError`].
+    fn reset(&self, controller: Instance, nqn: &Nqn) -> Result<(), RescanError>;
 
     /// Changes how long the kernel tries to get a controller back, if it still belongs to `nqn`.
     ///

@@ -25,6 +25,7 @@ pub mod identity;
 mod locks;
 mod mounts;
 mod place;
+pub mod progress;
 pub mod publish;
 pub mod record;
 pub mod recover;
@@ -43,6 +44,7 @@ pub mod unstage;
 pub mod view;
 mod volume_id;
 mod volumes;
+mod xfs_shutdown;
 
 pub use attach::AttachError;
 pub(crate) use attach::connect_options;
@@ -54,7 +56,7 @@ pub use expand::ExpandError;
 pub use filesystem::{InspectError, PrepareError};
 pub use hold::{
     ChooseHoldError, Hold, HoldError, LetGo, LetGoError, MEDIA_ERRORS_LAST, Passed, Suspended,
-    SwapError, Swapped,
+    SwapError, Swapped, Waits,
 };
 pub use mounts::ReadMountsError;
 pub use publish::PublishError;

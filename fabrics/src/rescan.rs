@@ -1,7 +1,8 @@
-//! Asks a controller for its namespaces again.
+//! Orders to a controller: to ask for its namespaces again, and to be reset.
 //!
 //! `rescan_controller` (drivers/nvme/host/sysfs.c) queues the scan and returns: a new size or a new
-//! namespace shows up later, by a uevent. The order is written through the held directory of the
+//! namespace shows up later, by a uevent. `reset_controller` returns when the controller is live again, or going:
+//! its I/O in flight ends at once, with an error of the path. The order is written through the held directory of the
 //! controller whose subsystem was verified there.
 
 use std::io;
@@ -12,7 +13,7 @@ use nvme_sysfs::{Instance, Nqn};
 use crate::fabrics::Fabrics;
 use crate::held::{HeldController, Subsystem};
 
-/// Why a controller was not asked.
+/// Why a controller did not get its order.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RescanError {
@@ -50,6 +51,23 @@ impl Fabrics {
     /// # Errors
     /// [`RescanError`].
     pub fn rescan(&self, controller: Instance, expected_nqn: &Nqn) -> Result<(), RescanError> {
+        self.order(controller, expected_nqn, "rescan_controller")
+    }
+
+    /// Makes the kernel end all I/O of `nvmeN` and connect it anew, if it still belongs to `expected_nqn`.
+    ///
+    /// # Errors
+    /// [`RescanError`]; also when it could not be connected anew.
+    pub fn reset(&self, controller: Instance, expected_nqn: &Nqn) -> Result<(), RescanError> {
+        self.order(controller, expected_nqn, "reset_controller")
+    }
+
+    fn order(
+        &self,
+        controller: Instance,
+        expected_nqn: &Nqn,
+        attribute: &str,
+    ) -> Result<(), RescanError> {
         let class = self.root().join("sys/class/nvme");
         let gone = || RescanError::Gone { controller };
         let held = HeldController::open(self.root(), controller)
@@ -75,7 +93,7 @@ impl Fabrics {
             }
             Subsystem::Named(_) => {}
         }
-        let asked = held.write("rescan_controller", "1").map_err(failed)?;
+        let asked = held.write(attribute, "1").map_err(failed)?;
         asked.ok_or_else(gone)
     }
 }
@@ -93,6 +111,10 @@ mod tests {
         let order = attribute(&root, "nvme0", "rescan_controller");
         let fabrics = Fabrics::at(root.path());
         fabrics.rescan(Instance(0), &volume()).expect("asked");
+        assert_eq!(fs::read_to_string(order).expect("a file"), "1");
+        let order = attribute(&root, "nvme0", "reset_controller");
+        fs::write(&order, "").expect("a file");
+        fabrics.reset(Instance(0), &volume()).expect("ordered");
         assert_eq!(fs::read_to_string(order).expect("a file"), "1");
     }
 

@@ -1,10 +1,10 @@
 //! Device-mapper maps that hold I/O while a volume has no path.
 //!
 //! A map is one `multipath` target over the disks of a volume, with `queue_if_no_path`: a write that
-//! finds no path waits in the map, above every device that may go. A map that has lost its last path is
+//! finds no path waits in the map, above every device that may go. A map that has lost its last disk is
 //! suspended: its I/O waits as well, and costs nothing. One whose disk has a bad block is `linear` for a moment, so
 //! that the error of that block reaches its caller. One that was let go fails its I/O, by the same
-//! table without queueing or by the target `error`. What is read stands in
+//! table without queueing. What is read stands in
 //! `/sys/block/dm-N` and is asked of `/dev/mapper/control`; what changes a map are methods of
 //! [`Host`](crate::host::Host).
 //!
@@ -35,6 +35,8 @@ pub use table::MapTable;
 
 use nvme_sysfs::{DevT, Diskseq};
 
+use super::io_counts::IoCounts;
+
 /// A map of ours as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Map {
@@ -56,6 +58,8 @@ pub struct Map {
     pub paths: Vec<MapPath>,
     /// What becomes of I/O that finds no path; unknown where the control device cannot be asked.
     pub on_path_loss: Option<OnPathLoss>,
+    /// Its I/O that is under way, if there is any.
+    pub io: Option<IoCounts>,
 }
 
 impl Map {

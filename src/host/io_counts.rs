@@ -25,7 +25,7 @@ impl IoCounts {
     }
 
     /// Out of the text of the attribute; `None` of another.
-    fn parse(text: &str) -> Option<IoCounts> {
+    pub(crate) fn parse(text: &str) -> Option<IoCounts> {
         let words = text.split_ascii_whitespace();
         let numbers: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>().ok()?;
         let done = [0, 4, 11, 15].map(|place| numbers.get(place).copied());

@@ -85,6 +85,10 @@ impl Host for LinuxHost {
         self.fabrics.rescan(controller, nqn)
     }
 
+    fn reset(&self, controller: Instance, nqn: &Nqn) -> Result<(), RescanError> {
+        self.fabrics.reset(controller, nqn)
+    }
+
     fn tune(&self, controller: Instance, nqn: &Nqn, tuning: &Tuning) -> Result<(), TuneError> {
         self.fabrics.tune(controller, nqn, tuning)
     }

@@ -39,6 +39,8 @@ pub struct Mount {
     /// Whether the kernel has found errors in the filesystem. No table says so: it is false until
     /// whoever has asked for it elsewhere notes it.
     pub has_errors: bool,
+    /// Whether the filesystem answered that it has shut itself down. As with `has_errors`, no table says so.
+    pub shut_down: bool,
 }
 
 impl Mount {
@@ -148,6 +150,7 @@ fn parse_line(line: usize, text: &[u8]) -> Result<Mount, ParseMountinfoError> {
         source,
         super_options,
         has_errors: false,
+        shut_down: false,
     })
 }
 
@@ -233,6 +236,7 @@ mod tests {
             source: "/dev/nvme0n1".into(),
             super_options: "rw".into(),
             has_errors: false,
+            shut_down: false,
         };
         assert_eq!(mount, expected);
     }

@@ -23,6 +23,13 @@ pub(super) enum Action {
     Suspend(VolumeId),
     /// Let everything fail that waits for a path.
     GiveUp(VolumeId),
+    /// Let everything fail that waits for a target which completes nothing, though a path is usable.
+    GiveUpStuck {
+        /// Of which volume.
+        volume: VolumeId,
+        /// How much had been completed when it was found to be stuck.
+        completed: u64,
+    },
     /// Set what the hold needs of controllers and heads.
     Retune(VolumeId),
     /// Let a controller look for namespaces.

@@ -4,7 +4,7 @@ use crate::causes::chain;
 use crate::recovery::action::{Action, Came};
 use crate::volume::recover::{Reached, RecoverError};
 use crate::volume::repair::{RepairError, Repaired};
-use crate::volume::{LetGo, Passed, Suspended, Swapped, VolumeId, Volumes};
+use crate::volume::{LetGo, Passed, Suspended, Swapped, VolumeId, Volumes, Waits};
 
 /// Does it, and says what came of it.
 pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
@@ -26,11 +26,11 @@ pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
             Ok(Suspended::NotYet | Suspended::NotNeeded) => Came::Nothing,
             Err(error) => Came::Failed(chain(&error)),
         },
-        Action::GiveUp(volume) => match volumes.give_up(volume) {
-            Ok(LetGo::Done) => Came::Done,
-            Ok(LetGo::Reached) => Came::Nothing,
-            Err(error) => Came::Failed(chain(&error)),
-        },
+        Action::GiveUp(volume) => let_go(volumes.give_up(volume, Waits::ForPath)),
+        Action::GiveUpStuck { volume, completed } => {
+            let completed = *completed;
+            let_go(volumes.give_up(volume, Waits::ForTarget { completed }))
+        }
         Action::Retune(volume) => done(volumes.retune(volume)),
         Action::LookAgain { volume, controller } => done(volumes.look_again(volume, *controller)),
         Action::Repair(volume) => repair(volumes, volume),
@@ -39,6 +39,14 @@ pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
             Ok(false) => Came::Nothing,
             Err(error) => Came::Failed(chain(&error)),
         },
+    }
+}
+
+fn let_go(result: Result<LetGo, RecoverError>) -> Came {
+    match result {
+        Ok(LetGo::Done) => Came::Done,
+        Ok(LetGo::Reached) => Came::Nothing,
+        Err(error) => Came::Failed(chain(&error)),
     }
 }
 

@@ -229,7 +229,9 @@ impl Keeper {
             tracing::debug!(?action, "recovery begins");
             let threads = match action {
                 Action::Reach { .. } => self.connecting.clone(),
-                Action::Drop { .. } | Action::GiveUp(_) => self.leaving.clone(),
+                Action::Drop { .. } | Action::GiveUp(_) | Action::GiveUpStuck { .. } => {
+                    self.leaving.clone()
+                }
                 Action::Repair(_) => self.repairing.clone(),
                 _ => self.others.clone(),
             };
@@ -276,7 +278,9 @@ impl Keeper {
             (Action::BringBack(_) | Action::PassErrors(_) | Action::Repair(_), Came::Failed(_)) => {
                 self.metrics.recovery().recovery("failed");
             }
-            (Action::GiveUp(_), Came::Done) => self.metrics.recovery().recovery("let_go"),
+            (Action::GiveUp(_) | Action::GiveUpStuck { .. }, Came::Done) => {
+                self.metrics.recovery().recovery("let_go")
+            }
             (Action::LookAgain { .. }, Came::Done) => self.metrics.recovery().orphan("rescanned"),
             (Action::Drop { .. }, Came::Done) => self.metrics.recovery().orphan("disconnected"),
             _ => {}
@@ -359,7 +363,13 @@ fn judge(
             // What is missing may be on its way, or on its way out.
             findings.retain(|finding| !finding.is_about_mounts());
         }
-        Seen { record, findings }
+        let map = record.map().and_then(|map| sight.find_map(map));
+        let io = map.and_then(|map| map.io);
+        Seen {
+            record,
+            findings,
+            io,
+        }
     });
     Observation {
         seen: seen.collect(),

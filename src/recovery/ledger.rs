@@ -18,6 +18,7 @@ use nvme_sysfs::{DevT, Instance, Nqn};
 
 use super::action::{Action, Came};
 use super::detect::Finding;
+use crate::host::io_counts::IoCounts;
 use crate::report::outcome::Reason;
 use crate::volume::VolumeId;
 use crate::volume::record::StageRecord;
@@ -71,6 +72,8 @@ pub(super) struct Seen {
     pub(super) record: StageRecord,
     /// What is wrong with it.
     pub(super) findings: Vec<Finding>,
+    /// The I/O of its map that is under way.
+    pub(super) io: Option<IoCounts>,
 }
 
 /// Something that users should hear.
@@ -163,7 +166,7 @@ impl Ledger {
             Action::Drop { controller, .. } => {
                 self.unwanted.remove(controller);
             }
-            Action::GiveUp(volume) => {
+            Action::GiveUp(volume) | Action::GiveUpStuck { volume, .. } => {
                 if let Some(memory) = self.volumes.get_mut(volume).filter(|_| *came == Came::Done) {
                     memory.paths.forget_failures();
                 }
@@ -173,7 +176,12 @@ impl Ledger {
                     memory.pass_ended(now, volume, came, plan);
                 }
             }
-            Action::Suspend(_) | Action::Retune(_) | Action::LookAgain { .. } => {}
+            Action::Suspend(volume) => {
+                if let Some(memory) = self.volumes.get_mut(volume) {
+                    memory.paths.disturbed();
+                }
+            }
+            Action::Retune(_) | Action::LookAgain { .. } => {}
         }
     }
 
@@ -327,6 +335,9 @@ impl Memory {
             self.media.reinstated(now);
         }
         let done = matches!(came, Came::Done | Came::Reinstated);
+        if done {
+            self.paths.disturbed();
+        }
         self.swap_at = (!done).then(|| now + SWAP_AGAIN);
         if let Some(error) = error.as_ref().filter(|_| error != self.swap_told) {
             plan.tell(id, Reason::RecoveryFailed, error);

@@ -52,6 +52,10 @@ impl Host for Measured {
         self.host.rescan(controller, nqn)
     }
 
+    fn reset(&self, controller: Instance, nqn: &Nqn) -> Result<(), RescanError> {
+        self.host.reset(controller, nqn)
+    }
+
     fn tune(&self, controller: Instance, nqn: &Nqn, tuning: &Tuning) -> Result<(), TuneError> {
         self.host.tune(controller, nqn, tuning)
     }

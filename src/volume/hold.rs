@@ -24,7 +24,7 @@ use super::text;
 use crate::host::MapId;
 pub use choice::{ChooseHoldError, HoldError};
 pub(super) use choice::{protect_readers, refine};
-pub use let_go::{LetGo, LetGoError};
+pub use let_go::{LetGo, LetGoError, Waits};
 pub(super) use map::Below;
 pub use map::{SwapError, Swapped};
 pub use pass::{MEDIA_ERRORS_LAST, Passed};

@@ -92,9 +92,9 @@ pub(super) fn find_shown<'a>(mount: &Mount, tree: &'a Tree) -> Option<&'a Namesp
 }
 
 /// Whether files of the mount still reach a device, as far as the kernel says so: a filesystem that
-/// was shut down stays that until it is mounted anew.
+/// was shut down stays that until it is mounted anew. ext4 shows it among its options; xfs was asked.
 pub(super) fn is_shut_down(mount: &Mount) -> bool {
-    mount.has_option("shutdown") || mount.has_option("emergency_ro")
+    mount.shut_down || mount.has_option("shutdown") || mount.has_option("emergency_ro")
 }
 
 /// Whether what is mounted serves nobody any more: shut down, or, where it is for writing, made

@@ -11,7 +11,8 @@ use nvme_sysfs::{Instance, Nqn, ScanError, Tree};
 use thiserror::Error;
 
 use super::attach::connect_options;
-use super::hold::{Below, Hold, LetGo, LetGoError, SwapError, Swapped, native_time};
+use super::current::find_usable;
+use super::hold::{Below, Hold, LetGo, LetGoError, SwapError, Swapped, Waits, native_time};
 use super::record::{Complete, Phase, RecordError, StageRecord};
 use super::sight::{LookError, map_of};
 use super::view::controllers_of;
@@ -183,6 +184,9 @@ impl Volumes {
     /// # Errors
     /// [`RecoverError`].
     pub fn bring_back(&self, id: &VolumeId) -> Result<Swapped, RecoverError> {
+        if !self.can_open_disks(id)? {
+            return Ok(Swapped::NoDisk);
+        }
         let map = map_of(id);
         let locked = self.maps.lock(&map);
         // Read under the lock: an expansion records the new size before it loads the longer table.
@@ -195,14 +199,28 @@ impl Volumes {
         Ok(self.swap_locked(below, &locked)?)
     }
 
-    /// Lets everything fail that waits for a path of a volume, and says whether anything did.
+    /// Whether the disks that the map of a volume may take can be opened without waiting for their target. The kernel reads
+    /// a new disk for partitions, and whoever opens it waits for that: to load a table would, under the lock of the map.
+    fn can_open_disks(&self, id: &VolumeId) -> Result<bool, RecoverError> {
+        let record = self.find_wanted(id)?;
+        let Some((record, identity)) = record.as_ref().and_then(|r| Some((r, r.identity()?)))
+        else {
+            return Ok(true);
+        };
+        let tree = self.config.trees.scan()?;
+        let disks = find_usable(&tree, &record.source.nqn, identity).into_iter();
+        let nodes = disks.map(|disk| self.config.root.join("dev").join(&disk.name));
+        Ok(self.opens.all_answer_an_open(nodes.collect()))
+    }
+
+    /// Lets everything of a volume fail that waits, and says whether anything did.
     ///
     /// # Errors
     /// [`RecoverError`].
-    pub fn give_up(&self, id: &VolumeId) -> Result<LetGo, RecoverError> {
+    pub fn give_up(&self, id: &VolumeId, waits: Waits) -> Result<LetGo, RecoverError> {
         let record = self.records.read(id)?;
         match record.as_ref().and_then(|r| Some((r, r.map()?))) {
-            Some((record, map)) => Ok(self.let_go(Some(record), map)?),
+            Some((record, map)) => Ok(self.let_go(Some(record), map, waits)?),
             None => Ok(LetGo::Reached),
         }
     }

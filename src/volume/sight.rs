@@ -1,6 +1,9 @@
 //! What is looked at to judge a volume: the NVMe devices, the maps and the mounts of this node.
 //!
-//! Invariant: nothing of a volume is touched; what cannot be read is an error, never "nothing there".
+//! Invariant: nothing of a volume is touched, but for an xfs whose disk is reached, which is asked whether it has shut
+//! down; what cannot be read is an error, never "nothing there".
+
+use std::path::Path;
 
 use nvme_sysfs::{ScanError, Tree};
 use thiserror::Error;
@@ -9,9 +12,11 @@ use super::identity::Disk;
 use super::mounts::{ReadMountsError, read_mounts};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
+use super::xfs_shutdown::note_shutdowns;
 use crate::host::MapId;
 use crate::host::dm::{Map, ReadMapsError, read_map, read_maps};
 use crate::host::mountinfo::MountTable;
+use crate::host::question::Questions;
 use crate::shared::Reading;
 use crate::watch::Snapshot;
 
@@ -41,6 +46,19 @@ pub enum LookError {
 }
 
 impl Sight {
+    /// What is seen of the machine below `root` beside these devices.
+    pub(super) fn beside(
+        root: &Path,
+        tree: Snapshot,
+        questions: &Questions,
+    ) -> Result<Sight, LookError> {
+        let maps = read_maps(root)?;
+        let mut mounts = read_mounts(root)?;
+        let ask = |places| questions.find_shut_down(places);
+        note_shutdowns(root, (&tree, &maps), &mut mounts, ask);
+        Ok(Sight { tree, maps, mounts })
+    }
+
     /// The NVMe devices.
     #[must_use]
     pub fn tree(&self) -> &Tree {
@@ -74,11 +92,7 @@ impl Volumes {
     /// # Errors
     /// [`LookError`].
     pub fn look_beside(&self, tree: Snapshot) -> Result<Sight, LookError> {
-        Ok(Sight {
-            tree,
-            maps: read_maps(&self.config.root)?,
-            mounts: self.read_mounts()?,
-        })
+        Sight::beside(&self.config.root, tree, &self.questions)
     }
 
     /// The mounts that this program sees.

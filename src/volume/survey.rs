@@ -1,6 +1,6 @@
 //! The volumes of this node and how they stand, for a program that does not serve them.
 //!
-//! Invariant: nothing of a volume is touched and nothing is changed. Where no plugin ever kept
+//! Invariant: nothing is changed, and nothing of a volume is touched but as in [`Sight`]. Where no plugin ever kept
 //! anything, nothing but that is read.
 
 use std::io;
@@ -12,14 +12,13 @@ use thiserror::Error;
 use super::condition::HealthEntry;
 use super::health::judge;
 use super::hold::Hold;
-use super::mounts::read_mounts;
 use super::record::{StageRecord, read_staged};
 use super::sight::{LookError, Sight};
 use super::view::View;
 use super::volume_id::VolumeId;
 use super::volumes::OpenVolumesError;
 use crate::host::MapId;
-use crate::host::dm::read_maps;
+use crate::host::question::Questions;
 use crate::watch::Trees;
 
 /// One volume, as it stands now.
@@ -106,11 +105,8 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyErro
         return Ok(Vec::new());
     }
     let look = || -> Result<Sight, LookError> {
-        Ok(Sight {
-            tree: Trees::of(Sysfs::at(root)).scan()?,
-            maps: read_maps(root)?,
-            mounts: read_mounts(root)?,
-        })
+        let tree = Trees::of(Sysfs::at(root)).scan()?;
+        Sight::beside(root, tree, &Questions::default())
     };
     let sight = look()?;
     let of = |record: &StageRecord| Surveyed::of(record, &sight);

@@ -5,6 +5,7 @@
 //! the first one knew.
 
 mod look;
+mod stuck;
 mod sync;
 
 use std::error::Error;
@@ -18,7 +19,7 @@ use thiserror::Error;
 
 use super::capability::AccessType;
 use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
-use super::hold::{Hold, LetGo, LetGoError};
+use super::hold::{Hold, LetGo, LetGoError, Waits};
 use super::identity::VolumeIdentity;
 use super::mounts::{find_shown, shows_map, shows_nvme};
 use super::record::{RecordError, StageRecord};
@@ -30,6 +31,7 @@ use super::volumes::Volumes;
 use crate::causes::chain;
 use crate::host::MapError;
 use crate::report::outcome::{Outcome, Reason};
+use stuck::Stuck;
 
 /// Why a volume is still on this node.
 #[derive(Debug, Error)]
@@ -178,7 +180,8 @@ impl Volumes {
     /// after a while the volume is cut off.
     fn write_back(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
         let mut standing = self.wait_for_path(volume)?;
-        if standing == Standing::Waiting && self.cut_off(volume)? == LetGo::Reached {
+        if standing == Standing::Waiting && self.cut_off(volume, Waits::ForPath)? == LetGo::Reached
+        {
             standing = Standing::Reached;
         }
         match standing {
@@ -205,7 +208,7 @@ impl Volumes {
     }
 
     /// Does something that waits for the target. Where the last path goes meanwhile and does not
-    /// come back in time, the volume is cut off, so that it comes to an end.
+    /// come back in time, or nothing is completed for as long, the volume is cut off, so that it comes to an end.
     fn unless_lost<T>(&self, volume: &Volume<'_>, work: impl FnOnce() -> T) -> T {
         let (done, ended) = mpsc::channel::<()>();
         thread::scope(|scope| {
@@ -218,29 +221,33 @@ impl Volumes {
 
     /// Watches until the other side of `ended` is dropped.
     fn cut_off_when_lost(&self, volume: &Volume<'_>, ended: &mpsc::Receiver<()>) {
-        let mut lost_since: Option<Instant> = None;
+        let mut stuck = Stuck::new(self.config.timing.path);
         while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-            match self.look_at(volume) {
-                Ok(Standing::Waiting) => {
-                    let since = *lost_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= self.config.timing.path
-                        && let Err(error) = self.cut_off(volume)
-                    {
-                        tell(&error);
-                    }
+            let seen = self.look_at(volume).and_then(|standing| {
+                let map = self.read_map(map_of(&volume.request.volume_id))?;
+                Ok((standing, map.and_then(|map| map.io)))
+            });
+            let waits = match seen {
+                Ok((standing, io)) => stuck.look(Instant::now(), standing, io),
+                Err(error) => {
+                    tell(&error);
+                    continue;
                 }
-                Ok(Standing::Reached | Standing::Dead) => lost_since = None,
-                Err(error) => tell(&error),
+            };
+            if let Some(waits) = waits
+                && let Err(error) = self.cut_off(volume, waits)
+            {
+                tell(&error);
             }
         }
     }
 
     /// Lets everything fail that waits for the target.
-    fn cut_off(&self, volume: &Volume<'_>) -> Result<LetGo, UnstageError> {
+    fn cut_off(&self, volume: &Volume<'_>, waits: Waits) -> Result<LetGo, UnstageError> {
         let map = map_of(&volume.request.volume_id);
         let by_map = self.find_map_disk(&volume.request.volume_id)?.is_some();
         if by_map {
-            if self.let_go(volume.record.as_ref(), map)? == LetGo::Reached {
+            if self.let_go(volume.record.as_ref(), map, waits)? == LetGo::Reached {
                 return Ok(LetGo::Reached);
             }
         } else if let Some(leaving) = volume.leaving() {
@@ -295,7 +302,7 @@ impl Volumes {
             let tree = self.config.trees.scan().map_err(LookError::Scan)?;
             // What a process that was killed has left in it would keep the map from going.
             if Standing::of_map(&found, &tree) == Standing::Waiting {
-                self.let_go(volume.record.as_ref(), map)?;
+                self.let_go(volume.record.as_ref(), map, Waits::ForPath)?;
             }
             let _map = self.maps.lock(&map);
             self.host().remove_map(map).map_err(UnstageError::Map)?;

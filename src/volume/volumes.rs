@@ -19,6 +19,7 @@ use super::record::{RecordError, Records};
 use super::sight::Sight;
 use super::stats::Usage;
 use super::volume_id::VolumeId;
+use crate::host::question::Questions;
 use crate::host::{Host, MapId};
 use crate::report::reporter::Reporter;
 use crate::shared::Shared;
@@ -84,6 +85,10 @@ pub struct Volumes {
     /// The volumes that are being unstaged, or whose stage is taken back: nothing is connected or made
     /// for them any more.
     pub(super) leaving: Locks<VolumeId>,
+    /// What filesystems are asked that show nowhere that they have shut down.
+    pub(super) questions: Questions,
+    /// Which disks do not let themselves be opened.
+    pub(super) opens: Questions,
     /// What each volume answered when it was last healthy.
     pub(super) last_usage: Mutex<HashMap<VolumeId, Vec<Usage>>>,
     /// When requests of a volume last failed at its target, and only they.
@@ -118,6 +123,8 @@ impl Volumes {
             subsystems: Locks::default(),
             maps: Locks::default(),
             leaving: Locks::default(),
+            questions: Questions::default(),
+            opens: Questions::default(),
             last_usage: Mutex::default(),
             media_errors: Mutex::default(),
         })

@@ -73,6 +73,9 @@ fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_re
     machine.host.take_log();
     assert_eq!(suspend(), Suspended::Done);
     assert_eq!(machine.host.take_log(), ["suspend map"]);
+    let soon = Instant::now() + Duration::from_secs(60);
+    volumes.suspend_all(Instant::now()).expect("none of them");
+    assert!(machine.host.take_log().is_empty(), "no time is left");
     volumes.suspend_all(soon).expect("all of them");
     assert_eq!(
         machine.host.take_log(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nvmeof_csi::report::outcome::{Outcome, Reason};
 use nvmeof_csi::report::reporter::{Outcomes, Reporter};
 use nvmeof_csi::volume::request::{ClaimRef, StageRequest};
-use nvmeof_csi::volume::{LetGo, Timing, UnstageError, Volumes, VolumesConfig};
+use nvmeof_csi::volume::{LetGo, Timing, UnstageError, Volumes, VolumesConfig, Waits};
 
 use crate::machine::Machine;
 use crate::machine::fake_host::Death;
@@ -214,14 +214,34 @@ fn a_held_volume_that_the_target_does_not_serve_loses_the_live_controller_in_whi
     let volumes = held(&machine);
     let slave = machine.root().join("sys/block/dm-0/slaves/nvme0n1");
     symlink(machine.root().join("sys/block/nvme0n1"), slave).expect("a disk below");
-    let served = volumes.give_up(&id("volume-1")).expect("an answer");
+    let served = volumes
+        .give_up(&id("volume-1"), Waits::ForPath)
+        .expect("an answer");
     assert_eq!(served, LetGo::Reached);
     assert!(machine.host.take_log().is_empty(), "its I/O flows");
     machine
         .host
         .devices(|devices| devices.set("nvme0c0n1/ana_state", "inaccessible\n"));
-    volumes.give_up(&id("volume-1")).expect("let go");
+    volumes
+        .give_up(&id("volume-1"), Waits::ForPath)
+        .expect("let go");
     assert_eq!(machine.host.take_log(), ["let go", "disconnect nvme0"]);
+}
+
+#[test]
+fn io_that_never_completes_is_let_go_though_a_path_is_usable_unless_some_was_completed() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    let map = machine.root().join("sys/block/dm-0");
+    let slave = map.join("slaves/nvme0n1");
+    symlink(machine.root().join("sys/block/nvme0n1"), slave).expect("a disk below");
+    fs::write(map.join("stat"), "4 0 0 0 3 0 0 0 1 0 0\n").expect("a file");
+    let give_up = |completed| volumes.give_up(&id("volume-1"), Waits::ForTarget { completed });
+    assert_eq!(give_up(6).expect("an answer"), LetGo::Reached);
+    assert!(machine.host.take_log().is_empty(), "it got on");
+    assert_eq!(give_up(7).expect("an answer"), LetGo::Done);
+    let log = machine.host.take_log();
+    assert_eq!(log, ["let go", "reset nvme0", "disconnect nvme0"]);
 }
 
 #[test]

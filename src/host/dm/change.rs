@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::ioctl::Opcode;
 
 use super::control::{
-    Answer, Control, DEV_CREATE, DEV_REMOVE, DEV_SUSPEND, TABLE_CLEAR, TABLE_LOAD, TABLE_STATUS,
+    Control, DEV_CREATE, DEV_REMOVE, DEV_SUSPEND, TABLE_CLEAR, TABLE_LOAD, TABLE_STATUS,
     TARGET_MSG, describe, flag,
 };
 use super::error::{DmCall, MapError};

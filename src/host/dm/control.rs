@@ -95,15 +95,6 @@ impl Answer {
         self.0.header.target_count
     }
 
-    /// Length of the first target, in sectors, if there is a live table.
-    ///
-    /// The second one of a table that passes errors is no part of the volume.
-    pub(super) fn sectors(&self) -> Option<u64> {
-        let length = self.0.payload[8..16].try_into().expect("eight bytes");
-        let live = self.has(flag::ACTIVE_PRESENT) && self.target_count() > 0;
-        live.then(|| u64::from_ne_bytes(length))
-    }
-
     /// What lies behind the header.
     pub(super) fn payload(&self) -> &[u8] {
         &self.0.payload

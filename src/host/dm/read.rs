@@ -1,6 +1,6 @@
 //! The maps of ours that exist: `/sys/block/dm-N`, and what device-mapper says of each.
 //!
-//! Files: `dm/uuid`, `dm/suspended` (0 or 1), `dev`, `diskseq`, `size` (sectors of 512 bytes) and
+//! Files: `dm/uuid`, `dm/suspended` (0 or 1), `dev`, `diskseq`, `size` (sectors of 512 bytes), `stat` and
 //! `slaves/` with the names of the disks below, those of an inactive table included
 //! (Documentation/ABI/testing/sysfs-block-dm).
 //!
@@ -21,6 +21,7 @@ use super::id::MapId;
 use super::status::{MapPath, OnPathLoss, parse_linear, parse_status, parse_table};
 use super::{Map, MapTable};
 use crate::host::block::is_gone;
+use crate::host::io_counts::IoCounts;
 
 /// Size of `struct dm_target_spec`.
 const SPEC: usize = 40;
@@ -107,6 +108,14 @@ fn read_disk(directory: &Path, name: &str) -> Result<Option<Map>, ReadMapsError>
     ) else {
         return Ok(None);
     };
+    let path = directory.join("stat");
+    let io = match read(&path)? {
+        Some(value) => match IoCounts::parse(&value) {
+            Some(io) => Some(io).filter(|io| io.under_way > 0),
+            None => return Err(ReadMapsError::Attribute { path, value }),
+        },
+        None => None,
+    };
     let mut paths = Vec::new();
     for slave in read_names(&directory.join("slaves"))?.unwrap_or_default() {
         let dev = parsed(directory.join("slaves").join(slave).join("dev"))?;
@@ -122,6 +131,7 @@ fn read_disk(directory: &Path, name: &str) -> Result<Option<Map>, ReadMapsError>
         has_inactive_table: false,
         paths,
         on_path_loss: None,
+        io,
     }))
 }
 

@@ -7,6 +7,7 @@ use super::{Plan, Seen};
 use crate::recovery::action::Action;
 use crate::recovery::detect::Finding;
 use crate::report::outcome::Reason;
+use crate::volume::progress::{Getting, Progress};
 
 /// A loss that is shorter is only counted: users have nothing to do about it.
 const TELL: Duration = Duration::from_secs(30);
@@ -29,9 +30,15 @@ pub(super) struct Paths {
     reinstated: VecDeque<Instant>,
     /// Since when some paths are down, and whether that was told.
     down: Option<(Instant, bool)>,
+    progress: Progress,
 }
 
 impl Paths {
+    /// The map was suspended or got another disk, or I/O is sent again.
+    pub(super) fn disturbed(&mut self) {
+        self.progress.disturbed();
+    }
+
     /// Whether none is usable.
     pub(super) fn are_lost(&self) -> bool {
         self.lost_since.is_some()
@@ -59,14 +66,32 @@ impl Paths {
     pub(super) fn plan(&mut self, now: Instant, seen: &Seen, plan: &mut Plan) {
         let none_usable = seen.findings.contains(&Finding::NoPath);
         let disk_is_gone = none_usable && !has_disk(seen);
-        if disk_is_gone && !self.none_usable {
-            // Another loss than that of I/O which kept failing, with a time of its own.
-            self.lost_since = None;
+        if none_usable && !self.none_usable {
+            if let Some(since) = self.progress.before_loss(now) {
+                self.lost_since = Some(since);
+            } else if disk_is_gone {
+                // Another loss than that of I/O which kept failing, with a time of its own.
+                self.lost_since = None;
+            }
         }
         self.none_usable = none_usable;
+        if none_usable {
+            // What a map waits with, or takes back, is no sign of its target.
+            self.progress.disturbed();
+        }
         if none_usable || self.keeps_failing(now) {
             self.plan_loss(now, seen, plan);
             return;
+        }
+        match self.progress.look(now, seen.io) {
+            Getting::Nowhere(since) => {
+                self.lost_since = Some(since);
+                self.plan_loss(now, seen, plan);
+                return;
+            }
+            // A path that is back for a moment ends no loss.
+            Getting::Unknown if self.lost_since.is_some() => return,
+            Getting::Unknown | Getting::On => {}
         }
         if let Some(since) = self.lost_since.take() {
             self.plan_return(now.duration_since(since), seen, plan);
@@ -108,12 +133,11 @@ impl Paths {
         let lost = now.duration_since(since);
         if lost >= TELL && !self.told {
             self.told = true;
-            let message = format!(
-                "no path to {} for {} s: {}",
-                record.source.nqn,
-                lost.as_secs(),
-                describe(seen)
-            );
+            let (nqn, seconds) = (&record.source.nqn, lost.as_secs());
+            let message = match self.none_usable || self.keeps_failing(now) {
+                true => format!("no path to {nqn} for {seconds} s: {}", describe(seen)),
+                false => format!("{nqn} answers, and has completed no I/O for {seconds} s"),
+            };
             plan.tell(&record.volume_id, Reason::PathLost, message);
         }
         // Only a map can be let go; a head has the time that it was given.
@@ -124,7 +148,15 @@ impl Paths {
         let is_due = self.give_up_at.is_none_or(|at| now >= at);
         if lost >= limit && !let_go && is_due {
             self.give_up_at = Some(now + GIVE_UP_AGAIN);
-            plan.actions.push(Action::GiveUp(record.volume_id.clone()));
+            let volume = record.volume_id.clone();
+            plan.actions
+                .push(match seen.io.filter(|_| !self.none_usable) {
+                    Some(io) if !self.keeps_failing(now) => Action::GiveUpStuck {
+                        volume,
+                        completed: io.done,
+                    },
+                    _ => Action::GiveUp(volume),
+                });
         }
     }
 

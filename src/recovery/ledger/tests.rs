@@ -47,6 +47,7 @@ pub(super) fn seen(id: &str, findings: &[Finding]) -> Seen {
     Seen {
         record: record(id),
         findings: findings.to_vec(),
+        io: None,
     }
 }
 
@@ -162,6 +163,56 @@ fn a_loss_is_told_after_half_a_minute_and_its_end_too() {
     let back = ledger.plan(now + SECOND * 40, &[seen("a", &[])], &[]);
     assert_eq!(reasons(&back), [Reason::PathRestored]);
     assert_eq!(back.outages, [SECOND * 40]);
+}
+
+/// I/O is under way, of which so much has been completed.
+fn busy(findings: &[Finding], completed: u64) -> [Seen; 1] {
+    let io = Some(IoCounts {
+        under_way: 1,
+        done: completed,
+    });
+    [Seen {
+        io,
+        ..seen("a", findings)
+    }]
+}
+
+#[test]
+fn a_target_that_completes_nothing_is_told_and_let_go_though_it_answers() {
+    let (mut ledger, now) = (Ledger::default(), Instant::now());
+    let mut at = |second: u32| ledger.plan(now + SECOND * second, &busy(&[], 7), &[]);
+    for second in 0..30 {
+        assert_eq!(reasons(&at(second)), [], "{second}");
+    }
+    assert_eq!(reasons(&at(30)), [Reason::PathLost]);
+    for second in 31..60 {
+        let plan = at(second);
+        assert_eq!((reasons(&plan), plan.actions), (vec![], vec![]), "{second}");
+    }
+    let give_up = Action::GiveUpStuck {
+        volume: id("a"),
+        completed: 7,
+    };
+    assert_eq!(at(60).actions, [give_up]);
+    let plan = ledger.plan(now + SECOND * 61, &busy(&[], 8), &[]);
+    assert_eq!(reasons(&plan), [Reason::PathRestored], "it gets on");
+}
+
+#[test]
+fn the_kernels_own_time_out_and_a_connect_after_it_do_not_set_the_clock_back() {
+    let (mut ledger, now) = (Ledger::default(), Instant::now());
+    let mut at = |second: u32, seen: [Seen; 1]| ledger.plan(now + SECOND * second, &seen, &[]);
+    for second in 0..29 {
+        at(second, busy(&[], 7));
+    }
+    // The controller is dropped, and its requests are taken back, which the kernel counts.
+    at(29, busy(&LOST, 8));
+    assert_eq!(reasons(&at(30, busy(&LOST, 8))), [Reason::PathLost]);
+    for second in 31..60 {
+        assert_eq!(reasons(&at(second, busy(&[], 9))), [], "{second}");
+    }
+    let plan = at(61, busy(&LOST, 10));
+    assert_eq!(plan.actions, [Action::GiveUp(id("a"))]);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //!
 //! Two places can hold I/O: the map, which is told to fail it, and a controller below the map, which is
 //! deleted: one that is still `connecting`, or one through which the target does not serve the namespace
-//! now, nor any other. A controller that other volumes need stays unless they hold what it drops by maps of
-//! their own.
+//! now, nor any other. Where the target answers everything but I/O, any of them may hold some: it is reset first,
+//! for a controller with I/O in flight is deleted only after that has timed out (30 s). A controller that other volumes
+//! need stays unless they hold what it drops by maps of their own.
 //!
 //! Invariants: a map that was let go never holds again, so none is while its I/O flows, which is asked under its
 //! lock.
@@ -17,6 +18,7 @@ use super::super::sight::LookError;
 use super::super::standing::Standing;
 use super::super::volumes::Volumes;
 use crate::host::disconnects::disconnect_all;
+use crate::host::dm::Map;
 use crate::host::{MapError, MapId};
 
 /// Why I/O still waits.
@@ -53,18 +55,41 @@ pub enum LetGo {
     Reached,
 }
 
+/// For what I/O waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// For a path.
+    ForPath,
+    /// For a target that completes nothing, though its controllers are live.
+    ForTarget {
+        /// How much had been completed when that was found.
+        completed: u64,
+    },
+}
+
+impl Waits {
+    /// Whether that is over: a path is there, or something was completed.
+    fn are_over(self, map: &Map, tree: &Tree) -> bool {
+        match self {
+            Waits::ForPath => Standing::of_map(map, tree) == Standing::Reached,
+            Waits::ForTarget { completed } => map.io.is_none_or(|io| io.done != completed),
+        }
+    }
+}
+
 impl Volumes {
-    /// Lets everything fail that waits for a path of a volume that is held by a map.
+    /// Lets everything fail that waits for a path, or for its target, of a volume that is held by a map.
     pub(in crate::volume) fn let_go(
         &self,
         record: Option<&StageRecord>,
         map: MapId,
+        waits: Waits,
     ) -> Result<LetGo, LetGoError> {
         {
             let _map = self.maps.lock(&map);
             let tree = self.config.trees.scan()?;
             let known = self.read_map(map)?;
-            if known.is_some_and(|known| Standing::of_map(&known, &tree) == Standing::Reached) {
+            if known.is_some_and(|known| waits.are_over(&known, &tree)) {
                 return Ok(LetGo::Reached);
             }
             match self.host().let_go_map(map) {
@@ -84,7 +109,13 @@ impl Volumes {
             return Ok(LetGo::Done);
         }
         let tree = self.config.trees.scan()?;
-        let stuck = find_stuck(&tree, record, &self.identity().hostnqn);
+        let stuck = find_stuck(&tree, record, &self.identity().hostnqn, waits);
+        for controller in stuck.iter().filter(|_| waits != Waits::ForPath) {
+            if let Err(error) = self.host().reset(*controller, nqn) {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(%controller, error, "its I/O ends only by its time-out");
+            }
+        }
         let stuck: Vec<_> = stuck.into_iter().map(|it| (it, nqn)).collect();
         for (controller, done) in disconnect_all(self.host(), &stuck) {
             done.map_err(|source| LetGoError::Disconnect { controller, source })?;
@@ -94,16 +125,19 @@ impl Volumes {
 }
 
 /// The controllers in which I/O may wait: those that are not live, and live ones through which the target
-/// serves other namespaces at most.
-fn find_stuck(tree: &Tree, record: &StageRecord, hostnqn: &Nqn) -> Vec<Instance> {
+/// serves other namespaces at most; any, where the target completes nothing.
+fn find_stuck(tree: &Tree, record: &StageRecord, hostnqn: &Nqn, waits: Waits) -> Vec<Instance> {
     let mut stuck = Vec::new();
     for subsystem in tree.find_subsystems(&record.source.nqn) {
         let ours = |disk: &&Namespace| record.identity().is_some_and(|it| it.names(disk));
         let mut disks = subsystem.namespaces.iter().filter(ours);
         let disk = disks.next();
         for controller in &subsystem.controllers {
-            let waits = disk.is_some_and(|disk| subsystem.waits_behind(disk, controller));
-            let is_stuck = !controller.is_live() || waits;
+            let is_behind = |disk| subsystem.waits_behind(disk, controller);
+            let is_stuck = match waits {
+                Waits::ForPath => !controller.is_live() || disk.is_some_and(is_behind),
+                Waits::ForTarget { .. } => true,
+            };
             if is_stuck && record.source.asks_for(controller, hostnqn) {
                 stuck.push(controller.instance);
             }

@@ -273,6 +273,10 @@ impl Host for FakeHost {
         })
     }
 
+    fn reset(&self, controller: Instance, _: &Nqn) -> Result<(), RescanError> {
+        self.effect(format!("reset {controller}"), |_| Ok(()))
+    }
+
     fn tune(&self, controller: Instance, _: &Nqn, tuning: &Tuning) -> Result<(), TuneError> {
         let words = format!("tune {controller} {:?}", tuning.ctrl_loss_tmo);
         self.effect(words, |_| Ok(()))

@@ -20,8 +20,10 @@ mod restarts;
 mod returns;
 mod shutdown;
 mod stale;
+mod stuck;
 mod timeout;
 mod unreadable;
+mod xfs;
 
 use std::fs;
 use std::path::Path;
@@ -46,6 +48,8 @@ pub(super) fn all() -> Vec<Case> {
         shutdown::CASES,
         neighbours::CASES,
         stale::CASES,
+        stuck::CASES,
+        xfs::CASES,
         paths::CASES,
         fleet::CASES,
         idle::CASES,

@@ -72,7 +72,7 @@ fn look_at(controller: &str) -> Vec<Option<String>> {
     names.collect()
 }
 
-fn pcie() -> String {
+pub(super) fn pcie() -> String {
     let entries = fs::read_dir("/sys/class/nvme").expect("the class directory");
     let mut names = entries.map(|entry| {
         let name = entry.expect("an entry").file_name();

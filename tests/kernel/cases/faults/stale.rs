@@ -27,8 +27,8 @@ pub(super) const CASES: &[Case] = &[
 
 /// What is promised is ten seconds; an emulated machine may take twice as long.
 const WITHIN: Duration = Duration::from_secs(20);
-const REMOUNTED: &str = "nvmeof_csi_recoveries_total{result=\"remounted\"}";
-const REFUSED: &str = "nvmeof_csi_recoveries_total{result=\"in_use\"}";
+pub(super) const REMOUNTED: &str = "nvmeof_csi_recoveries_total{result=\"remounted\"}";
+pub(super) const REFUSED: &str = "nvmeof_csi_recoveries_total{result=\"in_use\"}";
 
 /// Which mount it is, whatever has happened to its filesystem.
 fn id_and_device(line: Option<String>) -> Vec<String> {
@@ -44,7 +44,7 @@ fn start() -> Running {
 }
 
 /// Waits until nothing is wrong with the volume, and what was written is there; returns how long that took, in seconds.
-fn whole(running: &Running) -> f64 {
+pub(super) fn whole(running: &Running) -> f64 {
     let since = Instant::now();
     eventually("the volume to be whole", || {
         let health = running.plugin.health(&running.volume);
