@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nvmeof_csi::host::MapId;
-use nvmeof_csi::volume::{PublishError, Suspended, Swapped, Volumes};
+use nvmeof_csi::volume::{Passed, PublishError, Suspended, Swapped, Volumes};
 
 use crate::machine::Machine;
 use crate::requests::{block, ext4, id, publish, stage, target_of};
@@ -90,6 +90,18 @@ fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_re
     machine.host.devices(|devices| devices.connect(controller));
     assert_eq!(bring_back(&volumes), Swapped::Done);
     assert_eq!(machine.host.take_log(), [LOAD, "resume"]);
+}
+
+#[test]
+fn a_map_whose_paths_have_not_failed_hands_no_error_up() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    let pass = || volumes.pass_errors(&id("volume-1")).expect("an answer");
+    assert_eq!(pass(), Passed::NotNeeded, "it is not known to have failed");
+    machine.host.power_off();
+    machine.host.take_log();
+    assert_eq!(pass(), Passed::NotNeeded, "it has no disk");
+    assert!(machine.host.take_log().is_empty());
 }
 
 #[test]
