@@ -149,7 +149,7 @@ impl Command for Arguments {
             }
         }
         // The plugin may have been suspending one of them meanwhile, which the kernel does not tell before it is done.
-        thread::sleep(SETTLE);
+        thread::park_timeout(SETTLE);
         for map in find_maps(config, &options)? {
             if map.suspended {
                 let_go(&host, &map, &mut released, &mut first_failure);

@@ -5,7 +5,7 @@
 //! else. Whoever asks must know that its disk is reached; the disk may go in the very next moment all the same, so
 //! a question is put in a thread of its own.
 //!
-//! Invariants: nobody waits longer than [`PATIENCE`]; a question without an answer says nothing; a place is not asked
+//! Invariants: nobody waits longer than `PATIENCE`; a question without an answer says nothing; a place is not asked
 //! again before it has answered.
 
 use std::collections::{BTreeSet, VecDeque};

@@ -61,7 +61,7 @@ pub(crate) fn describe() -> Vec<String> {
 fn waiting() -> Vec<String> {
     let mut lines = Vec::new();
     for process in names("/proc") {
-        for thread in names(&format!("/proc/{process}/task")) {
+        for thread in names(format!("/proc/{process}/task")) {
             let directory = Path::new("/proc").join(&process).join("task").join(thread);
             let stat = read(&directory.join("stat"));
             if stat.contains(") D ") {

@@ -129,7 +129,7 @@ pub(crate) fn let_go(root: &Path, map: MapId) -> Result<(), MapError> {
             Err(MapError::Call {
                 source: Errno::BUSY,
                 ..
-            }) if began.elapsed() < PATIENCE => thread::sleep(AGAIN),
+            }) if began.elapsed() < PATIENCE => thread::park_timeout(AGAIN),
             done => return done,
         }
     }
