@@ -4,6 +4,9 @@
 //! A port that does not answer is dialled by one volume for all, every second while a volume has no
 //! path; when it answers again, every volume tries at once.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
