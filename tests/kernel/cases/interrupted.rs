@@ -100,7 +100,11 @@ fn killed_in_mkfs(fs_type: &'static str, stops_midway: &str) {
             let stage = volume.stage_request();
             plugin.call(|mut node| async move { node.node_stage_volume(stage).await })
         });
-        eventually("mkfs to have written", || (!is_blank()).then_some(()));
+        eventually("mkfs to have written", || {
+            // Out of the page cache, which has half a minute of its own.
+            rustix::fs::sync();
+            (!is_blank()).then_some(())
+        });
         nix::sys::signal::kill(
             nix::unistd::Pid::from_raw(plugin.id().cast_signed()),
             nix::sys::signal::Signal::SIGKILL,
