@@ -11,7 +11,7 @@ use super::returns::withdraw_and_listen;
 use crate::case::Case;
 use crate::host::REPORT;
 use crate::plugin::{Use, is_mounted};
-use crate::scene::{NQN, cli, controllers, eventually};
+use crate::scene::{NQN, cli, controllers, eventually, net};
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -55,6 +55,8 @@ const FAILS_WITHIN: Duration = Duration::from_secs(1);
 /// What an unstage gives a lost path to come back.
 const GIVEN: Duration = Duration::from_secs(30);
 const LEAVES_WITHIN: Duration = Duration::from_secs(60);
+/// How often the cable is pulled until no commit of the journal is under way.
+const TRIES: u32 = 10;
 
 /// The controller stays, and the kernel has nothing to send I/O through.
 fn make_inaccessible(running: &Running) {
@@ -100,9 +102,8 @@ fn leaves() {
     fs::write(&path, page).expect("a file");
     let file = File::options().write(true).open(&path).expect("the file");
     file.sync_all().expect("it is on the disk");
-    running.cut();
-    // The place of a block that is there already is known without a read.
-    file.write_all_at(&page, 0).expect("a write into the cache");
+    let written = (0..TRIES).any(|_| write_without_a_path(&running, &file));
+    assert!(written, "each write has met a commit of the journal");
     drop(file);
     let leaving = Instant::now();
     leave(&running);
@@ -112,6 +113,24 @@ fn leaves() {
         "{REPORT}row 15: gone {:.1} s after the call",
         took.as_secs_f64()
     );
+}
+
+/// Pulls the cable and overwrites a block in the cache: its place is known without a read. A commit of the journal that
+/// was under way keeps the write waiting, and with it whoever has the file open; then the cable comes back.
+fn write_without_a_path(running: &Running, file: &File) -> bool {
+    running.cut();
+    let file = file.try_clone().expect("the same file");
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || done.send(file.write_all_at(&[1; 4096], 0)));
+    let written = ended.recv_timeout(ASKING);
+    if let Ok(written) = &written {
+        written.as_ref().expect("a write into the cache");
+        return true;
+    }
+    net::set_up("v0").expect("the cable is back");
+    let written = ended.recv_timeout(LEAVES_WITHIN).expect("it ends");
+    written.expect("a write that was held");
+    false
 }
 
 /// The last close of a raw block device writes back what it has, and waits as everything does. Through the
