@@ -69,7 +69,7 @@ fn as_it_lets_go() {
     let running = Running::start(Use::Filesystem("ext4"), &[("pathLossTimeout", "3s")]);
     let writer = running.writer();
     let running = restarted(killed_at(
-        "keep-",
+        "leave-",
         "ioctl",
         "DM_TARGET_MSG",
         Running::withdraw,
