@@ -8,7 +8,6 @@
 //! an error. Nothing here opens a map or waits for its I/O.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use nvme_sysfs::{DevT, Diskseq};
@@ -211,13 +210,20 @@ fn parsed<T: std::str::FromStr>(path: PathBuf) -> Result<Option<T>, ReadMapsErro
 fn read(path: &Path) -> Result<Option<String>, ReadMapsError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text.trim_end().to_owned())),
-        // The attributes of a map that is being removed answer EINVAL (dm_attr_show in dm-sysfs.c).
-        Err(error) if is_gone(&error) || error.kind() == ErrorKind::InvalidInput => Ok(None),
+        Err(error) if is_gone(&error) || is_going(&error) => Ok(None),
         Err(source) => {
             let path = path.to_owned();
             Err(ReadMapsError::Read { path, source })
         }
     }
+}
+
+/// The attributes of a map that is being removed answer EINVAL (`dm_attr_show` in dm-sysfs.c), or EIO where its kobject
+/// is cleared already (`sysfs_kf_seq_show` in fs/sysfs/file.c; seen on 7.2 while 64 maps went). No disk is read for them,
+/// so that EIO means nothing else.
+fn is_going(error: &std::io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::INVAL | Errno::IO))
 }
 
 /// The names in a directory, sorted; `None` if it is not there.
@@ -277,6 +283,13 @@ mod tests {
         assert_eq!(found.diskseq, Some(Diskseq(17)));
         let dev = "259:1".parse().expect("a number");
         assert_eq!(found.paths, [MapPath { dev, state: None }]);
+    }
+
+    #[test]
+    fn a_map_that_is_being_removed_is_gone_and_another_failure_is_not() {
+        let failed = |errno: Errno| std::io::Error::from(errno);
+        assert!(is_going(&failed(Errno::INVAL)) && is_going(&failed(Errno::IO)));
+        assert!(!is_going(&failed(Errno::ACCESS)) && !is_going(&failed(Errno::MFILE)));
     }
 
     #[test]
