@@ -129,7 +129,7 @@ pub trait Host: Send + Sync + Debug {
     /// success.
     ///
     /// # Errors
-    /// [`MapError::Waits`], after half a second: I/O waits below the map, and comes up only when it ends
+    /// [`MapError::Waits`], after two seconds: I/O waits below the map, and comes up only when it ends
     /// there. Else [`MapError`].
     fn suspend_map(&self, map: MapId) -> Result<(), MapError>;
 
@@ -145,8 +145,8 @@ pub trait Host: Send + Sync + Debug {
     /// [`MapError`].
     fn reinstate_path(&self, map: MapId, disk: DevT) -> Result<(), MapError>;
 
-    /// Lets everything fail that waits in a map for a path, now and later; for one that is suspended,
-    /// whatever comes.
+    /// Lets everything fail that waits in a map for a path, now and later, a flush included. One that is
+    /// suspended is resumed for it.
     ///
     /// # Errors
     /// [`MapError`].

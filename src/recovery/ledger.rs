@@ -36,7 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const RETUNE: Duration = Duration::from_secs(30);
 /// How often a map that could not be changed is tried again.
 const SWAP_AGAIN: Duration = Duration::from_secs(1);
-/// How soon a map is suspended again that could not be, or was not for long.
+/// How soon a map is suspended again that could not be.
 const SUSPEND_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is known about the past.

@@ -1,7 +1,7 @@
 //! Judging volumes by their records, the tree of devices and the mount table.
 //!
-//! Invariant: nothing of a volume is touched: no open, no stat, no I/O, but for what a [`Sight`] asks of an xfs. kubelet asks before a volume
-//! is staged too, and then nothing is wrong.
+//! Invariant: nothing of a volume is touched: no open, no stat, no I/O, but for what a [`Sight`] asks of an xfs.
+//! kubelet asks before a volume is staged too, and then nothing is wrong.
 
 use std::collections::BTreeMap;
 

@@ -3,8 +3,7 @@
 //! Which way is decided once, when a volume is staged, and stands in its record. With a
 //! device-mapper map the kernel's own reconnecting is off: at the first loss it drops the controller,
 //! all I/O rises into the map, which is suspended then, and the map gets a new disk only after its
-//! identity was proved. The
-//! kernel's own ways to wait send what waits *before* they compare anything.
+//! identity was proved. The kernel's own ways to wait send what waits *before* they compare anything.
 //!
 //! Invariant: no map gets a disk whose identity was not proved while the map already held it open.
 

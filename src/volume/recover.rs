@@ -207,7 +207,7 @@ impl Volumes {
         else {
             return Ok(true);
         };
-        let tree = self.config.trees.scan()?;
+        let tree = self.config.trees.scan_subsystem(&record.source.nqn)?;
         let disks = find_usable(&tree, &record.source.nqn, identity).into_iter();
         let nodes = disks.map(|disk| self.config.root.join("dev").join(&disk.name));
         Ok(self.opens.all_answer_an_open(nodes.collect()))

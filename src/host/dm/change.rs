@@ -1,4 +1,5 @@
-//! What is done to a map. None of it waits for I/O.
+//! What is done to a map. Where its disks are gone none of it waits for I/O; a table that takes the place of one with
+//! I/O below it waits for that.
 
 use std::path::Path;
 use std::thread;

@@ -4,7 +4,8 @@
 //! milliseconds where the disk below is gone, and not before that ends where it waits there, say in a head
 //! with another controller that is still `connecting`. That wait ends by a signal. The map is active then, but
 //! no longer queues (`multipath_presuspend` in dm-mpath.c has no counterpart for a suspend that is given up;
-//! seen on 6.12), so it is told to at once.
+//! seen on 6.1 and 6.12), and what was held back is sent before the call returns. So it is told to queue before it
+//! gets the signal. A process that is killed in that wait tells nobody: what waits then fails.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
