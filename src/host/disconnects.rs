@@ -19,7 +19,16 @@ pub(crate) fn disconnect_all(
     host: &dyn Host,
     controllers: &[(Instance, &Nqn)],
 ) -> Vec<(Instance, Result<(), DisconnectError>)> {
-    let disconnect = |(controller, nqn): (Instance, &Nqn)| host.disconnect(controller, nqn);
+    at_once(controllers, |controller, nqn| {
+        host.disconnect(controller, nqn)
+    })
+}
+
+fn at_once<T: Send>(
+    controllers: &[(Instance, &Nqn)],
+    disconnect: impl Fn(Instance, &Nqn) -> T + Sync,
+) -> Vec<(Instance, T)> {
+    let disconnect = |(controller, nqn): (Instance, &Nqn)| disconnect(controller, nqn);
     thread::scope(|scope| {
         let begun: Vec<_> = controllers
             .iter()
@@ -45,17 +54,29 @@ pub(crate) fn disconnect_all(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Condvar, Mutex};
+    use std::time::Duration;
+
     use super::*;
-    use crate::host::linux::{LinuxHost, Timeouts};
+
+    /// Longer than any machine takes to start a thread.
+    const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn a_controller_that_is_gone_is_a_success_among_others() {
-        let root = tempfile::tempdir().expect("a directory");
-        let host = LinuxHost::new(root.path(), Timeouts::default());
+    fn none_waits_for_another_and_each_is_answered_in_its_place() {
         let nqn: Nqn = "nqn.2026-01.org.example:a".parse().expect("an NQN");
-        let controllers = [(Instance(3), &nqn), (Instance(1), &nqn)];
-        let done = disconnect_all(&host, &controllers);
-        let order: Vec<_> = done.iter().map(|(controller, _)| *controller).collect();
-        assert_eq!(order, [Instance(3), Instance(1)]);
+        let controllers = [3, 1, 2].map(|number| (Instance(number), &nqn));
+        let (begun, all) = (Mutex::new(0), Condvar::new());
+        let meet = |controller: Instance, _: &Nqn| {
+            let mut begun = begun.lock().expect("nobody panics");
+            *begun += 1;
+            all.notify_all();
+            let met = all.wait_timeout_while(begun, LONG, |begun| *begun < controllers.len());
+            assert!(!met.expect("nobody panics").1.timed_out(), "{controller}");
+            controller
+        };
+        let answers = at_once(&controllers, meet);
+        let wanted = [3, 1, 2].map(|number| (Instance(number), Instance(number)));
+        assert_eq!(answers, wanted);
     }
 }

@@ -145,7 +145,7 @@ fn judge_map(map: &Map, tree: &Tree, usable: &[&Namespace], size_bytes: u64) -> 
 }
 
 /// Whether every disk of a map is gone, so that no I/O waits below it.
-pub(super) fn has_lost_all(map: &Map, tree: &Tree) -> bool {
+fn has_lost_all(map: &Map, tree: &Tree) -> bool {
     let is_gone = |path: &MapPath| tree.find_namespace_by_dev(path.dev).is_none();
     !map.paths.is_empty() && map.paths.iter().all(is_gone)
 }

@@ -144,13 +144,20 @@ impl Volumes {
         }
         if let Err(error) = self.host().resume_map(map) {
             // The kernel leaves it suspended, with the table that it had. That one flows again if it did.
-            if !is_suspended && let Err(error) = self.host().resume_map(map) {
-                let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(%map, error, "a map stays suspended until the next look");
+            if !is_suspended {
+                self.resume_old(map);
             }
             return Err(error.into());
         }
         Ok(Swapped::Done)
+    }
+
+    /// Lets the I/O of a map flow again by the table that it has, after another was refused.
+    pub(super) fn resume_old(&self, map: MapId) {
+        if let Err(error) = self.host().resume_map(map) {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(%map, error, "a map stays suspended until the next look");
+        }
     }
 
     /// Loads a table over proved disks, and proves them again now that the map holds them open. False if they are

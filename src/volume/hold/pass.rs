@@ -142,11 +142,8 @@ impl Volumes {
         }
         let table = table(&disks, below, OnPathLoss::Pass);
         let loaded = self.load_proved(below, &disks, &table);
-        if loaded.is_err()
-            && let Err(error) = self.host().resume_map(below.map)
-        {
-            let error: &(dyn std::error::Error + 'static) = &error;
-            tracing::warn!(map = %below.map, error, "a map stays suspended until the next look");
+        if loaded.is_err() {
+            self.resume_old(below.map);
         }
         loaded
     }

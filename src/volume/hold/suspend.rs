@@ -8,15 +8,15 @@
 //! map, and an interrupted one is not harmless; under the lock of the map, so that none is suspended whose
 //! disk is just coming back.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::time::Instant;
 
-use super::super::current::find_usable;
 use super::super::recover::RecoverError;
 use super::super::sight::map_of;
-use super::super::view::has_lost_all;
 use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
-use super::map::SwapError;
+use super::map::{Below, SwapError, proved};
 use crate::host::MapError;
 use crate::host::dm::MapPath;
 
@@ -32,7 +32,7 @@ pub enum Suspended {
 }
 
 impl Volumes {
-    /// Does so for every volume whose record can be read; one that cannot be suspended does not keep the others. None is
+    /// Suspends the map of every volume that has lost its last disk and whose record can be read; one that cannot be suspended does not keep the others. None is
     /// begun at `until` or later: a process that ends within a suspend would give it up.
     ///
     /// # Errors
@@ -58,21 +58,23 @@ impl Volumes {
         let Some(record) = self.find_wanted(id)? else {
             return Ok(Suspended::NotNeeded);
         };
-        let (Some(_), Some(identity)) = (record.map(), record.identity()) else {
+        let Some(below) = Below::of(&record) else {
             return Ok(Suspended::NotNeeded);
         };
         let known = self.read_map(map)?;
-        let tree = self.config.trees.scan_subsystem(&record.source.nqn)?;
+        let tree = self.config.trees.scan_subsystem(below.nqn)?;
         let is_spinning = known.is_some_and(|known| {
+            // Asked of the kernel's list of all disks: one that a scan has just missed may be there, and so may one
+            // about which there is no answer.
             let is_there = |path: &MapPath| {
                 let entry = format!("sys/dev/block/{}", path.dev);
-                self.config.root.join(entry).exists()
+                let entry = fs::symlink_metadata(self.config.root.join(entry));
+                !entry.is_err_and(|error| error.kind() == ErrorKind::NotFound)
             };
             let is_held = known.suspended || known.was_let_go();
-            !is_held && has_lost_all(&known, &tree) && !known.paths.iter().any(is_there)
+            !is_held && !known.paths.is_empty() && !known.paths.iter().any(is_there)
         });
-        let has_disk = !find_usable(&tree, &record.source.nqn, identity).is_empty();
-        if !is_spinning || has_disk {
+        if !is_spinning || !proved(&tree, below).is_empty() {
             return Ok(Suspended::NotNeeded);
         }
         match self.host().suspend_map(map) {
