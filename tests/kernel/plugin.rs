@@ -105,6 +105,12 @@ impl Plugin {
         assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
     }
 
+    /// Waits for its end by its own will.
+    pub(crate) fn wait_ended(mut self) {
+        let status = self.process.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+    }
+
     /// kill -9.
     pub(crate) fn kill(mut self) {
         self.process.kill().expect("it runs");

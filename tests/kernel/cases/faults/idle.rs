@@ -6,22 +6,31 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kernel_lab::guest::nvmet::Subsystem;
+use nix::sys::signal::{Signal, kill};
 
 use super::fleet::{bring, member, take_away};
-use super::gone;
-use super::restarts::assert_nothing_is_suspended;
+use super::restarts::{assert_nothing_is_suspended, process};
+use super::{Running, gone};
 use crate::case::Case;
 use crate::host::REPORT;
-use crate::plugin::{Plugin, Volume};
+use crate::plugin::{Plugin, Use, Volume};
 use crate::scene::{Scene, eventually, target};
 use crate::writer::Writer;
 
-pub(super) const CASES: &[Case] = &[Case::new(
-    "row_30_volumes_that_are_held_with_a_waiting_write_are_suspended_at_once",
-    held,
-)];
+pub(super) const CASES: &[Case] = &[
+    Case::new(
+        "row_30_volumes_that_are_held_with_a_waiting_write_are_suspended_at_once",
+        held,
+    ),
+    Case::new(
+        "row_30_a_plugin_that_ends_leaves_a_volume_suspended_that_was_lost_unseen",
+        ends,
+    ),
+];
 
 const VOLUMES: usize = 4;
+/// Many times what it takes, on a machine that is busy with other things.
+const AT_ONCE: Duration = Duration::from_secs(10);
 /// How long the processors are watched for the figure.
 const WATCHED: Duration = Duration::from_secs(10);
 
@@ -75,6 +84,7 @@ fn held() {
         (suspended() == VOLUMES).then_some(())
     });
     let after = lost.elapsed();
+    assert!(after < AT_ONCE, "{after:?}");
     let waiting: Vec<u64> = writers.iter().map(Writer::written).collect();
     let while_held = busy();
     for (writer, waiting) in writers.iter().zip(&waiting) {
@@ -96,4 +106,28 @@ fn held() {
         after.as_secs_f64()
     );
     take_away(&plugin, &volumes);
+}
+
+/// The loss falls into the last moments of a plugin, which sees it when it is told to end.
+fn ends() {
+    let mut running = Running::start(Use::Block, &[]);
+    let writer = running.writer();
+    let plugin = process(&running.plugin);
+    kill(plugin, Signal::SIGSTOP).expect("it runs");
+    running.withdraw();
+    let waiting = writer.written();
+    assert_eq!(suspended(), 0, "nobody is there to do it");
+    for signal in [Signal::SIGTERM, Signal::SIGCONT] {
+        kill(plugin, signal).expect("it runs");
+    }
+    running.plugin.wait_ended();
+    assert_eq!(suspended(), 1);
+    writer.still_waits(waiting);
+    running.plugin = Plugin::start();
+    writer.target_returns();
+    running.export();
+    writer.wait_for(20);
+    assert_nothing_is_suspended();
+    let written = writer.end("row 30, lost as the plugin ends");
+    running.end_and_verify(written);
 }
