@@ -30,6 +30,9 @@ const METRICS: &str = "127.0.0.1:9809";
 /// The socket below it that the plugin listens on.
 pub(crate) const SOCKET: &str = "/var/lib/kubelet/plugins/direct.nvmeof.csi/csi.sock";
 
+/// What it says, where a case wants to know.
+const LOG: &str = "/tmp/plugin.log";
+
 /// What the plugin remembers.
 pub(crate) const STATE: &str = "/var/lib/kubelet/plugins/direct.nvmeof.csi/state";
 
@@ -52,6 +55,12 @@ impl Plugin {
     /// The same with more options.
     pub(crate) fn start_with(more: &[&str]) -> Self {
         Self::spawn(command().args(more))
+    }
+
+    /// The same, telling everything to a log of its own: [`said`].
+    pub(crate) fn start_logged() -> Self {
+        let log = File::create(LOG).expect("a file");
+        Self::spawn(command().arg("--verbose").stderr(log))
     }
 
     /// The same by a command of one's own, such as strace before the program.
@@ -234,6 +243,11 @@ impl Drop for Plugin {
         let _ended = self.process.kill();
         let _reaped = self.process.wait();
     }
+}
+
+/// What a plugin told that was started by [`Plugin::start_logged`].
+pub(crate) fn said() -> String {
+    fs::read_to_string(LOG).expect("what the plugin said")
 }
 
 /// The plugin's command line.

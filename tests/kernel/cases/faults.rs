@@ -118,6 +118,13 @@ impl Running {
         }
     }
 
+    /// With a plugin in the place of the first one whose log is kept.
+    fn logged(mut self) -> Running {
+        self.plugin.kill();
+        self.plugin = Plugin::start_logged();
+        self
+    }
+
     /// A writer that is at work.
     fn writer(&self) -> Writer {
         let target = self.volume.target();

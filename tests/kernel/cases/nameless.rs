@@ -1,12 +1,11 @@
 //! Namespaces without any identifier: after a loss nothing could tell them from another, so their I/O is not held.
 
-use std::fs::{self, File};
-use std::path::Path;
+use std::fs;
 
 use tonic::Code;
 
 use crate::case::Case;
-use crate::plugin::{self, Plugin, Use, Volume, write_and_read};
+use crate::plugin::{Plugin, Use, Volume, said, write_and_read};
 use crate::scene::{NQN, Scene, controllers, subsystem, target};
 
 pub(super) const CASES: &[Case] = &[Case::new(
@@ -34,9 +33,7 @@ fn without_a_hold() {
     let scene = Scene::new();
     let nameless = subsystem(NQN, &[(1, NOBODY)]);
     let _port = scene.listen(1, target(0), 4420, &[&nameless]);
-    let log = Path::new("/tmp/plugin.log");
-    let file = File::create(log).expect("a file");
-    let plugin = Plugin::spawn(plugin::command().stderr(file));
+    let plugin = Plugin::start_logged();
 
     let refused = plugin.stage(&volume("dm")).expect_err("no map is safe");
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
@@ -46,7 +43,7 @@ fn without_a_hold() {
     plugin.stage(&volume).expect("stage");
     plugin.publish(&volume).expect("publish");
     assert!(!has_map());
-    let said = fs::read_to_string(log).expect("what the plugin said");
+    let said = said();
     assert!(said.contains("reason=RecoveryFailed"), "{said}");
     write_and_read(&volume.target());
     plugin.unpublish(&volume).expect("unpublish");

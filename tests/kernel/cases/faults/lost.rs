@@ -1,14 +1,13 @@
 //! Links that are cut and controllers that are taken away, and come back.
 
-use std::fs::{self, File};
-use std::path::Path;
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
 use super::{Running, disks_below};
 use crate::case::{Case, Profile};
 use crate::disk::mountinfo_line;
-use crate::plugin::{self, Plugin, Use};
+use crate::plugin::{Use, said};
 use crate::scene::{controllers, eventually, net};
 use crate::writer::Writers;
 
@@ -52,15 +51,8 @@ fn cut_link(usage: Use) {
 
 /// With the cable pulled for so long, whatever the kernel does meanwhile. A loss of half a minute is told.
 fn cut_for_a_while() {
-    let log = Path::new("/tmp/plugin.log");
-    let mut running = Running::start(Use::Filesystem("ext4"), &[]);
-    running.plugin.kill();
-    let file = File::create(log).expect("a file");
-    running.plugin = Plugin::spawn(plugin::command().arg("--verbose").stderr(file));
-    let told = |reason: &str| {
-        let said = fs::read_to_string(log).expect("what the plugin said");
-        said.matches(reason).count()
-    };
+    let running = Running::start(Use::Filesystem("ext4"), &[]).logged();
+    let told = |reason: &str| said().matches(reason).count();
     let target = running.volume.target().display().to_string();
     let mounted = mountinfo_line(&target);
     let writer = running.writers();

@@ -17,7 +17,7 @@ use super::foreign::{losetup, own_file};
 use super::restarts::{assert_nothing_is_suspended, process, restarted};
 use super::{Running, volume};
 use crate::case::{Case, Profile};
-use crate::plugin::{self, Plugin, Use};
+use crate::plugin::{Use, said};
 use crate::scene::{BIG, NQN, PATIENCE, Scene, UUID, controllers, eventually, net, target};
 use crate::strace::{TRACE, attach, threads};
 use crate::writer::{BLOCK, Block};
@@ -56,8 +56,6 @@ const SECTOR: u64 = 512;
 const SMALL: u64 = 64 << 20;
 /// Where the bad block of a raw volume lies, far behind what the writer writes.
 const FAR: u64 = 60 << 20;
-/// What the plugin says.
-const LOG: &str = "/tmp/plugin.log";
 
 /// The disk behind the namespace.
 struct Disk {
@@ -142,9 +140,7 @@ impl Damaged {
         added.expect("a namespace");
         let port: Port = scene.listen(1, target(0), 4420, &[&exported]);
         more(&scene, &exported);
-        let mut running = Running::on(scene, exported, port, volume(usage, parameters));
-        running.plugin.kill();
-        running.plugin = talkative();
+        let running = Running::on(scene, exported, port, volume(usage, parameters)).logged();
         let (path, at, byte) = match usage {
             Use::Block => (running.volume.target(), FAR, FAR),
             Use::Filesystem(_) => {
@@ -180,7 +176,6 @@ impl Damaged {
             let waits = dmsetup(&["info", &name]).contains("INACTIVE");
             (queues && !waits).then_some(())
         });
-        let said = || fs::read_to_string(LOG).expect("what the plugin said");
         eventually("an event", || said().contains("MediaError").then_some(()));
         assert!(!said().contains("PathLost"), "nothing was lost");
         let health = self.running.plugin.health(&self.running.volume);
@@ -196,14 +191,6 @@ impl Damaged {
         self.running.end_and_verify(written);
         self.disk.remove(&exported);
     }
-}
-
-/// A plugin whose log is kept.
-fn talkative() -> Plugin {
-    let log = File::options().create(true).append(true).open(LOG);
-    let log = log.expect("a log");
-    log.set_len(0).expect("an empty log");
-    Plugin::spawn(plugin::command().arg("--verbose").stderr(log))
 }
 
 fn read(path: &Path, at: u64) -> std::io::Result<()> {

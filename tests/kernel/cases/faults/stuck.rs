@@ -13,7 +13,7 @@ use super::timeout::leave;
 use super::{Running, volume};
 use crate::case::Case;
 use crate::host::REPORT;
-use crate::plugin::{self, Plugin, Use};
+use crate::plugin::{Use, said};
 use crate::scene::{NQN, Scene, UUID, controllers, eventually, target};
 use crate::writer::verify;
 
@@ -28,8 +28,6 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// What the plugin says.
-const LOG: &str = "/tmp/plugin.log";
 const TIMEOUT: Duration = Duration::from_secs(40);
 /// From the last progress to the event.
 const TOLD_WITHIN: Duration = Duration::from_secs(35);
@@ -91,16 +89,11 @@ fn start(disk: &Disk, parameters: &[(&str, &str)]) -> Running {
     added.expect("a namespace");
     let port = scene.listen(1, target(0), 4420, &[&exported]);
     let volume = volume(Use::Filesystem("ext4"), parameters);
-    let mut running = Running::on(scene, exported, port, volume);
-    running.plugin.kill();
-    let log = File::create(LOG).expect("a file");
-    running.plugin = Plugin::spawn(plugin::command().arg("--verbose").stderr(log));
-    running
+    Running::on(scene, exported, port, volume).logged()
 }
 
 fn is_told() -> bool {
-    let said = fs::read_to_string(LOG).expect("what the plugin said");
-    said.contains("PathLost")
+    said().contains("PathLost")
 }
 
 fn let_go() {
