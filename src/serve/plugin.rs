@@ -71,7 +71,7 @@ impl Plugin {
         options: &NodeOptions,
         host: Arc<dyn Host>,
     ) -> Result<Plugin, ServeError> {
-        let trees = Trees::of(Sysfs::at(root));
+        let trees = Trees::of(Sysfs::at(root).reading_addresses_once());
         let metrics = Metrics::new(vec![Box::new(Controllers::of(trees.clone()))]);
         let readiness = Arc::new(Readiness::of(root.to_owned()));
         tell_findings(&readiness);

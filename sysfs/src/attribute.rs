@@ -41,6 +41,12 @@ impl Directory {
         Ok(opened(fd, &path)?.map(|fd| Self { fd, path }))
     }
 
+    /// The number of this directory, which the kernel never gives to another one of sysfs; `None` if it cannot be asked.
+    pub(crate) fn inode(&self) -> Option<u64> {
+        let stat = rustix::fs::fstat(&self.fd).ok()?;
+        Some(stat.st_ino)
+    }
+
     /// What `select` makes of the names in this directory, in the kernel's order. A directory that is gone has none.
     pub(crate) fn entries<T>(&self, select: fn(&str) -> Option<T>) -> Result<Vec<T>, ScanError> {
         let mut buffer = [MaybeUninit::uninit(); LIST_BUFFER];

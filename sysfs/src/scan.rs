@@ -3,6 +3,7 @@
 //! Invariant: an entry that vanishes while it is read is left out as a whole, never shown by halves; anything else that
 //! goes wrong ends the scan with an error. A controller that exists all the time is always found.
 
+mod addresses;
 mod controller;
 mod namespace;
 mod subsystem;
@@ -20,6 +21,8 @@ use crate::nqn::Nqn;
 use crate::parameters::{self, Parameters};
 use crate::tree::Tree;
 
+use addresses::Addresses;
+
 /// The sysfs below one root directory.
 ///
 /// ```no_run
@@ -29,9 +32,10 @@ use crate::tree::Tree;
 /// }
 /// # Ok::<(), nvme_sysfs::ScanError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Sysfs {
     mount: PathBuf,
+    addresses: Addresses,
 }
 
 impl Sysfs {
@@ -40,6 +44,20 @@ impl Sysfs {
     pub fn at(root: impl AsRef<Path>) -> Self {
         Self {
             mount: root.as_ref().join("sys"),
+            addresses: Addresses::Read,
+        }
+    }
+
+    /// The same, for a program that scans again and again: the address of each controller is read from the kernel once,
+    /// for this value and all its clones. It never changes but for `src_addr`, which stays as it was first seen.
+    ///
+    /// Reading `address` of a controller over TCP while it is reset or removed can end in a fault of the kernel
+    /// (`nvme_tcp_get_address`, at least in 6.1 and 6.12), so whoever reads at each event should not read it each time.
+    #[must_use]
+    pub fn reading_addresses_once(self) -> Self {
+        Self {
+            addresses: Addresses::remembered(),
+            ..self
         }
     }
 
@@ -52,13 +70,13 @@ impl Sysfs {
     /// kernel answers only `ENOENT` and `ENODEV` for what goes away, so no other error is taken for "gone".
     pub fn scan(&self) -> Result<Tree, ScanError> {
         let classes = self.classes()?;
-        let subsystems = subsystem::read_all(&classes)?;
+        let subsystems = subsystem::read_all(&classes, &self.addresses)?;
         // Listed after the subsystems, so that a controller which is made or attached meanwhile is found once at least.
         let attached = subsystems
             .iter()
             .flat_map(|subsystem| &subsystem.controllers);
         let attached = attached.map(|controller| controller.instance).collect();
-        let unattached = read_unattached(&classes, &attached)?;
+        let unattached = self.read_unattached(&classes, &attached)?;
         Ok(Tree {
             subsystems,
             unattached,
@@ -73,7 +91,7 @@ impl Sysfs {
     /// As [`Sysfs::scan`].
     pub fn scan_subsystem(&self, nqn: &Nqn) -> Result<Tree, ScanError> {
         Ok(Tree {
-            subsystems: subsystem::read_named(&self.classes()?, nqn)?,
+            subsystems: subsystem::read_named(&self.classes()?, &self.addresses, nqn)?,
             unattached: Vec::new(),
             multipath: self.multipath()?,
         })
@@ -85,7 +103,7 @@ impl Sysfs {
     /// # Errors
     /// As [`Sysfs::scan`].
     pub fn scan_controllers(&self) -> Result<Vec<Controller>, ScanError> {
-        read_unattached(&self.classes()?, &HashSet::new())
+        self.read_unattached(&self.classes()?, &HashSet::new())
     }
 
     /// Reads only what `nvme list-subsys -o json` prints: subsystems with their controllers, by host. Each controller
@@ -117,26 +135,32 @@ impl Sysfs {
         let core = Directory::open(self.mount.join("module/nvme_core/parameters"))?;
         core.map_or(Ok(None), |core| parameters::read_multipath(&core))
     }
-}
 
-fn read_unattached(
-    classes: &Directory,
-    attached: &HashSet<Instance>,
-) -> Result<Vec<Controller>, ScanError> {
-    let Some(class) = classes.directory("nvme")? else {
-        return Ok(Vec::new());
-    };
-    let mut unattached = Vec::new();
-    for entry in class.nvme_entries()? {
-        let Entry::Controller(instance) = entry else {
-            continue;
+    fn read_unattached(
+        &self,
+        classes: &Directory,
+        attached: &HashSet<Instance>,
+    ) -> Result<Vec<Controller>, ScanError> {
+        let Some(class) = classes.directory("nvme")? else {
+            return Ok(Vec::new());
         };
-        if attached.contains(&instance) {
-            continue;
+        let mut unattached = Vec::new();
+        for entry in class.nvme_entries()? {
+            let Entry::Controller(instance) = entry else {
+                continue;
+            };
+            if attached.contains(&instance) {
+                continue;
+            }
+            if let Some(directory) = class.directory(&entry.to_string())? {
+                unattached.extend(controller::read(
+                    &directory,
+                    &self.addresses,
+                    instance,
+                    Vec::new(),
+                )?);
+            }
         }
-        if let Some(directory) = class.directory(&entry.to_string())? {
-            unattached.extend(controller::read(&directory, instance, Vec::new())?);
-        }
+        Ok(unattached)
     }
-    Ok(unattached)
 }

@@ -7,16 +7,18 @@ use crate::device::{Instance, decimal};
 use crate::diagnostics::ControllerCounters;
 use crate::error::ScanError;
 use crate::path::NamespacePath;
+use crate::scan::addresses::Addresses;
 use crate::value;
 
 /// Reads a controller whose paths are read already; `None` if it is gone.
 pub(super) fn read(
     directory: &Directory,
+    addresses: &Addresses,
     instance: Instance,
     paths: Vec<NamespacePath>,
 ) -> Result<Option<Controller>, ScanError> {
     let transport = directory.word("transport")?;
-    let address_text = directory.foreign_text("address")?.unwrap_or_default();
+    let address_text = addresses.of(instance, directory)?;
     let subsysnqn_text = directory.foreign_text("subsysnqn")?;
     let hostnqn_text = directory.foreign_text("hostnqn")?;
     // Both say something meaningless, 0 and "reserved", until the controller is identified.

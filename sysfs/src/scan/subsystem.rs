@@ -7,19 +7,27 @@ use crate::entry::Entry;
 use crate::error::ScanError;
 use crate::namespace::{Namespace, NamespaceKind};
 use crate::nqn::Nqn;
+use crate::scan::addresses::Addresses;
 use crate::scan::namespace::PathLinks;
 use crate::scan::{controller, namespace};
 use crate::subsystem::Subsystem;
 use crate::value;
 
 /// Reads every subsystem, by number.
-pub(super) fn read_all(classes: &Directory) -> Result<Vec<Subsystem>, ScanError> {
-    read_those(classes, |_| Ok(true))
+pub(super) fn read_all(
+    classes: &Directory,
+    addresses: &Addresses,
+) -> Result<Vec<Subsystem>, ScanError> {
+    read_those(classes, addresses, |_| Ok(true))
 }
 
 /// Reads those of this name. What has another one at the first look never has this one: a subsystem keeps its name.
-pub(super) fn read_named(classes: &Directory, nqn: &Nqn) -> Result<Vec<Subsystem>, ScanError> {
-    read_those(classes, |directory| {
+pub(super) fn read_named(
+    classes: &Directory,
+    addresses: &Addresses,
+    nqn: &Nqn,
+) -> Result<Vec<Subsystem>, ScanError> {
+    read_those(classes, addresses, |directory| {
         let text = directory.foreign_text("subsysnqn")?;
         Ok(text.as_deref().and_then(value::nqn).as_ref() == Some(nqn))
     })
@@ -27,6 +35,7 @@ pub(super) fn read_named(classes: &Directory, nqn: &Nqn) -> Result<Vec<Subsystem
 
 fn read_those(
     classes: &Directory,
+    addresses: &Addresses,
     is_wanted: impl Fn(&Directory) -> Result<bool, ScanError>,
 ) -> Result<Vec<Subsystem>, ScanError> {
     let Some(class) = classes.directory("nvme-subsystem")? else {
@@ -38,14 +47,18 @@ fn read_those(
         if let Some(directory) = class.directory(&entry.to_string())?
             && is_wanted(&directory)?
         {
-            subsystems.extend(read(&directory, entry)?);
+            subsystems.extend(read(&directory, addresses, entry)?);
         }
     }
     Ok(subsystems)
 }
 
 /// Reads one subsystem; `None` if it is gone.
-fn read(directory: &Directory, entry: Entry) -> Result<Option<Subsystem>, ScanError> {
+fn read(
+    directory: &Directory,
+    addresses: &Addresses,
+    entry: Entry,
+) -> Result<Option<Subsystem>, ScanError> {
     let members = directory.nvme_entries()?;
     let (mut namespaces, links) = read_heads(directory, &members)?;
     let mut controllers = Vec::new();
@@ -57,7 +70,7 @@ fn read(directory: &Directory, entry: Entry) -> Result<Option<Subsystem>, ScanEr
         let Some(member) = directory.directory(&member.to_string())? else {
             continue;
         };
-        if let Some((controller, disks)) = read_member(&member, instance, &links)? {
+        if let Some((controller, disks)) = read_member(&member, addresses, instance, &links)? {
             controllers.push(controller);
             namespaces.extend(disks);
         }
@@ -108,6 +121,7 @@ fn read_heads(
 /// Reads one controller with its paths, and its own disks; `None` if it is gone.
 fn read_member(
     directory: &Directory,
+    addresses: &Addresses,
     instance: Instance,
     links: &PathLinks,
 ) -> Result<Option<(Controller, Vec<Namespace>)>, ScanError> {
@@ -130,6 +144,6 @@ fn read_member(
         }
     }
     paths.shrink_to_fit();
-    let controller = controller::read(directory, instance, paths)?;
+    let controller = controller::read(directory, addresses, instance, paths)?;
     Ok(controller.map(|controller| (controller, disks)))
 }

@@ -1,6 +1,6 @@
 //! Which subsystems, controllers, disks and paths a scan finds in a tree, and which it leaves out.
 
-use nvme_sysfs::{Instance, NamespaceKind, Transport};
+use nvme_sysfs::{Instance, NamespaceKind, Sysfs, Transport};
 
 use crate::fake::{Fake, NQN, OTHER_UUID, UUID, instances};
 
@@ -151,4 +151,52 @@ fn entries_that_vanish_between_two_reads_are_left_out_as_a_whole() {
     );
     fake.remove(&format!("{subsystem}/subsysnqn"));
     assert!(fake.scan().subsystems.is_empty());
+}
+
+#[test]
+fn an_address_that_is_read_once_is_not_read_again_for_the_same_controller() {
+    let fake = Fake::new();
+    fake.subsystem(0, NQN);
+    let first = fake.live(0, 0, NQN);
+    let connecting = fake.connecting(1);
+    let once = fake.sysfs().reading_addresses_once();
+    let addresses = |sysfs: &Sysfs| -> Vec<String> {
+        let tree = sysfs.scan().expect("a scan");
+        tree.controllers()
+            .map(|controller| controller.address_text.clone())
+            .collect()
+    };
+    let before = addresses(&once);
+    assert_eq!(before, addresses(&fake.sysfs()));
+    fake.file(&format!("{first}/address"), "traddr=10.0.0.1\n");
+    fake.file(&format!("{connecting}/address"), "traddr=10.0.0.2\n");
+    assert_eq!(addresses(&once.clone()), before);
+    let by_name = once.scan_subsystem(&NQN.parse().expect("an nqn"));
+    let by_name = by_name.expect("a scan").subsystems;
+    assert_eq!(by_name[0].controllers[0].address_text, before[0]);
+    assert_eq!(
+        addresses(&fake.sysfs()),
+        ["traddr=10.0.0.1", "traddr=10.0.0.2"]
+    );
+}
+
+#[test]
+fn an_address_that_is_read_once_is_not_that_of_another_controller_of_the_same_number() {
+    let fake = Fake::new();
+    fake.subsystem(0, NQN);
+    let directory = fake.live(0, 0, NQN);
+    let once = fake.sysfs().reading_addresses_once();
+    once.scan().expect("a scan");
+    // The old directory stays, so that the new one has another inode.
+    let path = fake.path(&directory);
+    std::fs::rename(&path, fake.path("old")).expect("moved");
+    std::fs::create_dir(&path).expect("made");
+    for entry in std::fs::read_dir(fake.path("old")).expect("listed") {
+        let entry = entry.expect("an entry");
+        std::fs::rename(entry.path(), path.join(entry.file_name())).expect("moved");
+    }
+    fake.file(&format!("{directory}/address"), "traddr=10.0.0.1\n");
+    let tree = once.scan().expect("a scan");
+    let controller = tree.controllers().next().expect("a controller");
+    assert_eq!(controller.address_text, "traddr=10.0.0.1");
 }
