@@ -52,6 +52,13 @@ impl Suite {
         text.split(',').map(|word| word.trim().parse()).collect()
     }
 
+    /// The list that [`Suite::parse_list`] reads.
+    #[must_use]
+    pub fn list(suites: &[Self]) -> String {
+        let names: Vec<_> = suites.iter().map(|suite| suite.as_str()).collect();
+        names.join(",")
+    }
+
     /// The suites that `LAB_KERNELS` chooses; trixie alone when it is not set.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! One file per verb of the command line.
 
 pub(crate) mod capture;
+mod changed;
 pub(crate) mod cluster;
 pub(crate) mod demo;
 pub(crate) mod faults;

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::thread;
 
+use kernel_lab::Suite;
 use kernel_lab::faults::Faults;
 
 use super::{Outcome, cargo, setup};
@@ -23,17 +24,14 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let suites = setup::suites(Some(&arguments.kernels))?;
     setup::prepare(&suites)?;
-    let names = suites
-        .iter()
-        .map(|suite| suite.as_str())
-        .collect::<Vec<_>>()
-        .join(",");
+    let names = Suite::list(&suites);
     let mut tests = cargo();
     tests
         .args(["test", "--package", "nvmeof-csi", "--test", "kernel", "--"])
         .arg(&arguments.rows)
         .env("LAB_KERNELS", &names)
         .env("LAB_REQUIRED", "1")
+        .env("LAB_ROUNDS", "all")
         .env("LAB_FAULTS", names);
     let faults = Mutex::new(Faults::new(&suites));
     let status = watch(&mut tests, &faults)?;

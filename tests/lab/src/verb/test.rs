@@ -4,9 +4,9 @@ use std::error::Error;
 use std::process::{Command, ExitCode, Stdio};
 
 use kernel_lab::cluster::peers::Peers;
-use kernel_lab::{DebianHost, kubelet, peers, place, published, sanity};
+use kernel_lab::{DebianHost, Suite, kubelet, peers, place, published, sanity};
 
-use super::{Outcome, cargo, setup};
+use super::{Outcome, cargo, changed, setup};
 
 /// Set up, then run all tests of the workspace; a test that lacks the lab fails
 #[derive(Debug, clap::Args)]
@@ -14,6 +14,9 @@ pub(crate) struct Arguments {
     /// bookworm, trixie, sid, with commas between them, or all; LAB_KERNELS or trixie when not given
     #[arg(long)]
     kernels: Option<String>,
+    /// Only the tests that a change touches: what differs from HEAD, or from another revision, committed or not
+    #[arg(long, value_name = "REVISION", num_args = 0..=1, require_equals = true, default_missing_value = "HEAD")]
+    changed: Option<String>,
     /// Arguments for `cargo test`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     cargo: Vec<String>,
@@ -42,15 +45,13 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     kubelet::get()?;
     Peers::get()?;
     image_packages()?;
-    let names = suites
-        .iter()
-        .map(|suite| suite.as_str())
-        .collect::<Vec<_>>()
-        .join(",");
+    if let Some(since) = &arguments.changed {
+        return changed::run(since, &suites, &arguments.cargo);
+    }
     let status = cargo()
         .args(["test", "--workspace"])
         .args(&arguments.cargo)
-        .env("LAB_KERNELS", names)
+        .env("LAB_KERNELS", Suite::list(&suites))
         .env("LAB_REQUIRED", "1")
         .status()?;
     Ok(if status.success() {
