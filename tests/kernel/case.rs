@@ -1,5 +1,19 @@
 //! What a case is, and on which machine it wants to run.
 
+use kernel_lab::Clock;
+
+/// On the kernel command line, where cases at random moments shall have all their rounds.
+pub(crate) const ALL_ROUNDS: &str = "lab.rounds=all";
+
+/// So many of the rounds of a case at random moments: all of them with `cargo lab faults`, else a third.
+pub(crate) fn rounds(all: u32) -> u32 {
+    let words = kernel_lab::guest::cmdline().expect("the kernel command line");
+    match words.iter().any(|word| word == ALL_ROUNDS) {
+        true => all,
+        false => all.div_ceil(3),
+    }
+}
+
 /// The machine that a case runs on. Cases of one profile share one boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Profile {
@@ -74,6 +88,7 @@ pub(crate) struct Case {
     /// A sentence of fact.
     pub(crate) name: &'static str,
     pub(crate) profile: Profile,
+    pub(crate) clock: Clock,
     pub(crate) need: Option<Need>,
     /// What the kernel must be able to do; where it is not, the case is ignored by name.
     pub(crate) asks: Option<Word>,
@@ -86,6 +101,7 @@ impl Case {
         Self {
             name,
             profile: Profile::Default,
+            clock: Clock::Virtual,
             need: None,
             asks: None,
             run,
@@ -99,6 +115,14 @@ impl Case {
 
     pub(crate) const fn on(self, profile: Profile) -> Self {
         Self { profile, ..self }
+    }
+
+    /// With two processors that run at once, and the clock of the host: what it shows depends on real parallelism.
+    pub(crate) const fn in_parallel(self) -> Self {
+        Self {
+            clock: Clock::Real,
+            ..self
+        }
     }
 
     pub(crate) const fn asks(self, word: Word) -> Self {

@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::cases;
+use crate::leftovers::Inventory;
 
 /// The first argument that makes this binary run one case.
 pub(crate) const RUN_CASE: &str = "--run-case";
@@ -34,12 +35,14 @@ fn run_plan(machine: &Machine, channel: &mut Channel) -> io::Result<()> {
         channel.line(&format!("lab:note module {module} did not load: {errno}"))?;
     }
     let plan = context(fs::read_to_string(PLAN), || PLAN.to_owned())?;
+    let before = Inventory::take()?;
     for name in plan.lines() {
         channel.line(&format!("lab:start {name}"))?;
         let started = Instant::now();
         let outcome = run_in_a_process(name, channel)?;
-        let outcome = match (outcome, clean_up()) {
-            (Ok(()), Ok(())) => Ok(()),
+        let outcome = match (outcome, clean_up().and_then(|()| left_behind(&before))) {
+            (Ok(()), Ok(left)) if left.is_empty() => Ok(()),
+            (Ok(()), Ok(left)) => Err(format!("left behind: {}", left.join(", "))),
             (Ok(()), Err(error)) => Err(format!("left behind: {error}")),
             (failed, _) => failed,
         };
@@ -50,6 +53,19 @@ fn run_plan(machine: &Machine, channel: &mut Channel) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is there more than before the first case; what only goes in a moment, such as a link whose far end's network ends
+/// with its last process, gets that moment.
+fn left_behind(before: &Inventory) -> io::Result<Vec<String>> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = Inventory::take()?.added_since(before);
+        if left.is_empty() || Instant::now() > deadline {
+            return Ok(left);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Runs one case as a child, so that a panic, a leak or a hang of it ends with it.
@@ -164,27 +180,23 @@ pub(crate) fn clean_up() -> io::Result<()> {
     for link in crate::scene::LINKS {
         unless_gone(link, net::delete_link(link))?;
     }
-    for path in [
-        "/etc/nvme/hostnqn",
-        "/etc/nvme/hostid",
-        "/etc/nvme/exclusions.conf",
-    ] {
-        match fs::remove_file(path) {
+    // Nothing is mounted below any of them: each unmount above has succeeded.
+    for directory in ["/etc/nvme", "/var/lib/kubelet"] {
+        match fs::remove_dir_all(directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    for entry in fs::read_dir("/tmp")? {
-        let path = entry?.path();
-        if path.is_file() {
-            fs::remove_file(path)?;
+    for directory in ["/mnt", "/run", "/tmp"] {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
         }
     }
-    // Nothing is mounted below it any more: each unmount above has succeeded.
-    match fs::remove_dir_all("/var/lib/kubelet") {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// A link goes by itself, a moment after its far end's network namespace has ended with the case.

@@ -1,26 +1,25 @@
 //! The host's side: chooses kernels and cases, boots one machine per kernel and profile, and reports.
 
+mod durations;
+mod machine;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use kernel_lab::initramfs::{self, GuestFile};
 use kernel_lab::modules::{self, Absent, Selection};
-use kernel_lab::{Boot, DebianHost, Kernel, Suite, Unavailable, peers, programs, protocol, sanity};
+use kernel_lab::{Clock, DebianHost, Kernel, Suite, Unavailable, peers, programs, sanity};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::case::{Case, Need, Profile, Word};
-use crate::{cases, debian, guest, scene};
+use crate::{cases, guest, scene};
 
-/// A machine may take this long per case before it counts as hung: longer than the guest itself waits for the case, so
-/// that it can still say which one it was.
-const PER_CASE: Duration = guest::CASE_DEADLINE.saturating_add(Duration::from_secs(10));
-const TO_BOOT: Duration = Duration::from_secs(300);
-/// So many rows of the table of faults share a boot.
-const ROWS_PER_MACHINE: usize = 8;
+use durations::Durations;
+use machine::Machine;
+
 /// How a line begins that is to be shown although the case passed.
 pub(crate) const REPORT: &str = "report: ";
 
@@ -29,6 +28,7 @@ pub(crate) fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     let mut trials = Vec::new();
     let mut machines = Vec::new();
+    let mut durations = Durations::read();
     let suites = match Suite::chosen() {
         Ok(suites) => suites,
         Err(error) => {
@@ -38,18 +38,24 @@ pub(crate) fn main() -> ExitCode {
     };
     for suite in suites {
         match kernel_lab::available(suite) {
-            Ok(kernel) => plan_kernel(&arguments, kernel, &mut trials, &mut machines),
+            Ok(kernel) => plan_kernel(&arguments, &kernel, &durations, &mut trials, &mut machines),
             Err(reason) => trials.extend(without_a_kernel(suite, &reason)),
         }
     }
     // The longest first, or the last one would run alone.
-    machines.sort_by_key(|machine| machine.share);
+    machines.sort_by_key(|machine| std::cmp::Reverse(machine.expected()));
     // A trial only waits for its machine's word, so each may have a thread.
     arguments.test_threads = Some(trials.len().max(1));
-    if !arguments.list {
-        thread::spawn(move || run_machines(machines));
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials).exit_code();
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let run = machines.clone();
+    let runner = thread::spawn(move || machine::run_all(&run));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    runner.join().expect("no machine panics");
+    durations.learn(&machines);
+    machine::tell_times(&machines);
+    conclusion.exit_code()
 }
 
 /// Every case of a kernel that cannot be had.
@@ -79,40 +85,43 @@ fn ignored(name: String, reason: &str) -> Trial {
 /// Makes a trial of each case, and the machines that run the chosen ones.
 fn plan_kernel(
     arguments: &Arguments,
-    kernel: Kernel,
+    kernel: &Kernel,
+    durations: &Durations,
     trials: &mut Vec<Trial>,
     machines: &mut Vec<Arc<Machine>>,
 ) {
     let selection = modules::select(&kernel.modules);
-    let mut shares: BTreeMap<(Share, Profile), Arc<Machine>> = BTreeMap::new();
-    let mut rows = 0;
+    // The machine of each kind that is not full yet.
+    let mut open: BTreeMap<(Profile, Clock), Arc<Machine>> = BTreeMap::new();
     for case in cases::all() {
         let name = format!("{}::{}", kernel.suite, case.name);
-        if let Some(missing) = what_is_missing(&case, &kernel, &selection) {
+        if let Some(missing) = what_is_missing(&case, kernel, &selection) {
             trials.push(missing.trial(name));
             continue;
         }
-        let chosen = is_chosen(arguments, &name);
-        let share = if case.is_row() {
-            Share::Rows(rows / ROWS_PER_MACHINE)
-        } else {
-            Share::Rest
-        };
-        rows += usize::from(chosen && case.is_row());
-        let machine = shares
-            .entry((share, case.profile))
-            .or_insert_with(|| Arc::new(Machine::new(kernel.clone(), share, case.profile)));
-        if chosen {
-            machine.lock().plan.push(case.name);
+        if !is_named(case.name) {
+            trials.push(ignored(name, "not among LAB_CASES"));
+            continue;
         }
-        let machine = Arc::clone(machine);
+        if !is_chosen(arguments, &name) {
+            // libtest-mimic leaves it out by the same filters.
+            trials.push(Trial::test(name, || Err("no machine runs it".into())));
+            continue;
+        }
+        let kind = (case.profile, case.clock);
+        let expected = durations.of(kernel.suite, &case);
+        let machine = match open.remove(&kind) {
+            Some(machine) if machine.has_room_for(expected) => machine,
+            _ => {
+                let machine = Arc::new(Machine::new(kernel.clone(), case.profile, case.clock));
+                machines.push(Arc::clone(&machine));
+                machine
+            }
+        };
+        machine.add(&case, expected);
+        open.insert(kind, Arc::clone(&machine));
         trials.push(Trial::test(name, move || machine.verdict(case.name)));
     }
-    machines.extend(
-        shares
-            .into_values()
-            .filter(|machine| !machine.lock().plan.is_empty()),
-    );
 }
 
 /// Why a case does not run.
@@ -184,12 +193,10 @@ fn is_chosen(arguments: &Arguments, name: &str) -> bool {
         && !arguments.ignored
 }
 
-/// Cases that share a boot, beside their profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Share {
-    Rest,
-    /// So many of the rows; they mostly wait, so several machines with rows fit on one processor.
-    Rows(usize),
+/// Whether `LAB_CASES` names the case, among others with commas between them, or names none.
+fn is_named(case: &str) -> bool {
+    let named = std::env::var("LAB_CASES").unwrap_or_default();
+    named.is_empty() || named.split(',').any(|named| named == case)
 }
 
 /// The programs that the product runs.
@@ -262,153 +269,4 @@ fn mentions(selection: &io::Result<Selection>, asked: Word) -> bool {
         let mut pieces = code.iter().flat_map(|code| code.split(|byte| *byte == 0));
         pieces.any(|piece| piece == asked.word.as_bytes())
     })
-}
-
-/// One guest: what it shall run and what it has said so far.
-struct Machine {
-    kernel: Kernel,
-    share: Share,
-    profile: Profile,
-    state: Mutex<MachineState>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct MachineState {
-    plan: Vec<&'static str>,
-    verdicts: BTreeMap<String, Result<(), String>>,
-    logs: BTreeMap<String, Vec<String>>,
-    /// Set when the machine has ended; the reason holds for every case without a verdict.
-    ended: Option<String>,
-}
-
-impl Machine {
-    fn new(kernel: Kernel, share: Share, profile: Profile) -> Self {
-        Self {
-            kernel,
-            share,
-            profile,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, MachineState> {
-        self.state.lock().expect("no panic holds the lock")
-    }
-
-    /// Waits for what the guest says of a case.
-    fn verdict(&self, name: &str) -> Result<(), Failed> {
-        let undecided =
-            |state: &mut MachineState| !state.verdicts.contains_key(name) && state.ended.is_none();
-        let mut state = self
-            .changed
-            .wait_while(self.lock(), undecided)
-            .expect("no panic holds the lock");
-        let log = state.logs.remove(name).unwrap_or_default().join("\n");
-        match (state.verdicts.get(name), &state.ended) {
-            (Some(Ok(())), _) => Ok(()),
-            (Some(Err(reason)), _) => Err(format!("{reason}\n{log}").into()),
-            (None, ended) => Err(format!(
-                "no verdict: {}\n{log}",
-                ended.as_deref().unwrap_or("unknown")
-            )
-            .into()),
-        }
-    }
-
-    /// Boots, runs the plan, and notes how the machine ended.
-    fn run(&self) {
-        let plan = self.lock().plan.clone();
-        let ended = match self.boot(&plan) {
-            Ok(code) => format!("the guest ended with {code}"),
-            Err(error) => error,
-        };
-        self.lock().ended = Some(ended);
-        self.changed.notify_all();
-    }
-
-    fn boot(&self, plan: &[&str]) -> Result<String, String> {
-        let init = std::env::current_exe().map_err(|error| format!("this binary: {error}"))?;
-        let cases = u32::try_from(plan.len()).expect("the cases fit a u32");
-        let mut boot = Boot::new(&self.kernel, init);
-        boot.files = guest_files(plan, self.profile)?;
-        if self.profile == Profile::DebianHost {
-            let host = DebianHost::find().map_err(|error| error.to_string())?;
-            let files = host.guest_files(debian::ROOT);
-            boot.files.extend(files.map_err(|error| error.to_string())?);
-        }
-        boot.append = self.profile.append();
-        boot.memory_mib = self.profile.memory_mib();
-        boot.pcie_namespaces_mib = self.profile.disks_mib();
-        boot.deadline = TO_BOOT + PER_CASE * cases;
-        boot.run(&mut |line| self.hear(line))
-            .map(|exit| format!("{exit:?}"))
-            .map_err(|error| error.to_string())
-    }
-
-    /// Takes one line of the guest.
-    fn hear(&self, line: &str) {
-        if line == protocol::AGAIN {
-            let plan = std::mem::take(&mut self.lock().plan);
-            *self.lock() = MachineState {
-                plan,
-                ..MachineState::default()
-            };
-            return;
-        }
-        let Some(words) = line.strip_prefix("lab:") else {
-            return;
-        };
-        let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
-        let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
-        let mut state = self.lock();
-        match verb {
-            "kernel" => eprintln!("{}: Linux {rest}, {:?}", self.kernel.suite, self.profile),
-            "note" => eprintln!("{}: {rest}", self.kernel.suite),
-            "log" => state
-                .logs
-                .entry(name.to_owned())
-                .or_default()
-                .push(text.to_owned()),
-            "passed" => {
-                // What a case reports beside its verdict, such as another suite's summary; the rest is for failures.
-                let log = state.logs.remove(name).unwrap_or_default();
-                for report in log.iter().filter_map(|line| line.strip_prefix(REPORT)) {
-                    eprintln!("{}: {name}: {report}", self.kernel.suite);
-                }
-                let took = text.parse().map(Duration::from_millis).unwrap_or_default();
-                eprintln!("{}: {name} passed in {took:.1?}", self.kernel.suite);
-                state.verdicts.insert(name.to_owned(), Ok(()));
-            }
-            "failed" => {
-                eprintln!("{}: {name} FAILED: {text}", self.kernel.suite);
-                state.verdicts.insert(name.to_owned(), Err(text.to_owned()));
-            }
-            "broken" => state.ended = Some(rest.to_owned()),
-            _ => {}
-        }
-        drop(state);
-        self.changed.notify_all();
-    }
-}
-
-/// Runs the machines, as many at a time as `LAB_JOBS` says (4 by default: those with rows mostly wait).
-fn run_machines(machines: Vec<Arc<Machine>>) {
-    let jobs = std::env::var("LAB_JOBS")
-        .ok()
-        .and_then(|jobs| jobs.parse().ok())
-        .unwrap_or(4);
-    let queue = Mutex::new(machines.into_iter());
-    thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().expect("no panic holds the lock").next();
-                    let Some(machine) = next else { return };
-                    machine.run();
-                }
-            });
-        }
-    });
 }

@@ -20,6 +20,7 @@ mod guest;
 mod host;
 #[path = "../common/kubelet.rs"]
 mod kubelet;
+mod leftovers;
 mod plugin;
 mod remains;
 mod responder;

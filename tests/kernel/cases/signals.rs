@@ -34,7 +34,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "kill_9_during_connect_leaves_nothing_that_cannot_be_adopted",
         kill_nine,
-    ),
+    )
+    .in_parallel(),
 ];
 
 /// "Within a second" on a real machine; an emulated one gets a wide bound.

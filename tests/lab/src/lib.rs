@@ -16,6 +16,7 @@
 
 pub mod apt;
 pub mod availability;
+pub mod changed;
 pub mod cluster;
 pub mod command;
 pub mod cpio;
@@ -46,5 +47,5 @@ pub use availability::{Unavailable, available};
 pub use debian_host::DebianHost;
 pub use kernels::Kernel;
 pub use kubernetes::Kubernetes;
-pub use qemu::{Boot, BootError, GuestExit};
+pub use qemu::{Boot, BootError, Clock, GuestExit};
 pub use suite::Suite;

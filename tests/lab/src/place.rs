@@ -16,8 +16,9 @@ pub fn workspace() -> PathBuf {
     workspace.to_owned()
 }
 
-/// The directory of one kind of things: `apt`, `initramfs`, `logs`, `boots`, `peers`.
-pub(crate) fn of(kind: &str) -> PathBuf {
+/// The directory, or file, of one kind of things: `apt`, `initramfs`, `logs`, `boots`, `peers`, `durations`.
+#[must_use]
+pub fn of(kind: &str) -> PathBuf {
     workspace().join("target/lab").join(kind)
 }
 

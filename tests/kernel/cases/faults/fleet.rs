@@ -16,7 +16,8 @@ use crate::writer::Writer;
 pub(super) const CASES: &[Case] = &[Case::new(
     "row_16_sixty_four_volumes_of_a_target_that_restarts_all_recover",
     restarts,
-)];
+)
+.in_parallel()];
 
 const VOLUMES: usize = 64;
 /// So many are written all the time; each of the others has one write, which waits out the outage.
