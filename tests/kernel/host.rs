@@ -108,12 +108,13 @@ fn plan_kernel(
             trials.push(Trial::test(name, || Err("no machine runs it".into())));
             continue;
         }
-        let kind = (case.profile, case.clock);
+        let clock = clock_of(&case);
+        let kind = (case.profile, clock);
         let expected = durations.of(kernel.suite, &case);
         let machine = match open.remove(&kind) {
             Some(machine) if machine.has_room_for(expected) => machine,
             _ => {
-                let machine = Arc::new(Machine::new(kernel.clone(), case.profile, case.clock));
+                let machine = Arc::new(Machine::new(kernel.clone(), case.profile, clock));
                 machines.push(Arc::clone(&machine));
                 machine
             }
@@ -121,6 +122,15 @@ fn plan_kernel(
         machine.add(&case, expected);
         open.insert(kind, Arc::clone(&machine));
         trials.push(Trial::test(name, move || machine.verdict(case.name)));
+    }
+}
+
+/// The clock that `LAB_CLOCK` asks for, `real` or `virtual`, or the case's own.
+fn clock_of(case: &Case) -> Clock {
+    match std::env::var("LAB_CLOCK").as_deref() {
+        Ok("real") => Clock::Real,
+        Ok("virtual") => Clock::Virtual,
+        _ => case.clock,
     }
 }
 

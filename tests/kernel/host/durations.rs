@@ -13,7 +13,7 @@ use super::machine::Machine;
 use crate::case::Case;
 
 /// What is expected of a case that has never run here: a row of the table of faults mostly waits.
-const OF_A_ROW: Duration = Duration::from_secs(30);
+const OF_A_ROW: Duration = Duration::from_secs(15);
 const OF_ANOTHER: Duration = Duration::from_secs(2);
 
 /// By kernel and case, in the host's time.

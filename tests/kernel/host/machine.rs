@@ -14,7 +14,7 @@ use crate::case::{self, Case, Profile};
 use crate::{debian, guest};
 
 /// With more to do than this, a machine takes no further case: then several machines share the work.
-const FULL: Duration = Duration::from_secs(120);
+const FULL: Duration = Duration::from_secs(180);
 /// A machine may take this much of the host's time before it counts as hung: far more than the guest itself waits for
 /// all its cases on an idle host.
 const TO_BOOT: Duration = Duration::from_secs(300);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use kernel_lab::guest::nvmet::Subsystem;
 
+use super::idle::suspended;
 use super::{disks_below, gone};
 use crate::case::Case;
 use crate::cases::many::patiently;
@@ -107,6 +108,28 @@ fn most_in_a_second(times: &[Duration]) -> usize {
     times.iter().map(|from| within(*from)).max().unwrap_or(0)
 }
 
+/// Waits until each map is suspended, and says how long that took.
+fn all_suspended() -> Duration {
+    let gone = Instant::now();
+    eventually("all maps to be suspended", || {
+        (suspended() == VOLUMES).then(|| gone.elapsed())
+    })
+}
+
+fn report(suspended: Duration, flowing: Duration, admitted: &[Duration]) {
+    let first = admitted.first().copied().unwrap_or_default();
+    let last = admitted.last().copied().unwrap_or_default();
+    eprintln!(
+        "{REPORT}row 16, {VOLUMES} volumes: 0 failed, all suspended {} ms after the last controller, I/O of all after {:.1} s, \
+         {} connects over {:.1} s, at most {} in a second",
+        suspended.as_millis(),
+        flowing.as_secs_f64(),
+        admitted.len(),
+        (last - first).as_secs_f64(),
+        most_in_a_second(admitted)
+    );
+}
+
 fn restarts() {
     let scene = Scene::new();
     let fleet: Vec<_> = (0..VOLUMES).map(member).collect();
@@ -126,6 +149,7 @@ fn restarts() {
         port.withdraw(exported).expect("the subsystem goes");
     }
     gone();
+    let suspended = all_suspended();
     let parked: Vec<Writer> = fleet[BUSY..].iter().map(start).collect();
     for writer in &parked {
         writer.stop();
@@ -158,15 +182,6 @@ fn restarts() {
         });
         assert_ne!(disks_below(volume), *before, "{}: a swap", volume.id);
     }
-    let admitted = admissions().split_off(known);
-    let first = admitted.first().copied().unwrap_or_default();
-    let last = admitted.last().copied().unwrap_or_default();
-    eprintln!(
-        "{REPORT}row 16, {VOLUMES} volumes: 0 failed, I/O of all after {:.1} s, {} connects over {:.1} s, at most {} in a second",
-        flowing.as_secs_f64(),
-        admitted.len(),
-        (last - first).as_secs_f64(),
-        most_in_a_second(&admitted)
-    );
+    report(suspended, flowing, &admissions().split_off(known));
     take_away(&plugin, &fleet);
 }

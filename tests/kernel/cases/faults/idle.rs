@@ -35,7 +35,7 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 const WATCHED: Duration = Duration::from_secs(10);
 
 /// Maps of this machine that are suspended.
-fn suspended() -> usize {
+pub(super) fn suspended() -> usize {
     let disks = fs::read_dir("/sys/block").expect("the disks");
     let states = disks.map(|disk| -> PathBuf { disk.expect("an entry").path() });
     let is_suspended = |disk: &PathBuf| {
