@@ -75,7 +75,7 @@ impl Span {
 const FEW: u64 = 256;
 
 /// Between two writes, as pods write: one that never rests would take all the time that an emulated machine has.
-const PACE: Duration = Duration::from_millis(5);
+const PACE: Duration = Duration::from_millis(20);
 /// The same for one that is beside another.
 const PACE_BESIDE: Duration = Duration::from_millis(20);
 /// No filesystem puts data at a finer grain.
