@@ -76,8 +76,6 @@ const FEW: u64 = 256;
 
 /// Between two writes, as pods write: one that never rests would take all the time that an emulated machine has.
 const PACE: Duration = Duration::from_millis(20);
-/// The same for one that is beside another.
-const PACE_BESIDE: Duration = Duration::from_millis(20);
 /// No filesystem puts data at a finer grain.
 const GRAIN: usize = 1024;
 
@@ -509,10 +507,7 @@ fn write_all(file: File, span: Span, how: How, shared: &Shared) -> io::Result<()
         if shared.count(number, began.elapsed()) {
             return file.sync_all();
         }
-        thread::sleep(match span.blocks {
-            FEW => PACE_BESIDE,
-            _ => PACE,
-        });
+        thread::sleep(PACE);
     }
 }
 
@@ -568,7 +563,7 @@ fn write_to_mapping(path: &Path, first: &str, ended: &AtomicBool) -> io::Result<
         if is_last {
             break;
         }
-        thread::sleep(PACE_BESIDE);
+        thread::sleep(PACE);
     }
     file.sync_all()
 }
