@@ -28,9 +28,17 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         .map(|suite| suite.as_str())
         .collect::<Vec<_>>()
         .join(",");
+    eprintln!("lab: building the tests: some minutes where nothing was built before, else seconds");
     let mut tests = cargo();
     tests
-        .args(["test", "--package", "nvmeof-csi", "--test", "kernel", "--"])
+        .args([
+            "test",
+            "--package",
+            "kernel-cases",
+            "--test",
+            "kernel",
+            "--",
+        ])
         .arg(&arguments.rows)
         .env("LAB_KERNELS", &names)
         .env("LAB_REQUIRED", "1")

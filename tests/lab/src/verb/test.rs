@@ -1,12 +1,11 @@
 //! `cargo lab test`: everything, with nothing ignored for lack of the lab.
 
-use std::error::Error;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use kernel_lab::cluster::peers::Peers;
-use kernel_lab::{DebianHost, kubelet, peers, place, published, sanity};
+use kernel_lab::{DebianHost, kubelet, peers, published, sanity};
 
-use super::{Outcome, cargo, setup};
+use super::{Outcome, cargo, image_packages, setup};
 
 /// Set up, then run all tests of the workspace; a test that lacks the lab fails
 #[derive(Debug, clap::Args)]
@@ -17,16 +16,6 @@ pub(crate) struct Arguments {
     /// Arguments for `cargo test`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     cargo: Vec<String>,
-}
-
-/// The Debian packages that the image is made of, for the tests of it.
-pub(crate) fn image_packages() -> Result<(), Box<dyn Error>> {
-    let script = place::workspace().join("deploy/image/get-packages");
-    let status = Command::new(&script).stdin(Stdio::null()).status()?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(format!("{} failed: {status}", script.display()).into()),
-    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
@@ -41,12 +30,15 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     published::REGISTRATION.get()?;
     kubelet::get()?;
     Peers::get()?;
-    image_packages()?;
+    image_packages::get()?;
     let names = suites
         .iter()
         .map(|suite| suite.as_str())
         .collect::<Vec<_>>()
         .join(",");
+    eprintln!(
+        "lab: building all tests: a quarter of an hour on two cores where nothing was built before; then they run"
+    );
     let status = cargo()
         .args(["test", "--workspace"])
         .args(&arguments.cargo)
