@@ -24,15 +24,15 @@ mod user;
 
 pub use parameters::{SECRET_NAMES, parameter_names};
 
-/// The messages and services of the protocol, made from `csi.proto`.
+/// The messages and services of the protocol, generated from `csi.proto` (the test `protocol` compares).
 #[expect(clippy::too_many_lines, reason = "written by tonic-prost-build")]
 pub mod proto {
-    tonic::include_proto!("csi.v1");
+    include!("csi/wire/csi.v1.rs");
 }
 
 /// The messages and the service of kubelet's plugin registration, made from
 /// `pluginregistration.proto`.
 #[expect(clippy::too_many_lines, reason = "written by tonic-prost-build")]
 pub mod registration_proto {
-    tonic::include_proto!("pluginregistration");
+    include!("csi/wire/pluginregistration.rs");
 }

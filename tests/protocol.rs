@@ -1,5 +1,5 @@
-//! Our protocol files against the published ones, every name, number and type, and our sockets against
-//! clients that dial as kubelet does.
+//! Our protocol files against the published ones, every name, number and type, and against the code that
+//! is made of them; our sockets against clients that dial as kubelet does.
 //!
 //! Nothing is downloaded here. Where the published files were not fetched, or the clients not built,
 //! the tests are ignored by name with the command that helps, or fail where the lab is required
@@ -14,6 +14,8 @@
 mod dialled;
 #[path = "protocol/facts.rs"]
 mod facts;
+#[path = "protocol/wire.rs"]
+mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,6 +55,7 @@ const LEFT_OUT: [&str; 9] = [
 
 fn main() -> ExitCode {
     let trials = vec![
+        Trial::test(wire::NAME, wire::wire_code_is_what_the_protocol_files_give),
         compared("csi_is_that_of_1_13_with_the_condition_of_1_12", CSI, csi),
         compared("registration_is_kubelets", REGISTRATION, registration),
         dialled(

@@ -4,7 +4,6 @@ use k8s_openapi::api::storage::v1::CSIDriver;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use yaml_rust2::Yaml;
 
 use crate::control_plane::ControlPlane;
 use crate::files::{document, documents, list, string};
@@ -39,7 +38,7 @@ pub(crate) async fn the_api_server_takes_every_manifest_and_example_as_it_stands
     }
     for name in ["examples/filesystem.yaml", "examples/block.yaml"] {
         for example in documents(name) {
-            apply(&client, &value(&example), Run::Dry).await;
+            apply(&client, &example, Run::Dry).await;
         }
     }
 }
@@ -49,7 +48,7 @@ pub(crate) async fn the_csidriver_of_a_version_without_attach_has_to_be_replaced
 ) {
     let client = plane.administrator();
     let drivers: Api<CSIDriver> = Api::all(client.clone());
-    let new = value(&document("csidriver.yaml"));
+    let new = document("csidriver.yaml");
     let name = new["metadata"]["name"].as_str().expect("a name");
     // Another test may have made the new one.
     let _gone = drivers.delete(name, &DeleteParams::default()).await;
@@ -71,7 +70,7 @@ pub(crate) async fn the_csidriver_of_a_version_without_attach_has_to_be_replaced
 
 /// Applies a manifest.
 pub(crate) async fn apply_manifest(client: &Client, name: &str) {
-    apply(client, &value(&document(name)), Run::Real).await;
+    apply(client, &document(name), Run::Real).await;
 }
 
 /// Applies an object as `kubectl apply --server-side --validate=strict` does, and returns its UID.
@@ -98,20 +97,4 @@ async fn try_apply(client: &Client, object: &Value, run: Run) -> kube::Result<Dy
     how.dry_run = run == Run::Dry;
     let name = word(&metadata["name"]).expect("a name");
     api.patch(&name, &how, &Patch::Apply(object)).await
-}
-
-fn value(yaml: &Yaml) -> Value {
-    match yaml {
-        Yaml::Real(text) => json!(text.parse::<f64>().expect("a number")),
-        Yaml::Integer(number) => json!(number),
-        Yaml::String(text) => json!(text),
-        Yaml::Boolean(truth) => json!(truth),
-        Yaml::Array(items) => items.iter().map(value).collect(),
-        Yaml::Hash(pairs) => pairs
-            .iter()
-            .map(|(key, item)| (string(key).to_owned(), value(item)))
-            .collect(),
-        Yaml::Null => Value::Null,
-        Yaml::Alias(_) | Yaml::BadValue => panic!("no JSON: {yaml:?}"),
-    }
 }

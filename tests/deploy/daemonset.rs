@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use yaml_rust2::Yaml;
+use serde_json::Value;
 
 use crate::files::{document, list, string};
 
-fn pod() -> Yaml {
+fn pod() -> Value {
     document("daemonset.yaml")["spec"]["template"]["spec"].clone()
 }
 
-fn container() -> Yaml {
+fn container() -> Value {
     let pod = pod();
     let [container] = list(&pod["containers"]) else {
         panic!("one container: no sidecar is needed");
@@ -53,7 +53,7 @@ fn the_plugin_runs_on_every_node_before_what_needs_it() {
     };
     assert_eq!(toleration["operator"].as_str(), Some("Exists"));
     for narrower in ["key", "effect"] {
-        assert!(toleration[narrower].is_badvalue(), "{toleration:?}");
+        assert!(toleration[narrower].is_null(), "{toleration:?}");
     }
 }
 
@@ -103,7 +103,7 @@ fn only_kubelets_directory_propagates_mounts_and_it_is_the_one_the_program_is_to
     let container = container();
     let propagating: Vec<(&str, &str)> = list(&container["volumeMounts"])
         .iter()
-        .filter(|mount| !mount["mountPropagation"].is_badvalue())
+        .filter(|mount| !mount["mountPropagation"].is_null())
         .map(|mount| {
             let propagation = string(&mount["mountPropagation"]);
             (string(&mount["mountPath"]), propagation)

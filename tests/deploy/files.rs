@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use yaml_rust2::{Yaml, YamlLoader};
+use serde_json::Value;
 
 /// A file or directory of `deploy/`.
 pub(crate) fn path(name: &str) -> PathBuf {
@@ -18,21 +18,21 @@ pub(crate) fn text(name: &str) -> String {
 }
 
 /// The documents of a manifest; a key that is given twice is an error.
-pub(crate) fn documents(name: &str) -> Vec<Yaml> {
-    YamlLoader::load_from_str(&text(&format!("kubernetes/{name}")))
+pub(crate) fn documents(name: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(&text(&format!("kubernetes/{name}")))
         .unwrap_or_else(|error| panic!("deploy/kubernetes/{name}: {error}"))
 }
 
 /// The only document of a manifest.
-pub(crate) fn document(name: &str) -> Yaml {
-    let [document] = <[Yaml; 1]>::try_from(documents(name))
+pub(crate) fn document(name: &str) -> Value {
+    let [document] = <[Value; 1]>::try_from(documents(name))
         .unwrap_or_else(|all| panic!("{name} has {} documents", all.len()));
     document
 }
 
 /// The text at a key, or a failure that shows what is there.
 #[track_caller]
-pub(crate) fn string(value: &Yaml) -> &str {
+pub(crate) fn string(value: &Value) -> &str {
     value
         .as_str()
         .unwrap_or_else(|| panic!("not a string: {value:?}"))
@@ -40,8 +40,8 @@ pub(crate) fn string(value: &Yaml) -> &str {
 
 /// The list at a key, or a failure that shows what is there.
 #[track_caller]
-pub(crate) fn list(value: &Yaml) -> &[Yaml] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value
-        .as_vec()
+        .as_array()
         .unwrap_or_else(|| panic!("not a list: {value:?}"))
 }

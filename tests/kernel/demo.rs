@@ -39,7 +39,7 @@ fn tell() -> Result<(), Box<dyn std::error::Error>> {
         passed: Vec::new(),
         written: Ok(()),
     };
-    story.step("QEMU starts a machine without hardware virtualisation");
+    story.step("QEMU starts a machine without hardware virtualisation: half a minute, usually");
     let exit = boot.run(&mut |line| story.hear(line))?;
     if story.passed != chapters || exit.status != 0 {
         let console = exit.log.display();

@@ -234,7 +234,7 @@ pub(crate) fn guest_files(plan: &[&str], profile: Profile) -> Result<Vec<GuestFi
     files.dedup_by(|one, other| one.path == other.path);
     files.push(GuestFile::program(
         "/bin/nvmeof-csi",
-        env!("CARGO_BIN_EXE_nvmeof-csi"),
+        env!("CARGO_BIN_EXE_nvmeof-csi-in-guests"),
     ));
     files.push(GuestFile::text(guest::PLAN, &plan.join("\n")));
     if profile == Profile::LittleMemory {

@@ -17,7 +17,7 @@ use kernel_lab::qemu::ConsoleOutput;
 use kernel_lab::{Kernel, Suite, available, place};
 use tempfile::TempDir;
 
-use crate::writer;
+use crate::{keys, writer};
 
 /// As the manifests name them, in the runtime's words.
 const PRODUCT_IMAGE: &str = "docker.io/library/nvmeof-csi:0.1.0";
@@ -76,7 +76,7 @@ impl Lab {
         let lab = Lab {
             kernel,
             peers,
-            credentials: Credentials::new()?,
+            credentials: keys::new()?,
             init,
             directory,
         };

@@ -15,6 +15,7 @@ mod cases;
 mod cluster;
 mod host;
 mod keep;
+mod keys;
 mod lab;
 mod logs;
 mod objects;

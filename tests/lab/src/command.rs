@@ -7,6 +7,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 /// Why a program gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +68,39 @@ pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>, CommandError> {
 
 /// Runs a command whose output, all of it, goes to our standard error as it comes.
 pub(crate) fn show(command: &mut Command) -> Result<(), CommandError> {
-    let status = command
+    show_and(command, Duration::MAX, &mut || ())
+}
+
+/// The same for one that takes long: `tell` is called each time that the given time has passed, and at the end.
+pub(crate) fn show_and(
+    command: &mut Command,
+    every: Duration,
+    tell: &mut dyn FnMut(),
+) -> Result<(), CommandError> {
+    command
         .stdin(Stdio::null())
-        .stdout(Stdio::from(io::stderr()))
-        .status()
-        .map_err(|source| CommandError::Start {
-            command: line(command),
-            source,
-        })?;
+        .stdout(Stdio::from(io::stderr()));
+    let started = command.spawn();
+    let status = started.and_then(|mut child| {
+        let (ended, end) = mpsc::channel();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                let status = child.wait();
+                // Nobody listens any more only where `tell` has panicked.
+                let _unheard = ended.send(());
+                status
+            });
+            while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(every) {
+                tell();
+            }
+            tell();
+            waiting.join().expect("waiting does not panic")
+        })
+    });
+    let status = status.map_err(|source| CommandError::Start {
+        command: line(command),
+        source,
+    })?;
     match status.success() {
         true => Ok(()),
         false => Err(CommandError::Failed {
@@ -109,6 +137,24 @@ mod tests {
             text.contains("sh -c echo broken") && text.contains("3") && text.ends_with("broken"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_long_command_is_told_about_while_it_runs_and_at_its_end() {
+        let told = tempfile::TempDir::new().expect("a directory");
+        let file = told.path().join("told");
+        // It ends only after the first word of it.
+        let script = format!("while [ ! -e {} ]; do :; done; exit 4", file.display());
+        let mut times = 0;
+        let mut tell = || {
+            times += 1;
+            std::fs::write(&file, "").expect("a file");
+        };
+        let every = Duration::from_millis(1);
+        let error = show_and(Command::new("sh").arg("-c").arg(script), every, &mut tell);
+        assert!(times >= 2, "{times}");
+        let text = error.expect_err("exit 4").to_string();
+        assert!(text.contains("exit status: 4"), "{text}");
     }
 
     #[test]

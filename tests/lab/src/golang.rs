@@ -69,7 +69,7 @@ impl Go {
     /// # Errors
     /// [`GoError::Go`] with what Go says.
     pub fn install(&self, package: &str, tags: &str, directory: &Path) -> Result<(), GoError> {
-        eprintln!("lab: building {package}");
+        eprintln!("lab: building {package}: a minute or more, once");
         let mut command = Command::new(&self.program);
         command.args(["install", "-trimpath", "-ldflags", "-s -w", "-tags", tags]);
         command
@@ -90,7 +90,10 @@ impl Go {
         flags: &str,
         program: &Path,
     ) -> Result<(), GoError> {
-        eprintln!("lab: building {package} of {}", module.display());
+        eprintln!(
+            "lab: building {package} of {}: minutes, once (Kubernetes: a quarter of an hour)",
+            module.display()
+        );
         let mut command = Command::new(&self.program);
         command.arg("-C").arg(module);
         // The commit would make each of ours another program.

@@ -30,28 +30,39 @@ pub enum SetupError {
         /// The command to run as root.
         command: String,
     },
+    /// Programs are missing, and this is no Debian.
+    #[error(
+        "the lab needs programs, and this machine has no apt: install what Debian calls {packages}"
+    )]
+    NoApt {
+        /// The packages, with spaces between them.
+        packages: String,
+    },
     /// apt failed.
-    #[error("cannot install packages")]
+    #[error("cannot install packages: see to the network, and run the same command again")]
     Install(#[source] CommandError),
 }
 
 /// Makes sure that all packages are installed.
 ///
 /// # Errors
-/// [`SetupError::NotRoot`] carries the command to run instead.
+/// [`SetupError::NotRoot`] carries the command to run instead, [`SetupError::NoApt`] what to look for.
 pub fn install_packages() -> Result<(), SetupError> {
     let missing = missing_packages();
     if missing.is_empty() {
         return Ok(());
     }
+    let packages = missing.join(" ");
+    if find_program("apt-get").is_none() {
+        return Err(SetupError::NoApt { packages });
+    }
     if !geteuid().is_root() {
-        let packages = missing.join(" ");
         let command = format!(
             "sudo apt-get update && sudo apt-get install -y --no-install-recommends {packages}"
         );
         return Err(SetupError::NotRoot { command });
     }
-    eprintln!("lab: installing {}", missing.join(" "));
+    eprintln!("lab: installing {packages}: about a minute");
     // A fresh container has no package lists at all.
     command::show(Command::new("apt-get").args(["-q", "update"])).map_err(SetupError::Install)?;
     let mut install = Command::new("apt-get");

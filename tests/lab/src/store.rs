@@ -1,10 +1,10 @@
 //! Directories below `target/lab` that are built once: kernels and peers.
 //!
-//! Invariant: such a directory appears by one rename, when all of it is there; concurrent builders wait for the first.
+//! Invariant: such a directory appears by one rename, when all of it is there and on the disk; concurrent builders wait
+//! for the first. What an interrupted builder left is never taken for the whole, and removed by the next.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The lab's own files cannot be read or written.
@@ -32,16 +32,32 @@ pub(crate) fn build_once<E: From<StoreError>>(
     if ready.exists() {
         return Ok(());
     }
-    let partial = tempfile::Builder::new()
-        .prefix(".partial-")
-        .tempdir_in(parent)
-        .map_err(at(parent))?;
-    build(partial.path())?;
-    // Temporary directories are private; this one is for every user of the machine.
-    fs::set_permissions(partial.path(), Permissions::from_mode(0o755))
-        .map_err(at(partial.path()))?;
-    fs::rename(partial.keep(), ready).map_err(at(ready))?;
+    let partial = ready.with_added_extension("partial");
+    // The lock is ours: whoever made this was interrupted.
+    remove(&partial)?;
+    fs::create_dir(&partial).map_err(at(&partial))?;
+    let built = build(&partial);
+    if built.is_err() {
+        // The next builder tries again, and why this one failed is what is to be told.
+        let _left = remove(&partial);
+        return built;
+    }
+    // A rename may be on the disk before what is renamed.
+    sync(&partial).map_err(at(&partial))?;
+    fs::rename(&partial, ready).map_err(at(ready))?;
     Ok(())
+}
+
+fn remove(directory: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(directory)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Writes out all that the directory's filesystem has not written yet.
+fn sync(directory: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(File::open(directory)?)?)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
@@ -68,8 +84,28 @@ mod tests {
             })
         });
         assert!(failed.is_err() && !ready.exists());
+        let left = fs::read_dir(store.path()).expect("a directory").count();
+        assert_eq!(left, 1, "only the lock");
         build_once::<StoreError>(&ready, |_| Ok(())).expect("built now");
         assert!(ready.is_dir() && !ready.join("half").exists());
+    }
+
+    #[test]
+    fn what_an_interrupted_builder_left_is_no_part_of_the_whole() {
+        let store = TempDir::new().expect("a directory");
+        let ready = store.path().join("6.12+deb13");
+        let interrupted = std::panic::catch_unwind(|| {
+            build_once::<StoreError>(&ready, |partial| {
+                fs::write(partial.join("half"), "").expect("a file");
+                panic!("interrupted")
+            })
+        });
+        assert!(interrupted.is_err() && !ready.exists());
+        let left = ready.with_added_extension("partial");
+        assert!(left.join("half").exists(), "{left:?}");
+        let whole = |partial: &Path| fs::write(partial.join("whole"), "").map_err(at(partial));
+        build_once(&ready, whole).expect("built now");
+        assert!(ready.join("whole").exists() && !ready.join("half").exists() && !left.exists());
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod changed;
 pub(crate) mod cluster;
 pub(crate) mod demo;
 pub(crate) mod faults;
+pub(crate) mod image_packages;
 pub(crate) mod kernels;
 pub(crate) mod run;
 pub(crate) mod setup;
@@ -47,4 +48,48 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The crates of a build, each with its features.
+    fn crates(packages: &[&str], edges: &str) -> BTreeSet<String> {
+        let mut tree = cargo();
+        tree.args(["tree", "--locked", "--offline", "--prefix", "none"])
+            .args(["--format", "{p} {f}", "--edges", edges])
+            .args(packages);
+        let output = tree.output().expect("cargo starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+        let without_marks = |line: &str| line.trim_end_matches(" (*)").to_owned();
+        lines.lines().map(without_marks).collect()
+    }
+
+    #[test]
+    fn whatever_is_built_the_crates_are_those_of_the_whole_workspace() {
+        let all = crates(&["--workspace"], "normal,build,dev");
+        for (packages, edges) in [
+            // `cargo lab`, before it builds anything.
+            (["--package", "kernel-lab"].as_slice(), "normal,build"),
+            // `cargo demo` and `cargo lab faults`.
+            (&["--package", "kernel-cases"], "normal,build,dev"),
+            // `cargo lab cluster`.
+            (&["--package", "nvmeof-csi"], "normal,build,dev"),
+            // `cargo doc`.
+            (&["--workspace"], "normal,build"),
+        ] {
+            let some = crates(packages, edges);
+            let others: Vec<_> = some.difference(&all).collect();
+            let place = "state the features in [workspace.dependencies], or beside those of kernel-cases and kernel-lab";
+            assert!(
+                others.is_empty(),
+                "{packages:?}: {others:?} would be compiled again; {place}"
+            );
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What apt prints about packages: their dependencies and download sizes (pure).
+//! What apt prints about the dependencies of packages (pure).
 
 /// The package names of the `Depends:` and `Pre-Depends:` fields in what `apt-cache show` prints, the first of each
 /// group of alternatives.
@@ -12,14 +12,6 @@ pub(super) fn parse_depends(show: &str) -> Vec<String> {
         .filter_map(first_alternative)
         .map(str::to_owned)
         .collect()
-}
-
-/// The sum of the sizes in what `apt-get --print-uris download` prints: `'uri' file size hash` for each package.
-pub(super) fn parse_download_size(uris: &str) -> u64 {
-    uris.lines()
-        .filter(|line| line.starts_with('\''))
-        .filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok())
-        .sum()
 }
 
 /// `name (= version) | other` → `name`; `name:any` → `name`.
@@ -50,11 +42,5 @@ mod tests {
     fn a_package_without_dependencies_has_none() {
         assert!(parse_depends("Package: x\nDescription: Depends: no\n").is_empty());
         assert!(parse_depends("").is_empty());
-    }
-
-    #[test]
-    fn sizes_are_added_and_other_lines_ignored() {
-        let uris = "Reading package lists...\n'http://m/pool/a.deb' a.deb 100 SHA256:x\n'http://m/pool/b.deb' b.deb 20 SHA256:y\n";
-        assert_eq!(parse_download_size(uris), 120);
     }
 }

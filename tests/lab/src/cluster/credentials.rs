@@ -1,8 +1,6 @@
 //! Who may ask the API server: a certificate authority, the server's certificate, and a token for each account.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-
-use super::settings::{NODE, SERVICE_ADDRESS};
+use super::settings::NODE;
 
 /// Who has a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +34,7 @@ impl Account {
     }
 }
 
-/// Keys and certificates, as PEM.
+/// Keys and certificates, as PEM. Whoever boots a cluster makes them: no library that can is needed here.
 #[derive(Clone)]
 pub struct Credentials {
     /// The authority's certificate.
@@ -58,37 +56,6 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// New ones.
-    ///
-    /// # Errors
-    /// Those of the library, which had no randomness.
-    pub fn new() -> Result<Self, rcgen::Error> {
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let name = &mut authority.distinguished_name;
-        name.push(DnType::CommonName, "the authority of the lab");
-        let authority_key = KeyPair::generate()?;
-        let authority_certificate = authority.self_signed(&authority_key)?;
-        let issuer = Issuer::new(authority, authority_key);
-        let names = [
-            "localhost".to_owned(),
-            "127.0.0.1".to_owned(),
-            SERVICE_ADDRESS.to_string(),
-            "kubernetes.default.svc".to_owned(),
-        ];
-        let server = CertificateParams::new(names)?;
-        let server_key = KeyPair::generate()?;
-        let certificate = server.signed_by(&server_key, &issuer)?;
-        let accounts = KeyPair::generate()?;
-        Ok(Self {
-            authority: authority_certificate.pem(),
-            certificate: certificate.pem(),
-            key: server_key.serialize_pem(),
-            accounts_key: accounts.serialize_pem(),
-            accounts_public: accounts.public_key_pem(),
-        })
-    }
-
     /// The file of tokens for the API server: token, name, UID, groups.
     #[must_use]
     pub fn token_file(&self) -> String {

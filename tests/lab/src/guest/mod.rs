@@ -12,6 +12,7 @@ mod fabrics;
 mod init;
 pub mod net;
 pub mod nvmet;
+mod rtnetlink;
 mod uevents;
 
 use std::io;

@@ -7,23 +7,18 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::thread;
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
-};
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-};
-use netlink_packet_route::route::{
-    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
-};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns, unshare};
 
 use super::context;
+use super::rtnetlink::{self, Request, attribute, nested};
+
+/// What `linux/veth.h` calls the other end.
+const VETH_INFO_PEER: u16 = 1;
+/// All flags of an address, which did not fit into the fixed part (`linux/if_addr.h`).
+const IFA_FLAGS: u16 = 8;
+/// `IFF_UP` as the kernel's structure has it.
+const UP: u32 = libc::IFF_UP.cast_unsigned();
 
 /// A network namespace of its own, alive as long as this value or a socket in it.
 #[derive(Debug)]
@@ -89,15 +84,20 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Resu
 /// # Errors
 /// When the kernel refuses, or a name is taken.
 pub fn add_veth(name: &str, peer: &str, namespace: &NetworkNamespace) -> io::Result<()> {
-    let mut far = LinkMessage::default();
-    far.attributes.push(LinkAttribute::IfName(peer.to_owned()));
-    far.attributes
-        .push(LinkAttribute::NetNsFd(namespace.handle.as_raw_fd()));
-    let info = vec![
-        LinkInfo::Kind(InfoKind::Veth),
-        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(far))),
-    ];
-    add_link(name, info)
+    let far = rtnetlink::link(
+        0,
+        0,
+        0,
+        &[
+            rtnetlink::name(libc::IFLA_IFNAME, peer),
+            attribute(
+                libc::IFLA_NET_NS_FD,
+                &namespace.handle.as_raw_fd().to_ne_bytes(),
+            ),
+        ],
+    );
+    let peer = nested(libc::IFLA_INFO_DATA, &[attribute(VETH_INFO_PEER, &far)]);
+    add_link(name, &[kind("veth"), peer])
 }
 
 /// Makes a link that swallows all it is given: no answer ever comes from behind it.
@@ -105,18 +105,20 @@ pub fn add_veth(name: &str, peer: &str, namespace: &NetworkNamespace) -> io::Res
 /// # Errors
 /// When the kernel refuses, or the name is taken.
 pub fn add_dummy(name: &str) -> io::Result<()> {
-    add_link(name, vec![LinkInfo::Kind(InfoKind::Dummy)])
+    add_link(name, &[kind("dummy")])
 }
 
-fn add_link(name: &str, info: Vec<LinkInfo>) -> io::Result<()> {
-    let mut link = LinkMessage::default();
-    link.attributes.push(LinkAttribute::IfName(name.to_owned()));
-    link.attributes.push(LinkAttribute::LinkInfo(info));
-    let made = request(
-        RouteNetlinkMessage::NewLink(link),
-        NLM_F_CREATE | NLM_F_EXCL,
-    );
-    context(made, || format!("add link {name}"))
+fn kind(name: &str) -> Vec<u8> {
+    attribute(libc::IFLA_INFO_KIND, name.as_bytes())
+}
+
+fn add_link(name: &str, info: &[Vec<u8>]) -> io::Result<()> {
+    let attributes = [
+        rtnetlink::name(libc::IFLA_IFNAME, name),
+        nested(libc::IFLA_LINKINFO, info),
+    ];
+    let request = Request::make(libc::RTM_NEWLINK, rtnetlink::link(0, 0, 0, &attributes));
+    context(request.send(), || format!("add link {name}"))
 }
 
 /// Removes a link (for a veth pair, both ends).
@@ -124,11 +126,9 @@ fn add_link(name: &str, info: Vec<LinkInfo>) -> io::Result<()> {
 /// # Errors
 /// When there is no such link.
 pub fn delete_link(name: &str) -> io::Result<()> {
-    let mut link = LinkMessage::default();
-    link.header.index = index(name)?;
-    context(request(RouteNetlinkMessage::DelLink(link), 0), || {
-        format!("delete link {name}")
-    })
+    let link = rtnetlink::link(index(name)?, 0, 0, &[]);
+    let request = Request::change(libc::RTM_DELLINK, link);
+    context(request.send(), || format!("delete link {name}"))
 }
 
 /// Brings a link up.
@@ -136,7 +136,7 @@ pub fn delete_link(name: &str) -> io::Result<()> {
 /// # Errors
 /// When there is no such link.
 pub fn set_up(name: &str) -> io::Result<()> {
-    set_flags(name, LinkFlags::Up)
+    set_flags(name, UP)
 }
 
 /// Takes a link down: the cable is pulled.
@@ -144,17 +144,13 @@ pub fn set_up(name: &str) -> io::Result<()> {
 /// # Errors
 /// When there is no such link.
 pub fn set_down(name: &str) -> io::Result<()> {
-    set_flags(name, LinkFlags::empty())
+    set_flags(name, 0)
 }
 
-fn set_flags(name: &str, flags: LinkFlags) -> io::Result<()> {
-    let mut link = LinkMessage::default();
-    link.header.index = index(name)?;
-    link.header.flags = flags;
-    link.header.change_mask = LinkFlags::Up;
-    context(request(RouteNetlinkMessage::SetLink(link), 0), || {
-        format!("set link {name} {flags:?}")
-    })
+fn set_flags(name: &str, flags: u32) -> io::Result<()> {
+    let link = rtnetlink::link(index(name)?, flags, UP, &[]);
+    let request = Request::change(libc::RTM_SETLINK, link);
+    context(request.send(), || format!("set link {name} {flags:#x}"))
 }
 
 /// Gives a link an address; IPv6 addresses are usable at once (no duplicate detection).
@@ -162,26 +158,22 @@ fn set_flags(name: &str, flags: LinkFlags) -> io::Result<()> {
 /// # Errors
 /// When there is no such link or it has the address already.
 pub fn add_address(name: &str, address: IpAddr, prefix: u8) -> io::Result<()> {
-    let mut message = AddressMessage::default();
-    message.header.family = if address.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
+    let (family, octets) = match address {
+        IpAddr::V4(address) => (libc::AF_INET, address.octets().to_vec()),
+        IpAddr::V6(address) => (libc::AF_INET6, address.octets().to_vec()),
     };
-    message.header.prefix_len = prefix;
-    message.header.index = index(name)?;
-    message.attributes.push(AddressAttribute::Local(address));
-    message.attributes.push(AddressAttribute::Address(address));
+    let mut attributes = vec![
+        attribute(libc::IFA_LOCAL, &octets),
+        attribute(libc::IFA_ADDRESS, &octets),
+    ];
     if address.is_ipv6() {
-        message
-            .attributes
-            .push(AddressAttribute::Flags(AddressFlags::Nodad));
+        attributes.push(attribute(IFA_FLAGS, &libc::IFA_F_NODAD.to_ne_bytes()));
     }
-    let made = request(
-        RouteNetlinkMessage::NewAddress(message),
-        NLM_F_CREATE | NLM_F_EXCL,
-    );
-    context(made, || format!("add address {address}/{prefix} to {name}"))
+    let body = rtnetlink::address(family_byte(family), prefix, index(name)?, &attributes);
+    let request = Request::make(libc::RTM_NEWADDR, body);
+    context(request.send(), || {
+        format!("add address {address}/{prefix} to {name}")
+    })
 }
 
 /// Sends all that has no other route over a link.
@@ -189,21 +181,15 @@ pub fn add_address(name: &str, address: IpAddr, prefix: u8) -> io::Result<()> {
 /// # Errors
 /// When there is such a route already, or the gateway is not on the link.
 pub fn add_default_route(name: &str, gateway: Ipv4Addr) -> io::Result<()> {
-    let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
-    message.header.protocol = RouteProtocol::Static;
-    message.header.scope = RouteScope::Universe;
-    message.header.kind = RouteType::Unicast;
-    message.attributes = vec![
-        RouteAttribute::Oif(index(name)?),
-        RouteAttribute::Gateway(gateway.into()),
+    let attributes = [
+        attribute(libc::RTA_OIF, &index(name)?.to_ne_bytes()),
+        attribute(libc::RTA_GATEWAY, &gateway.octets()),
     ];
-    let made = request(
-        RouteNetlinkMessage::NewRoute(message),
-        NLM_F_CREATE | NLM_F_EXCL,
-    );
-    context(made, || format!("add a route over {name} by {gateway}"))
+    let body = rtnetlink::default_route(family_byte(libc::AF_INET), &attributes);
+    let request = Request::make(libc::RTM_NEWROUTE, body);
+    context(request.send(), || {
+        format!("add a route over {name} by {gateway}")
+    })
 }
 
 /// Whether a link of this name exists here.
@@ -217,26 +203,6 @@ fn index(name: &str) -> io::Result<u32> {
     })
 }
 
-/// One request, one acknowledgement.
-fn request(message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-    let mut packet = NetlinkMessage::new(header, NetlinkPayload::from(message));
-    packet.finalize();
-    let mut bytes = vec![0; packet.buffer_len()];
-    packet.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
-    let (answer, _) = socket.recv_from_full()?;
-    let answer =
-        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
-    match answer.payload {
-        NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
-        NetlinkPayload::Error(_) => Ok(()),
-        other => Err(io::Error::other(format!(
-            "unexpected netlink answer {other:?}"
-        ))),
-    }
+fn family_byte(family: libc::c_int) -> u8 {
+    u8::try_from(family).expect("the families of the internet fit a byte")
 }

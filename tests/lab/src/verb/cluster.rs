@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use kernel_lab::Suite;
 use kernel_lab::cluster::peers::Peers;
 
-use super::{Outcome, cargo, setup, test};
+use super::{Outcome, cargo, image_packages, setup};
 
 /// Set up, then boot a Kubernetes of one node with the driver installed, or run what is tested on it
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,10 @@ enum What {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     setup::prepare(&[Suite::Trixie])?;
     Peers::get()?;
-    test::image_packages()?;
+    image_packages::get()?;
+    eprintln!(
+        "lab: building the tests: some minutes where nothing was built before; a cluster is up some minutes later"
+    );
     let mut tests = cargo();
     tests.args(["test", "--package", "nvmeof-csi", "--test", "pods", "--"]);
     match (&arguments.what, arguments.keep) {

@@ -25,9 +25,17 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let suites = setup::suites(Some(&arguments.kernels))?;
     setup::prepare(&suites)?;
     let names = Suite::list(&suites);
+    eprintln!("lab: building the tests: some minutes where nothing was built before, else seconds");
     let mut tests = cargo();
     tests
-        .args(["test", "--package", "nvmeof-csi", "--test", "kernel", "--"])
+        .args([
+            "test",
+            "--package",
+            "kernel-cases",
+            "--test",
+            "kernel",
+            "--",
+        ])
         .arg(&arguments.rows)
         .env("LAB_KERNELS", &names)
         .env("LAB_REQUIRED", "1")

@@ -1,12 +1,11 @@
 //! `cargo lab test`: everything, with nothing ignored for lack of the lab.
 
-use std::error::Error;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use kernel_lab::cluster::peers::Peers;
-use kernel_lab::{DebianHost, Suite, kubelet, peers, place, published, sanity};
+use kernel_lab::{DebianHost, Suite, kubelet, peers, published, sanity};
 
-use super::{Outcome, cargo, changed, setup};
+use super::{Outcome, cargo, changed, image_packages, setup};
 
 /// Set up, then run all tests of the workspace; a test that lacks the lab fails
 #[derive(Debug, clap::Args)]
@@ -22,16 +21,6 @@ pub(crate) struct Arguments {
     cargo: Vec<String>,
 }
 
-/// The Debian packages that the image is made of, for the tests of it.
-pub(crate) fn image_packages() -> Result<(), Box<dyn Error>> {
-    let script = place::workspace().join("deploy/image/get-packages");
-    let status = Command::new(&script).stdin(Stdio::null()).status()?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(format!("{} failed: {status}", script.display()).into()),
-    }
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let suites = setup::suites(arguments.kernels.as_deref())?;
     setup::prepare(&suites)?;
@@ -44,10 +33,13 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     published::REGISTRATION.get()?;
     kubelet::get()?;
     Peers::get()?;
-    image_packages()?;
+    image_packages::get()?;
     if let Some(since) = &arguments.changed {
         return changed::run(since, &suites, &arguments.cargo);
     }
+    eprintln!(
+        "lab: building all tests: a quarter of an hour on two cores where nothing was built before; then they run"
+    );
     let status = cargo()
         .args(["test", "--workspace"])
         .args(&arguments.cargo)
