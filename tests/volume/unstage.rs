@@ -280,6 +280,40 @@ fn a_held_raw_block_volume_that_gets_its_path_back_in_time_is_not_let_go() {
 }
 
 #[test]
+fn a_volume_that_waits_for_its_path_is_looked_at_now_and_then_and_not_all_the_time() {
+    let machine = Machine::new("trixie-one-path");
+    held(&machine);
+    let timing = Timing {
+        path: Duration::from_secs(2),
+        ..machine.config().timing
+    };
+    let config = VolumesConfig {
+        timing,
+        ..machine.config()
+    };
+    let trees = config.trees.clone();
+    let (volumes, _outcomes) = heard_of(config);
+    let staged = stage(&machine, block());
+    symlink("nvme0n1", machine.root().join("dev/dm-0")).expect("a node");
+    let mut seen = trees.scan().expect("a tree");
+    let looks = thread::scope(|scope| {
+        let unstaged = scope.spawn(|| volumes.unstage(&unstage(&staged)));
+        let mut looks = 0;
+        while !unstaged.is_finished() {
+            let soon = Instant::now() + Duration::from_millis(100);
+            if let Some(newer) = trees.wait_newer(&seen, soon) {
+                seen = newer;
+                looks += 1;
+            }
+        }
+        unstaged.join().expect("no panic").expect("unstaged");
+        looks
+    });
+    // A look a second, and those of the steps before and after; without a rest it would be hundreds.
+    assert!(looks < 50, "{looks}");
+}
+
+#[test]
 fn a_raw_block_volume_that_cannot_be_written_back_is_told() {
     let machine = Machine::new("trixie-one-path");
     let (volumes, mut outcomes) = heard(&machine, machine.config().timing);

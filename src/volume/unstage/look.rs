@@ -37,19 +37,24 @@ impl Volume<'_> {
 }
 
 impl Volumes {
-    /// Waits for a path to the disk of the volume.
+    /// Waits for a path to the disk of the volume, and looks when the tree of devices has changed or [`LOOK`] is over.
     pub(super) fn wait_for_path(&self, volume: &Volume<'_>) -> Result<Standing, UnstageError> {
         let deadline = Instant::now() + self.config.timing.path;
-        let mut snapshot = self.config.trees.scan().map_err(LookError::Scan)?;
+        let mut seen = self.config.trees.scan().map_err(LookError::Scan)?;
         loop {
             let standing = self.look_at(volume)?;
             if standing != Standing::Waiting || Instant::now() >= deadline {
                 return Ok(standing);
             }
             let until = deadline.min(Instant::now() + LOOK);
-            snapshot = self
-                .next_snapshot(&snapshot, until)
-                .map_err(LookError::Scan)?;
+            // Every look, this one's included, gives a newer tree, and seldom another one.
+            while let Some(newer) = self.config.trees.wait_newer(&seen, until) {
+                let is_another = *newer != *seen;
+                seen = newer;
+                if is_another {
+                    break;
+                }
+            }
         }
     }
 
