@@ -36,6 +36,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const RETUNE: Duration = Duration::from_secs(30);
 /// How often a map that could not be changed is tried again.
 const SWAP_AGAIN: Duration = Duration::from_secs(1);
+/// How soon what was cut off is tried again to be finished.
+const FINISH_AGAIN: Duration = Duration::from_secs(1);
 /// How soon a map is suspended again that could not be.
 const SUSPEND_AGAIN: Duration = Duration::from_secs(1);
 
@@ -62,6 +64,8 @@ struct Memory {
     retune_at: Option<Instant>,
     swap_at: Option<Instant>,
     suspend_at: Option<Instant>,
+    /// When a map is told again to queue, or to let go, whose change was cut off.
+    finish_at: Option<Instant>,
     swap_told: Option<String>,
 }
 
@@ -181,7 +185,7 @@ impl Ledger {
                     memory.paths.disturbed();
                 }
             }
-            Action::Retune(_) | Action::LookAgain { .. } => {}
+            Action::Retune(_) | Action::LookAgain { .. } | Action::Queue(_) => {}
         }
     }
 
@@ -235,6 +239,15 @@ impl Memory {
         if has(|finding| *finding == Finding::MapSpinning) && is_due(self.suspend_at) {
             self.suspend_at = Some(now + SUSPEND_AGAIN);
             plan.actions.push(Action::Suspend(id.clone()));
+        }
+        let queues_not = has(|finding| *finding == Finding::MapUnqueued);
+        let is_letting_go = has(|finding| *finding == Finding::MapLettingGo);
+        if (queues_not || is_letting_go) && is_due(self.finish_at) {
+            self.finish_at = Some(now + FINISH_AGAIN);
+            plan.actions.push(match queues_not {
+                true => Action::Queue(id.clone()),
+                false => Action::GiveUp(id.clone()),
+            });
         }
         let untuned = has(|f| matches!(f, Finding::Untuned(_) | Finding::Unkept(_)));
         if untuned && is_due(self.retune_at) {

@@ -12,6 +12,7 @@ mod dirty;
 mod let_go;
 mod map;
 mod pass;
+mod queue;
 mod suspend;
 
 use std::time::Duration;

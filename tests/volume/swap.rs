@@ -93,6 +93,27 @@ fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_re
 }
 
 #[test]
+fn a_map_that_somebody_lets_go_is_neither_suspended_nor_given_a_disk() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    let map = MapId::of_volume("volume-1");
+    let directory = machine.root().join("sys/block/dm-0");
+    fs::create_dir_all(directory.join("slaves/nvme0n1")).expect("a directory");
+    fs::write(directory.join("slaves/nvme0n1/dev"), "259:9\n").expect("an attribute");
+    fs::write(directory.join("dm/name"), map.let_go_name() + "\n").expect("an attribute");
+    let error = volumes.bring_back(&id("volume-1")).expect_err("let go");
+    assert!(error.to_string().contains("was let go"), "{error}");
+    machine.host.power_off();
+    machine.host.take_log();
+    let suspended = volumes.suspend(&id("volume-1")).expect("an answer");
+    assert_eq!(suspended, Suspended::NotNeeded);
+    assert!(machine.host.take_log().is_empty());
+    fs::write(directory.join("dm/name"), map.name() + "\n").expect("an attribute");
+    let suspended = volumes.suspend(&id("volume-1")).expect("an answer");
+    assert_eq!(suspended, Suspended::Done);
+}
+
+#[test]
 fn a_map_whose_paths_have_not_failed_hands_no_error_up() {
     let machine = Machine::new("trixie-one-path");
     let volumes = held(&machine);

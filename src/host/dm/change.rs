@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use rustix::ioctl::Opcode;
 
 use super::control::{
-    Control, DEV_CREATE, DEV_REMOVE, DEV_SUSPEND, TABLE_CLEAR, TABLE_LOAD, TABLE_STATUS,
-    TARGET_MSG, describe, flag,
+    Answer, Control, DEV_CREATE, DEV_REMOVE, DEV_RENAME, DEV_SUSPEND, TABLE_CLEAR, TABLE_LOAD,
+    TABLE_STATUS, TARGET_MSG, describe, flag,
 };
 use super::error::{DmCall, MapError};
 use super::id::MapId;
@@ -113,13 +113,16 @@ pub(crate) fn reinstate(root: &Path, map: MapId, path: DevT) -> Result<(), MapEr
 }
 
 /// From now on I/O that finds no path waits.
-pub(super) fn queue_if_no_path(root: &Path, map: MapId) -> Result<(), MapError> {
+pub(crate) fn queue_if_no_path(root: &Path, map: MapId) -> Result<(), MapError> {
     send(root, map, "queue_if_no_path")
 }
 
 /// From now on I/O that finds no path fails, and so does what waits. A flush as well: that is why it is no table of
 /// the target `error`, which answers an empty flush with success (`__send_empty_flush` in drivers/md/dm.c asks only
 /// targets with `num_flush_bios`).
+///
+/// Before anything else the map gets the name that says so. One that does not queue and has another name was left so
+/// by a suspend that was given up (see `suspend.rs`), and queues again.
 ///
 /// A suspended map takes no message (EBUSY), so its I/O flows again first. Somebody may suspend it in that moment: then
 /// once more. A map that passes errors takes no message either, and needs none: its I/O fails by itself.
@@ -138,12 +141,13 @@ pub(crate) fn let_go(root: &Path, map: MapId) -> Result<(), MapError> {
 
 fn try_let_go(root: &Path, map: MapId) -> Result<(), MapError> {
     let call = describe("DM_TABLE_STATUS", map, "");
-    let status = Control::open(root)?;
-    let status = match status.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]) {
+    let control = Control::open(root)?;
+    let status = match control.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]) {
         Ok(status) => status,
         Err(Errno::NXIO) => return Err(MapError::Missing { map }),
         Err(source) => return Err(MapError::Call { call, source }),
     };
+    mark(&control, map, &status)?;
     if status.has(flag::SUSPEND) {
         if status.has(flag::INACTIVE_PRESENT) {
             clear_table(root, map)?;
@@ -155,6 +159,20 @@ fn try_let_go(root: &Path, map: MapId) -> Result<(), MapError> {
         true => Ok(()),
         false => send(root, map, "fail_if_no_path"),
     }
+}
+
+/// Gives a map the name that says that it is let go.
+fn mark(control: &Control, map: MapId, status: &Answer) -> Result<(), MapError> {
+    let (old, new) = (status.name(), map.let_go_name());
+    if old == new {
+        return Ok(());
+    }
+    let call = describe("DM_DEV_RENAME", map, &new);
+    let payload = [new.as_bytes(), &[0]].concat();
+    let renamed = control.call::<DEV_RENAME>(map, Some(old), 0, &payload);
+    renamed
+        .map(drop)
+        .map_err(|source| MapError::Call { call, source })
 }
 
 /// Removes a map that nobody has open. One that is not there is a success.

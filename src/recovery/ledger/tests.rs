@@ -335,12 +335,12 @@ fn a_controller_that_nobody_wants_goes_after_its_grace() {
 #[test]
 fn each_finding_has_its_reaction() {
     use Finding::{
-        MapBehind, MapFailed, MapLetGo, MapMissing, Orphan, PathMissing, PathsDown, Stale as Dead,
-        Unkept, Untuned,
+        MapBehind, MapFailed, MapLetGo, MapLettingGo, MapMissing, MapUnqueued, Orphan, PathMissing,
+        PathsDown, Stale as Dead, Unkept, Untuned,
     };
     let controller = Instance(3);
     let repair = || vec![Action::Repair(id("a"))];
-    let rows: [(Finding, Vec<Action>); 10] = [
+    let rows: [(Finding, Vec<Action>); 12] = [
         (
             PathsDown {
                 usable: 1,
@@ -353,6 +353,8 @@ fn each_finding_has_its_reaction() {
         (MapFailed, vec![Action::BringBack(id("a"))]),
         (MapMissing, repair()),
         (MapLetGo, repair()),
+        (MapLettingGo, vec![Action::GiveUp(id("a"))]),
+        (MapUnqueued, vec![Action::Queue(id("a"))]),
         (Dead(Stale::NotMounted), repair()),
         (Untuned(controller), vec![Action::Retune(id("a"))]),
         (Unkept("nvme0n1".to_owned()), vec![Action::Retune(id("a"))]),

@@ -114,8 +114,11 @@ impl Volumes {
         let map = below.map;
         let known = self.read_map(map)?;
         let known = known.as_ref();
-        if known.is_some_and(Map::was_let_go) {
+        if known.is_some_and(|known| known.is_let_go) {
             return Err(SwapError::LetGo { map });
+        }
+        if let Some(known) = known {
+            self.queue_again(known)?;
         }
         if known.is_some_and(|known| known.has_inactive_table) {
             // Of a call that was cut off: nobody knows any more what it had proved.

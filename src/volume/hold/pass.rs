@@ -184,7 +184,7 @@ impl Volumes {
 /// Whether a map queues, lies over exactly these disks, and I/O has failed on all of them.
 fn has_failed(map: &Map, disks: &[Proved], below: Below<'_>) -> bool {
     let queues = map.on_path_loss == Some(OnPathLoss::Queue);
-    let is_whole = queues && !map.suspended && !map.has_inactive_table;
+    let is_whole = queues && !map.is_let_go && !map.suspended && !map.has_inactive_table;
     let has_failed = !disks.is_empty() && map.usable_paths().next().is_none();
     is_whole && has_failed && carries(map, disks, below)
 }

@@ -63,6 +63,9 @@ impl Volumes {
         };
         let known = self.read_map(map)?;
         let tree = self.config.trees.scan_subsystem(below.nqn)?;
+        if let Some(known) = &known {
+            self.queue_again(known)?;
+        }
         let is_spinning = known.is_some_and(|known| {
             // Asked of the kernel's list of all disks: one that a scan has just missed may be there, and so may one
             // about which there is no answer.
@@ -71,7 +74,7 @@ impl Volumes {
                 let entry = fs::symlink_metadata(self.config.root.join(entry));
                 !entry.is_err_and(|error| error.kind() == ErrorKind::NotFound)
             };
-            let is_held = known.suspended || known.was_let_go();
+            let is_held = known.suspended || known.is_let_go;
             !is_held && !known.paths.is_empty() && !known.paths.iter().any(is_there)
         });
         if !is_spinning || !proved(&tree, below).is_empty() {

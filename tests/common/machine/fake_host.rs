@@ -315,6 +315,10 @@ impl Host for FakeHost {
         self.effect(format!("reinstate {disk}"), |_| Ok(()))
     }
 
+    fn queue_map(&self, _: MapId) -> Result<(), MapError> {
+        self.effect("queue".to_owned(), |_| Ok(()))
+    }
+
     fn let_go_map(&self, _: MapId) -> Result<(), MapError> {
         self.effect("let go".to_owned(), |_| Ok(()))
     }
