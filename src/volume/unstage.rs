@@ -114,6 +114,7 @@ impl Volumes {
         self.records.close(id)?;
         self.forget_usage(id);
         self.media_errors().remove(id);
+        self.refused_disks().remove(id);
         self.config.reporter.went(id.as_str());
         Ok(())
     }

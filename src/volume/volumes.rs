@@ -93,6 +93,8 @@ pub struct Volumes {
     pub(super) last_usage: Mutex<HashMap<VolumeId, Vec<Usage>>>,
     /// When requests of a volume last failed at its target, and only they.
     pub(super) media_errors: Mutex<HashMap<VolumeId, Instant>>,
+    /// Why the map of a volume does not get the disk that is there.
+    pub(super) refused_disks: Mutex<HashMap<VolumeId, String>>,
 }
 
 /// Why there are no volumes to work on.
@@ -127,6 +129,7 @@ impl Volumes {
             opens: Questions::default(),
             last_usage: Mutex::default(),
             media_errors: Mutex::default(),
+            refused_disks: Mutex::default(),
         })
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nvmeof_csi::host::MapId;
+use nvmeof_csi::volume::recover::RecoverError;
 use nvmeof_csi::volume::{Passed, PublishError, Suspended, Swapped, Volumes};
 
 use crate::machine::Machine;
@@ -132,6 +133,38 @@ fn a_new_table_that_the_kernel_refuses_leaves_the_old_one_flowing() {
     machine.host.fail("resume");
     volumes.bring_back(&id("volume-1")).expect_err("refused");
     assert_eq!(machine.host.take_log(), [LOAD, "resume", "resume"]);
+}
+
+#[test]
+fn a_map_whose_new_disk_somebody_has_taken_is_suspended_until_it_is_free() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    let map = machine.root().join("sys/block/dm-0");
+    fs::create_dir_all(map.join("slaves/nvme0n1")).expect("a directory");
+    fs::write(map.join("slaves/nvme0n1/dev"), "259:9\n").expect("an attribute");
+    machine.host.fail("load");
+    let error = volumes.bring_back(&id("volume-1")).expect_err("taken");
+    assert!(matches!(error, RecoverError::Swap(_)), "{error}");
+    assert_eq!(machine.host.take_log(), [LOAD, "suspend map"]);
+    let health = volumes.health(&id("volume-1")).expect("an answer");
+    let [entry] = health.as_slice() else {
+        panic!("{health:?}");
+    };
+    assert!(
+        entry.message.contains("somebody else uses 259:1"),
+        "{entry:?}"
+    );
+    fs::write(map.join("dm/suspended"), "1\n").expect("an attribute");
+    volumes.bring_back(&id("volume-1")).expect_err("taken");
+    assert_eq!(machine.host.take_log(), [LOAD], "it is suspended");
+    machine.host.succeed("load");
+    assert_eq!(bring_back(&volumes), Swapped::Done);
+    assert_eq!(machine.host.take_log(), [LOAD, "resume"]);
+    let health = volumes.health(&id("volume-1")).expect("an answer");
+    assert!(
+        !format!("{health:?}").contains("somebody else"),
+        "{health:?}"
+    );
 }
 
 #[test]

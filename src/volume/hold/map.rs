@@ -142,8 +142,16 @@ impl Volumes {
             return self.let_flow(known);
         }
         let table = table(&disks, below, OnPathLoss::Queue);
-        if !self.load_proved(below, &disks, &table)? {
-            return Ok(Swapped::NoDisk);
+        match self.load_proved(below, &disks, &table) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Swapped::NoDisk),
+            Err(error) => {
+                // Until its new disk can be had it is lost like any other.
+                if let Some(known) = known.filter(|_| !is_suspended) {
+                    self.suspend_refused(known);
+                }
+                return Err(error);
+            }
         }
         if let Err(error) = self.host().resume_map(map) {
             // The kernel leaves it suspended, with the table that it had. That one flows again if it did.
@@ -153,6 +161,14 @@ impl Volumes {
             return Err(error.into());
         }
         Ok(Swapped::Done)
+    }
+
+    /// Suspends a map that got no new disk, if its own are gone.
+    fn suspend_refused(&self, known: &Map) {
+        if let Err(error) = self.suspend_lost(known) {
+            let (map, error) = (known.id, &error as &(dyn std::error::Error + 'static));
+            tracing::warn!(%map, error, "a map without a path keeps a processor busy");
+        }
     }
 
     /// Lets the I/O of a map flow again by the table that it has, after another was refused.
