@@ -20,6 +20,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod id;
+mod lock;
 mod read;
 mod status;
 mod suspend;
@@ -31,6 +32,7 @@ pub(crate) use change::{
 pub use control::is_available;
 pub use error::{DmCall, MapError, ReadMapsError};
 pub use id::MapId;
+pub(crate) use lock::{MapLock, lock};
 pub use read::{read_map, read_maps};
 pub use status::{MapPath, OnPathLoss, ParseStatusError, PathState};
 pub(crate) use suspend::suspend;

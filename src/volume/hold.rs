@@ -10,6 +10,7 @@
 mod choice;
 mod dirty;
 mod let_go;
+mod lock;
 mod map;
 mod pass;
 mod queue;

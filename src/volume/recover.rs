@@ -191,7 +191,7 @@ impl Volumes {
             return Ok(Swapped::NoDisk);
         }
         let map = map_of(id);
-        let locked = self.maps.lock(&map);
+        let locked = self.lock_map(map).map_err(SwapError::from)?;
         // Read under the lock: an expansion records the new size before it loads the longer table.
         let Some(record) = self.find_wanted(id)? else {
             return Ok(Swapped::Already);

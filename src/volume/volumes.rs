@@ -80,7 +80,7 @@ pub struct Volumes {
     pub(super) sights: Shared<Sight>,
     /// Held around connect and disconnect, so that nobody counts on a controller that goes.
     pub(super) subsystems: Locks<Nqn>,
-    /// Held around what changes a map, and around nothing that waits for I/O.
+    /// The part within this process of the lock of a map.
     pub(super) maps: Locks<MapId>,
     /// The volumes that are being unstaged, or whose stage is taken back: nothing is connected or made
     /// for them any more.

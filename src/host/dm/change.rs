@@ -2,8 +2,6 @@
 //! I/O below it waits for that.
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nvme_sysfs::DevT;
 use rustix::io::Errno;
@@ -20,10 +18,6 @@ use super::table::MapTable;
 
 /// The target whose I/O fails (drivers/md/dm-target.c). It is always there.
 pub(super) const ERROR_TARGET: &str = "error";
-
-/// How long a map is let go again that somebody suspends meanwhile, and how soon.
-const PATIENCE: Duration = Duration::from_secs(2);
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// Makes a map without a table. One that exists is a success.
 pub(crate) fn create(root: &Path, map: MapId) -> Result<(), MapError> {
@@ -124,22 +118,9 @@ pub(crate) fn queue_if_no_path(root: &Path, map: MapId) -> Result<(), MapError> 
 /// Before anything else the map gets the name that says so. One that does not queue and has another name was left so
 /// by a suspend that was given up (see `suspend.rs`), and queues again.
 ///
-/// A suspended map takes no message (EBUSY), so its I/O flows again first. Somebody may suspend it in that moment: then
-/// once more. A map that passes errors takes no message either, and needs none: its I/O fails by itself.
+/// A suspended map takes no message (EBUSY), so its I/O flows again first; the lock of the map keeps others of ours from
+/// suspending it in that moment. A map that passes errors takes no message either, and needs none: its I/O fails by itself.
 pub(crate) fn let_go(root: &Path, map: MapId) -> Result<(), MapError> {
-    let began = Instant::now();
-    loop {
-        match try_let_go(root, map) {
-            Err(MapError::Call {
-                source: Errno::BUSY,
-                ..
-            }) if began.elapsed() < PATIENCE => thread::park_timeout(AGAIN),
-            done => return done,
-        }
-    }
-}
-
-fn try_let_go(root: &Path, map: MapId) -> Result<(), MapError> {
     let call = describe("DM_TABLE_STATUS", map, "");
     let control = Control::open(root)?;
     let status = match control.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]) {

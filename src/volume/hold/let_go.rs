@@ -86,7 +86,7 @@ impl Volumes {
         waits: Waits,
     ) -> Result<LetGo, LetGoError> {
         {
-            let _map = self.maps.lock(&map);
+            let _map = self.lock_map(map)?;
             let tree = self.config.trees.scan()?;
             let known = self.read_map(map)?;
             // What was begun is done: some of its I/O may have failed.

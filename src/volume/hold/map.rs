@@ -11,10 +11,10 @@ use thiserror::Error;
 
 use super::super::current::find_usable;
 use super::super::identity::{Disk, VolumeIdentity};
-use super::super::locks::Guard;
 use super::super::record::StageRecord;
 use super::super::sight::LookError;
 use super::super::volumes::Volumes;
+use super::lock::MapGuard;
 use crate::host::dm::{Map, OnPathLoss, PathState};
 use crate::host::{MapError, MapId, MapTable};
 
@@ -82,7 +82,7 @@ impl<'a> Below<'a> {
 impl Volumes {
     /// Makes the map if it is not there, and gives it its disk. Returns the map's own disk.
     pub(in crate::volume) fn make_map(&self, below: Below<'_>) -> Result<Option<Disk>, SwapError> {
-        let locked = self.maps.lock(&below.map);
+        let locked = self.lock_map(below.map)?;
         let known = self.read_map(below.map)?;
         if known.is_some_and(|map| !map.paths.is_empty()) {
             self.swap_locked(below, &locked)?;
@@ -101,7 +101,7 @@ impl Volumes {
 
     /// Gives a map the disks that carry the volume now, and lets its I/O flow.
     pub(in crate::volume) fn swap(&self, below: Below<'_>) -> Result<Swapped, SwapError> {
-        let locked = self.maps.lock(&below.map);
+        let locked = self.lock_map(below.map)?;
         self.swap_locked(below, &locked)
     }
 
@@ -109,7 +109,7 @@ impl Volumes {
     pub(in crate::volume) fn swap_locked(
         &self,
         below: Below<'_>,
-        _locked: &Guard<'_, MapId>,
+        _locked: &MapGuard<'_>,
     ) -> Result<Swapped, SwapError> {
         let map = below.map;
         let known = self.read_map(map)?;

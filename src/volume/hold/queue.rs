@@ -20,7 +20,7 @@ impl Volumes {
     /// [`RecoverError`].
     pub fn queue(&self, id: &VolumeId) -> Result<bool, RecoverError> {
         let map = map_of(id);
-        let _locked = self.maps.lock(&map);
+        let _locked = self.lock_map(map).map_err(SwapError::from)?;
         let Some(record) = self.find_wanted(id)? else {
             return Ok(false);
         };

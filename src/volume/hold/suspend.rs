@@ -54,7 +54,7 @@ impl Volumes {
     /// [`RecoverError`].
     pub fn suspend(&self, id: &VolumeId) -> Result<Suspended, RecoverError> {
         let map = map_of(id);
-        let _locked = self.maps.lock(&map);
+        let _locked = self.lock_map(map).map_err(SwapError::from)?;
         let Some(record) = self.find_wanted(id)? else {
             return Ok(Suspended::NotNeeded);
         };
