@@ -116,8 +116,8 @@ fn ends() {
     let writer = running.writer();
     let keepers = threads(&running.plugin, "keep-");
     assert!(!keepers.is_empty());
-    // What wakes them is held back for longer than a plugin takes to end.
-    let expressions = ["trace=futex", "inject=futex:delay_exit=30s"];
+    // What wakes them is held back for longer than anything here is waited for.
+    let expressions = ["trace=futex", "inject=futex:delay_exit=100s"];
     let mut strace = attach(&keepers, &expressions);
     running.withdraw();
     let waiting = writer.written();
@@ -126,8 +126,13 @@ fn ends() {
     });
     assert_eq!(suspended(), 0, "nobody is there to do it");
     kill(process(&running.plugin), Signal::SIGTERM).expect("it runs");
+    eventually("the map to be suspended by what ends", || {
+        (suspended() == 1).then_some(())
+    });
+    // It would keep the dead threads until their time is over.
+    strace.kill().expect("it runs");
+    strace.wait().expect("it was killed");
     running.plugin.wait_ended();
-    strace.wait().expect("it ends with what it watches");
     assert_eq!(suspended(), 1);
     writer.still_waits(waiting);
     running.plugin = Plugin::start();
