@@ -145,8 +145,14 @@ pub trait Host: Send + Sync + Debug {
     /// [`MapError`].
     fn reinstate_path(&self, map: MapId, disk: DevT) -> Result<(), MapError>;
 
+    /// Lets I/O that finds no path wait in a map whose suspend was cut off.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    fn queue_map(&self, map: MapId) -> Result<(), MapError>;
+
     /// Lets everything fail that waits in a map for a path, now and later, a flush included. One that is
-    /// suspended is resumed for it.
+    /// suspended is resumed for it. From before that on the map has a name that says so.
     ///
     /// # Errors
     /// [`MapError`].

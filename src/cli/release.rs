@@ -5,7 +5,6 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::thread;
 use std::time::Duration;
 
 use nvme_fabrics::{DisconnectError, Registry, RegistryError};
@@ -20,15 +19,13 @@ use super::output::{Format, Output, Report, write_json};
 use super::state_dir::StateDir;
 use crate::config::Config;
 use crate::host::disconnects::disconnect_all;
-use crate::host::dm::{Map, ReadMapsError, read_maps};
-use crate::host::{Host, LinuxHost, MapError, Timeouts};
+use crate::host::dm::{Map, ReadMapsError, lock, read_maps};
+use crate::host::{Host, LinuxHost, MapError, MapId, Timeouts};
 use crate::volume::OpenVolumesError;
 use crate::volume::record::read_staged;
 
 /// How long a controller may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// For what the plugin may be doing to a map: several times what a suspend takes.
-const SETTLE: Duration = Duration::from_millis(500);
 
 /// Arguments of `release`.
 #[derive(Debug, clap::Args)]
@@ -134,9 +131,8 @@ impl Command for Arguments {
         let mut released = Released::default();
         let mut first_failure = None;
         // One that does not let go must not keep the others.
-        for map in find_maps(config, &options)? {
-            let_go(&host, &map, &mut released, &mut first_failure);
-        }
+        let maps = find_maps(config, &options)?.into_iter().map(|map| map.id);
+        let held = let_go(config, &host, maps.collect(), &mut released);
         let tree = Sysfs::at(&config.root).scan()?;
         let stuck = find_stuck(config, &tree, options.nqn.as_ref())?;
         let stuck: Vec<_> = stuck.iter().map(|(it, nqn)| (*it, nqn)).collect();
@@ -148,38 +144,33 @@ impl Command for Arguments {
                 }
             }
         }
-        // The plugin may have been suspending one of them meanwhile, which the kernel does not tell before it is done.
-        thread::park_timeout(SETTLE);
-        for map in find_maps(config, &options)? {
-            if map.suspended {
-                let_go(&host, &map, &mut released, &mut first_failure);
-            }
-        }
-        first_failure.map_or(Ok(released), Err)
+        // What the plugin waited for with their locks may have ended with those controllers.
+        let held = held.into_iter().map(|(map, _)| map).collect();
+        let held = let_go(config, &host, held, &mut released).into_iter();
+        let held = held.map(|(map, source)| {
+            let name = map.name();
+            ReleaseFailure::Map { name, source }
+        });
+        held.chain(first_failure).next().map_or(Ok(released), Err)
     }
 }
 
-/// Lets the I/O of one map fail, and notes what came of it.
+/// Lets the I/O of maps fail, each under its lock, and gives those that hold on.
 fn let_go(
+    config: &Config,
     host: &LinuxHost,
-    map: &Map,
+    maps: Vec<MapId>,
     released: &mut Released,
-    first_failure: &mut Option<ReleaseFailure>,
-) {
-    let name = map.id.name();
-    match host.let_go_map(map.id) {
-        Ok(()) if released.maps.contains(&name) => {}
-        Ok(()) => {
-            if matches!(first_failure, Some(ReleaseFailure::Map { name: failed, .. }) if *failed == name)
-            {
-                *first_failure = None;
-            }
-            released.maps.push(name);
-        }
-        Err(source) => {
-            first_failure.get_or_insert(ReleaseFailure::Map { name, source });
+) -> Vec<(MapId, MapError)> {
+    let mut held = Vec::new();
+    for map in maps {
+        let done = lock(&config.root, map).and_then(|_locked| host.let_go_map(map));
+        match done {
+            Ok(()) => released.maps.push(map.name()),
+            Err(error) => held.push((map, error)),
         }
     }
+    held
 }
 
 /// The maps that are meant.

@@ -4,7 +4,8 @@
 //! finds no path waits in the map, above every device that may go. A map that has lost its last disk is
 //! suspended: its I/O waits as well, and costs nothing. One whose disk has a bad block is `linear` for a moment, so
 //! that the error of that block reaches its caller. One that was let go fails its I/O, by the same
-//! table without queueing. What is read stands in
+//! table without queueing, and has a name that says so: one with another name was left without queueing by a suspend
+//! that was cut off. What is read stands in
 //! `/sys/block/dm-N` and is asked of `/dev/mapper/control`; what changes a map are methods of
 //! [`Host`](crate::host::Host).
 //!
@@ -19,15 +20,19 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod id;
+mod lock;
 mod read;
 mod status;
 mod suspend;
 mod table;
 
-pub(crate) use change::{clear_table, create, let_go, load, reinstate, remove, resume};
+pub(crate) use change::{
+    clear_table, create, let_go, load, queue_if_no_path, reinstate, remove, resume,
+};
 pub use control::is_available;
 pub use error::{DmCall, MapError, ReadMapsError};
 pub use id::MapId;
+pub(crate) use lock::{MapLock, lock};
 pub use read::{read_map, read_maps};
 pub use status::{MapPath, OnPathLoss, ParseStatusError, PathState};
 pub(crate) use suspend::suspend;
@@ -50,6 +55,8 @@ pub struct Map {
     pub diskseq: Option<Diskseq>,
     /// Size of its disk in bytes; 0 before its first table.
     pub size_bytes: u64,
+    /// Whether somebody lets it go, which its name says from before its I/O fails for as long as it is there.
+    pub is_let_go: bool,
     /// Whether all its I/O waits, whatever its table says: it is held, or somebody else suspended it.
     pub suspended: bool,
     /// Whether a table was loaded and did not become the live one.
@@ -84,6 +91,12 @@ impl Map {
     /// Whether its I/O fails: it was let go, and never holds again.
     #[must_use]
     pub fn was_let_go(&self) -> bool {
-        self.on_path_loss == Some(OnPathLoss::Fail)
+        self.is_let_go && self.on_path_loss == Some(OnPathLoss::Fail)
+    }
+
+    /// Whether its I/O would fail though nobody lets it go: a suspend of it was cut off.
+    #[must_use]
+    pub fn has_lost_its_queue(&self) -> bool {
+        !self.is_let_go && self.on_path_loss == Some(OnPathLoss::Fail)
     }
 }

@@ -121,6 +121,10 @@ impl Host for LinuxHost {
         dm::reinstate(&self.root, map, disk)
     }
 
+    fn queue_map(&self, map: MapId) -> Result<(), MapError> {
+        dm::queue_if_no_path(&self.root, map)
+    }
+
     fn let_go_map(&self, map: MapId) -> Result<(), MapError> {
         dm::let_go(&self.root, map)
     }

@@ -17,6 +17,8 @@ pub(super) enum Action {
     },
     /// Give the map the disk that carries the volume now.
     BringBack(VolumeId),
+    /// Let the map queue, whose suspend was cut off.
+    Queue(VolumeId),
     /// Let the errors of a map whose disks are well reach their callers.
     PassErrors(VolumeId),
     /// Suspend the map, which has no path.

@@ -16,6 +16,11 @@ pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
             Ok(Swapped::Already | Swapped::NoDisk | Swapped::NotYet) => Came::Nothing,
             Err(error) => Came::Failed(chain(&error)),
         },
+        Action::Queue(volume) => match volumes.queue(volume) {
+            Ok(true) => Came::Done,
+            Ok(false) => Came::Nothing,
+            Err(error) => Came::Failed(chain(&error)),
+        },
         Action::PassErrors(volume) => match volumes.pass_errors(volume) {
             Ok(Passed::Done | Passed::NotYet) => Came::Done,
             Ok(Passed::NotNeeded) => Came::Nothing,

@@ -36,6 +36,10 @@ pub enum Finding {
     MapMissing,
     /// The map was let go.
     MapLetGo,
+    /// Letting the map go was cut off before its I/O failed.
+    MapLettingGo,
+    /// The map would let I/O fail, and nobody let it go.
+    MapUnqueued,
     /// A controller outlives its loss, though a map holds the I/O.
     Untuned(Instance),
     /// A head would go with its last path, though it shall hold the I/O.
@@ -126,6 +130,8 @@ fn find_map(view: &View) -> Option<Finding> {
     match view.map {
         MapView::None => Some(Finding::MapMissing),
         MapView::LetGo => Some(Finding::MapLetGo),
+        MapView::LettingGo => Some(Finding::MapLettingGo),
+        MapView::Unqueued => Some(Finding::MapUnqueued),
         MapView::Behind => Some(Finding::MapBehind),
         MapView::Failed => Some(Finding::MapFailed),
         MapView::Spinning => Some(Finding::MapSpinning),

@@ -18,6 +18,7 @@ use nvme_sysfs::{DevT, Instance, Nqn};
 
 use super::action::{Action, Came};
 use super::detect::Finding;
+use crate::backoff::Backoff;
 use crate::host::io_counts::IoCounts;
 use crate::report::outcome::Reason;
 use crate::volume::VolumeId;
@@ -34,8 +35,12 @@ const GRACE: Duration = Duration::from_secs(300);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How often what could not be set is set again.
 const RETUNE: Duration = Duration::from_secs(30);
-/// How often a map that could not be changed is tried again.
+/// How soon a map is looked at again that had no disk to take.
 const SWAP_AGAIN: Duration = Duration::from_secs(1);
+/// The longest time until a map is tried again that could not be changed: somebody may have its disk.
+const SWAP_LIMIT: Duration = Duration::from_secs(8);
+/// How soon what was cut off is tried again to be finished.
+const FINISH_AGAIN: Duration = Duration::from_secs(1);
 /// How soon a map is suspended again that could not be.
 const SUSPEND_AGAIN: Duration = Duration::from_secs(1);
 
@@ -61,7 +66,10 @@ struct Memory {
     orphans: BTreeMap<Instance, (Instant, Instant)>,
     retune_at: Option<Instant>,
     swap_at: Option<Instant>,
+    swap_backoff: Backoff,
     suspend_at: Option<Instant>,
+    /// When a map is told again to queue, or to let go, whose change was cut off.
+    finish_at: Option<Instant>,
     swap_told: Option<String>,
 }
 
@@ -161,6 +169,7 @@ impl Ledger {
             Action::BringBack(volume) => {
                 if let Some(memory) = self.volumes.get_mut(volume) {
                     memory.swap_ended(now, volume, came, plan);
+                    memory.back_off(now, came);
                 }
             }
             Action::Drop { controller, .. } => {
@@ -181,7 +190,7 @@ impl Ledger {
                     memory.paths.disturbed();
                 }
             }
-            Action::Retune(_) | Action::LookAgain { .. } => {}
+            Action::Retune(_) | Action::LookAgain { .. } | Action::Queue(_) => {}
         }
     }
 
@@ -235,6 +244,15 @@ impl Memory {
         if has(|finding| *finding == Finding::MapSpinning) && is_due(self.suspend_at) {
             self.suspend_at = Some(now + SUSPEND_AGAIN);
             plan.actions.push(Action::Suspend(id.clone()));
+        }
+        let queues_not = has(|finding| *finding == Finding::MapUnqueued);
+        let is_letting_go = has(|finding| *finding == Finding::MapLettingGo);
+        if (queues_not || is_letting_go) && is_due(self.finish_at) {
+            self.finish_at = Some(now + FINISH_AGAIN);
+            plan.actions.push(match queues_not {
+                true => Action::Queue(id.clone()),
+                false => Action::GiveUp(id.clone()),
+            });
         }
         let untuned = has(|f| matches!(f, Finding::Untuned(_) | Finding::Unkept(_)));
         if untuned && is_due(self.retune_at) {
@@ -323,6 +341,16 @@ impl Memory {
             self.paths.forget_failures();
         }
         self.swap_ended(now, id, came, plan);
+    }
+
+    /// Somebody may have its disk, and for long.
+    fn back_off(&mut self, now: Instant, came: &Came) {
+        match came {
+            Came::Failed(_) => {
+                self.swap_at = Some(now + self.swap_backoff.failed(SWAP_LIMIT));
+            }
+            _ => self.swap_backoff = Backoff::default(),
+        }
     }
 
     fn swap_ended(&mut self, now: Instant, id: &VolumeId, came: &Came, plan: &mut Plan) {

@@ -88,6 +88,10 @@ impl Host for Measured {
         self.host.reinstate_path(map, disk)
     }
 
+    fn queue_map(&self, map: MapId) -> Result<(), MapError> {
+        self.host.queue_map(map)
+    }
+
     fn let_go_map(&self, map: MapId) -> Result<(), MapError> {
         self.host.let_go_map(map)
     }

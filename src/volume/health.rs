@@ -37,6 +37,12 @@ impl Volumes {
         let sight = self.look()?;
         let mut entries = judge(&record, &sight);
         entries.extend(self.judge_media(&record));
+        if let Some(refused) = self.refused_disks().get(volume_id) {
+            let lost = entries.iter_mut();
+            for entry in lost.filter(|entry| entry.reason == HealthReason::NoPath) {
+                entry.message += &format!("; its map does not get the disk: {refused}");
+            }
+        }
         Ok(entries)
     }
 

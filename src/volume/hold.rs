@@ -10,8 +10,10 @@
 mod choice;
 mod dirty;
 mod let_go;
+mod lock;
 mod map;
 mod pass;
+mod queue;
 mod suspend;
 
 use std::time::Duration;

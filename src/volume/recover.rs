@@ -4,6 +4,9 @@
 //! Invariants: under the lock of the subsystem or of the map, never of the volume; the record is read
 //! again under that lock, for the volume may have left meanwhile.
 
+use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
+
 use nvme_fabrics::{
     ConnectError, ConnectHow, DisconnectError, OptionsError, Registry, RegistryError, RescanError,
 };
@@ -18,9 +21,9 @@ use super::sight::{LookError, map_of};
 use super::view::controllers_of;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
-use crate::host::HeadError;
 use crate::host::last_path::find_disks_losing_last_path;
 use crate::host::usage::{Look, UsageError, read_usage};
+use crate::host::{HeadError, MapError};
 
 /// What came of an attempt to connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +191,7 @@ impl Volumes {
             return Ok(Swapped::NoDisk);
         }
         let map = map_of(id);
-        let locked = self.maps.lock(&map);
+        let locked = self.lock_map(map).map_err(SwapError::from)?;
         // Read under the lock: an expansion records the new size before it loads the longer table.
         let Some(record) = self.find_wanted(id)? else {
             return Ok(Swapped::Already);
@@ -196,7 +199,23 @@ impl Volumes {
         let Some(below) = Below::of(&record) else {
             return Ok(Swapped::Already);
         };
-        Ok(self.swap_locked(below, &locked)?)
+        let swapped = self.swap_locked(below, &locked);
+        let mut refused = self.refused_disks();
+        match &swapped {
+            Err(SwapError::Map(error @ MapError::Busy { .. })) => {
+                refused.insert(id.clone(), error.to_string());
+            }
+            _ => {
+                refused.remove(id);
+            }
+        }
+        Ok(swapped?)
+    }
+
+    /// Why the map of each volume does not get the disk that is there.
+    pub(super) fn refused_disks(&self) -> MutexGuard<'_, HashMap<VolumeId, String>> {
+        let refused = self.refused_disks.lock();
+        refused.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the disks that the map of a volume may take can be opened without waiting for their target. The kernel reads

@@ -275,7 +275,7 @@ impl Volumes {
         };
         let known = self.read_map(map)?;
         if known.is_some_and(|known| known.was_let_go()) {
-            let _map = self.maps.lock(&map);
+            let _map = self.lock_map(map).map_err(RepairError::OldMap)?;
             self.host().remove_map(map).map_err(RepairError::OldMap)?;
         }
         let made = self.make_map(Below {

@@ -88,7 +88,7 @@ impl Volumes {
         }
         let stands = match carrier.map {
             // What it carries now is the keeper's care, and waits meanwhile.
-            Some(map) => !map.was_let_go(),
+            Some(map) => !map.is_let_go,
             None => matches!(carrier.namespace, Current::Found(_)),
         };
         if !stands || record.capability.access == AccessType::Block {

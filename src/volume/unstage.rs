@@ -114,6 +114,7 @@ impl Volumes {
         self.records.close(id)?;
         self.forget_usage(id);
         self.media_errors().remove(id);
+        self.refused_disks().remove(id);
         self.config.reporter.went(id.as_str());
         Ok(())
     }
@@ -305,7 +306,7 @@ impl Volumes {
             if Standing::of_map(&found, &tree) == Standing::Waiting {
                 self.let_go(volume.record.as_ref(), map, Waits::ForPath)?;
             }
-            let _map = self.maps.lock(&map);
+            let _map = self.lock_map(map).map_err(UnstageError::Map)?;
             self.host().remove_map(map).map_err(UnstageError::Map)?;
         }
         let record = volume.record.as_ref();

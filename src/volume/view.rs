@@ -34,6 +34,10 @@ pub enum MapView {
     None,
     /// It lets I/O fail.
     LetGo,
+    /// Somebody began to let it go, and its I/O does not fail yet.
+    LettingGo,
+    /// It would let I/O fail, and nobody let it go.
+    Unqueued,
     /// It keeps I/O from disks that could take it, or was left half changed.
     Behind,
     /// I/O has failed on each of its disks, and all of them are well.
@@ -125,6 +129,12 @@ impl View {
 fn judge_map(map: &Map, tree: &Tree, usable: &[&Namespace], size_bytes: u64) -> MapView {
     if map.was_let_go() {
         return MapView::LetGo;
+    }
+    if map.is_let_go {
+        return MapView::LettingGo;
+    }
+    if map.has_lost_its_queue() {
+        return MapView::Unqueued;
     }
     let path_of = |disk: &&Namespace| disk.dev.and_then(|dev| map.find_path(dev));
     let same = usable.iter().filter_map(path_of).count() == usable.len()

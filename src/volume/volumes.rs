@@ -80,7 +80,7 @@ pub struct Volumes {
     pub(super) sights: Shared<Sight>,
     /// Held around connect and disconnect, so that nobody counts on a controller that goes.
     pub(super) subsystems: Locks<Nqn>,
-    /// Held around what changes a map, and around nothing that waits for I/O.
+    /// The part within this process of the lock of a map.
     pub(super) maps: Locks<MapId>,
     /// The volumes that are being unstaged, or whose stage is taken back: nothing is connected or made
     /// for them any more.
@@ -93,6 +93,8 @@ pub struct Volumes {
     pub(super) last_usage: Mutex<HashMap<VolumeId, Vec<Usage>>>,
     /// When requests of a volume last failed at its target, and only they.
     pub(super) media_errors: Mutex<HashMap<VolumeId, Instant>>,
+    /// Why the map of a volume does not get the disk that is there.
+    pub(super) refused_disks: Mutex<HashMap<VolumeId, String>>,
 }
 
 /// Why there are no volumes to work on.
@@ -127,6 +129,7 @@ impl Volumes {
             opens: Questions::default(),
             last_usage: Mutex::default(),
             media_errors: Mutex::default(),
+            refused_disks: Mutex::default(),
         })
     }
 

@@ -132,7 +132,7 @@ mod tests {
         let dev = map_dev("trixie-map");
         let changes: [fn(&mut Map); 3] = [
             |map| map.suspended = true,
-            |map| map.on_path_loss = Some(OnPathLoss::Fail),
+            |map| (map.is_let_go, map.on_path_loss) = (true, Some(OnPathLoss::Fail)),
             |map| map.paths.clear(),
         ];
         let table = format!("40 1 {dev} / /stage rw - xfs /dev/dm-0 rw\n");

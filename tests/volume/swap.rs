@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nvmeof_csi::host::MapId;
+use nvmeof_csi::volume::recover::RecoverError;
 use nvmeof_csi::volume::{Passed, PublishError, Suspended, Swapped, Volumes};
 
 use crate::machine::Machine;
@@ -93,6 +94,27 @@ fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_re
 }
 
 #[test]
+fn a_map_that_somebody_lets_go_is_neither_suspended_nor_given_a_disk() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    let map = MapId::of_volume("volume-1");
+    let directory = machine.root().join("sys/block/dm-0");
+    fs::create_dir_all(directory.join("slaves/nvme0n1")).expect("a directory");
+    fs::write(directory.join("slaves/nvme0n1/dev"), "259:9\n").expect("an attribute");
+    fs::write(directory.join("dm/name"), map.let_go_name() + "\n").expect("an attribute");
+    let error = volumes.bring_back(&id("volume-1")).expect_err("let go");
+    assert!(error.to_string().contains("was let go"), "{error}");
+    machine.host.power_off();
+    machine.host.take_log();
+    let suspended = volumes.suspend(&id("volume-1")).expect("an answer");
+    assert_eq!(suspended, Suspended::NotNeeded);
+    assert!(machine.host.take_log().is_empty());
+    fs::write(directory.join("dm/name"), map.name() + "\n").expect("an attribute");
+    let suspended = volumes.suspend(&id("volume-1")).expect("an answer");
+    assert_eq!(suspended, Suspended::Done);
+}
+
+#[test]
 fn a_map_whose_paths_have_not_failed_hands_no_error_up() {
     let machine = Machine::new("trixie-one-path");
     let volumes = held(&machine);
@@ -111,6 +133,38 @@ fn a_new_table_that_the_kernel_refuses_leaves_the_old_one_flowing() {
     machine.host.fail("resume");
     volumes.bring_back(&id("volume-1")).expect_err("refused");
     assert_eq!(machine.host.take_log(), [LOAD, "resume", "resume"]);
+}
+
+#[test]
+fn a_map_whose_new_disk_somebody_has_taken_is_suspended_until_it_is_free() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    let map = machine.root().join("sys/block/dm-0");
+    fs::create_dir_all(map.join("slaves/nvme0n1")).expect("a directory");
+    fs::write(map.join("slaves/nvme0n1/dev"), "259:9\n").expect("an attribute");
+    machine.host.fail("load");
+    let error = volumes.bring_back(&id("volume-1")).expect_err("taken");
+    assert!(matches!(error, RecoverError::Swap(_)), "{error}");
+    assert_eq!(machine.host.take_log(), [LOAD, "suspend map"]);
+    let health = volumes.health(&id("volume-1")).expect("an answer");
+    let [entry] = health.as_slice() else {
+        panic!("{health:?}");
+    };
+    assert!(
+        entry.message.contains("somebody else uses 259:1"),
+        "{entry:?}"
+    );
+    fs::write(map.join("dm/suspended"), "1\n").expect("an attribute");
+    volumes.bring_back(&id("volume-1")).expect_err("taken");
+    assert_eq!(machine.host.take_log(), [LOAD], "it is suspended");
+    machine.host.succeed("load");
+    assert_eq!(bring_back(&volumes), Swapped::Done);
+    assert_eq!(machine.host.take_log(), [LOAD, "resume"]);
+    let health = volumes.health(&id("volume-1")).expect("an answer");
+    assert!(
+        !format!("{health:?}").contains("somebody else"),
+        "{health:?}"
+    );
 }
 
 #[test]

@@ -49,6 +49,14 @@ fn check_map(map: &Map, volumes: Option<&[Surveyed]>) -> Check {
             "name the plugin's directory with --state-dir, or `dmsetup remove` it if nothing uses it",
         );
     }
+    if map.has_lost_its_queue() {
+        return Check::bad(
+            NAME,
+            Status::Fail,
+            format!("{name} holds nothing: a suspend of it was cut off"),
+            "check that the node plugin runs: it lets the map queue again",
+        );
+    }
     if map.suspended {
         return Check::bad(
             NAME,

@@ -103,10 +103,11 @@ impl Coded for MapError {
             | MapError::NoTarget { .. }
             | MapError::Busy { .. }
             | MapError::Exists { .. } => Code::FailedPrecondition,
-            // Its disk went away in this moment, or somebody removed it, or something below it waits.
-            MapError::Missing { .. } | MapError::Call { .. } | MapError::Waits { .. } => {
-                Code::Unavailable
-            }
+            // Its disk went away in this moment, or somebody removed it or changes it, or something below it waits.
+            MapError::Missing { .. }
+            | MapError::Call { .. }
+            | MapError::Locked { .. }
+            | MapError::Waits { .. } => Code::Unavailable,
         }
     }
 }

@@ -2,16 +2,14 @@
 //! I/O below it waits for that.
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nvme_sysfs::DevT;
 use rustix::io::Errno;
 use rustix::ioctl::Opcode;
 
 use super::control::{
-    Control, DEV_CREATE, DEV_REMOVE, DEV_SUSPEND, TABLE_CLEAR, TABLE_LOAD, TABLE_STATUS,
-    TARGET_MSG, describe, flag,
+    Answer, Control, DEV_CREATE, DEV_REMOVE, DEV_RENAME, DEV_SUSPEND, TABLE_CLEAR, TABLE_LOAD,
+    TABLE_STATUS, TARGET_MSG, describe, flag,
 };
 use super::error::{DmCall, MapError};
 use super::id::MapId;
@@ -20,10 +18,6 @@ use super::table::MapTable;
 
 /// The target whose I/O fails (drivers/md/dm-target.c). It is always there.
 pub(super) const ERROR_TARGET: &str = "error";
-
-/// How long a map is let go again that somebody suspends meanwhile, and how soon.
-const PATIENCE: Duration = Duration::from_secs(2);
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// Makes a map without a table. One that exists is a success.
 pub(crate) fn create(root: &Path, map: MapId) -> Result<(), MapError> {
@@ -113,7 +107,7 @@ pub(crate) fn reinstate(root: &Path, map: MapId, path: DevT) -> Result<(), MapEr
 }
 
 /// From now on I/O that finds no path waits.
-pub(super) fn queue_if_no_path(root: &Path, map: MapId) -> Result<(), MapError> {
+pub(crate) fn queue_if_no_path(root: &Path, map: MapId) -> Result<(), MapError> {
     send(root, map, "queue_if_no_path")
 }
 
@@ -121,29 +115,20 @@ pub(super) fn queue_if_no_path(root: &Path, map: MapId) -> Result<(), MapError> 
 /// the target `error`, which answers an empty flush with success (`__send_empty_flush` in drivers/md/dm.c asks only
 /// targets with `num_flush_bios`).
 ///
-/// A suspended map takes no message (EBUSY), so its I/O flows again first. Somebody may suspend it in that moment: then
-/// once more. A map that passes errors takes no message either, and needs none: its I/O fails by itself.
+/// Before anything else the map gets the name that says so. One that does not queue and has another name was left so
+/// by a suspend that was given up (see `suspend.rs`), and queues again.
+///
+/// A suspended map takes no message (EBUSY), so its I/O flows again first; the lock of the map keeps others of ours from
+/// suspending it in that moment. A map that passes errors takes no message either, and needs none: its I/O fails by itself.
 pub(crate) fn let_go(root: &Path, map: MapId) -> Result<(), MapError> {
-    let began = Instant::now();
-    loop {
-        match try_let_go(root, map) {
-            Err(MapError::Call {
-                source: Errno::BUSY,
-                ..
-            }) if began.elapsed() < PATIENCE => thread::park_timeout(AGAIN),
-            done => return done,
-        }
-    }
-}
-
-fn try_let_go(root: &Path, map: MapId) -> Result<(), MapError> {
     let call = describe("DM_TABLE_STATUS", map, "");
-    let status = Control::open(root)?;
-    let status = match status.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]) {
+    let control = Control::open(root)?;
+    let status = match control.call::<TABLE_STATUS>(map, None, flag::NOFLUSH, &[]) {
         Ok(status) => status,
         Err(Errno::NXIO) => return Err(MapError::Missing { map }),
         Err(source) => return Err(MapError::Call { call, source }),
     };
+    mark(&control, map, &status)?;
     if status.has(flag::SUSPEND) {
         if status.has(flag::INACTIVE_PRESENT) {
             clear_table(root, map)?;
@@ -155,6 +140,20 @@ fn try_let_go(root: &Path, map: MapId) -> Result<(), MapError> {
         true => Ok(()),
         false => send(root, map, "fail_if_no_path"),
     }
+}
+
+/// Gives a map the name that says that it is let go.
+fn mark(control: &Control, map: MapId, status: &Answer) -> Result<(), MapError> {
+    let (old, new) = (status.name(), map.let_go_name());
+    if old == new {
+        return Ok(());
+    }
+    let call = describe("DM_DEV_RENAME", map, &new);
+    let payload = [new.as_bytes(), &[0]].concat();
+    let renamed = control.call::<DEV_RENAME>(map, Some(old), 0, &payload);
+    renamed
+        .map(drop)
+        .map_err(|source| MapError::Call { call, source })
 }
 
 /// Removes a map that nobody has open. One that is not there is a success.

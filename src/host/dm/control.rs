@@ -48,6 +48,7 @@ const UDEV_FLAGS: u32 = (0x0002 | 0x0004 | 0x0008) << 16;
 /// The commands, `_IOWR(0xfd, N, struct dm_ioctl)`.
 pub(super) const DEV_CREATE: Opcode = opcode::read_write::<Header>(0xfd, 3);
 pub(super) const DEV_REMOVE: Opcode = opcode::read_write::<Header>(0xfd, 4);
+pub(super) const DEV_RENAME: Opcode = opcode::read_write::<Header>(0xfd, 5);
 pub(super) const DEV_SUSPEND: Opcode = opcode::read_write::<Header>(0xfd, 6);
 pub(super) const TABLE_LOAD: Opcode = opcode::read_write::<Header>(0xfd, 9);
 pub(super) const TABLE_CLEAR: Opcode = opcode::read_write::<Header>(0xfd, 10);
@@ -100,6 +101,12 @@ impl Answer {
         &self.0.payload
     }
 
+    /// Name of the map.
+    pub(super) fn name(&self) -> String {
+        let name = self.0.header.name.split(|byte| *byte == 0).next();
+        String::from_utf8_lossy(name.unwrap_or_default()).into_owned()
+    }
+
     /// Number of the map's disk (`huge_encode_dev` in include/linux/kdev_t.h).
     pub(super) fn dev(&self) -> DevT {
         let low = u32::try_from(self.0.header.dev & 0xffff_ffff).unwrap_or_default();
@@ -135,7 +142,8 @@ impl Control {
         }
     }
 
-    /// Gives a command for the map with this UUID. `name` is given only to a new one.
+    /// Gives a command for the map with this UUID. `name` is that of a new one, or of one that gets another: the kernel
+    /// finds that by its name alone.
     pub(super) fn call<const COMMAND: Opcode>(
         &self,
         map: MapId,
@@ -163,7 +171,9 @@ impl Control {
             },
             payload: [0; ROOM],
         });
-        put(&mut buffer.header.uuid, map.uuid().as_bytes());
+        if COMMAND != DEV_RENAME {
+            put(&mut buffer.header.uuid, map.uuid().as_bytes());
+        }
         put(&mut buffer.header.name, name.unwrap_or_default().as_bytes());
         let place = buffer.payload.get_mut(..payload.len());
         place.ok_or(Errno::TOOBIG)?.copy_from_slice(payload);
@@ -222,6 +232,7 @@ mod tests {
         assert_eq!(offset_of!(Header, uuid), 176);
         assert_eq!(offset_of!(Buffer, payload), 312);
         assert_eq!(DEV_CREATE, 0xc138_fd03);
+        assert_eq!(DEV_RENAME, 0xc138_fd05);
         assert_eq!(TARGET_MSG, 0xc138_fd0e);
     }
 

@@ -64,6 +64,14 @@ pub enum MapError {
         /// The disks below, each with its other holders in sysfs; or the map itself.
         users: Vec<String>,
     },
+    /// Another process of this program changes it.
+    #[error("{} is changing the map {map}", describe_holder(*holder))]
+    Locked {
+        /// Which.
+        map: MapId,
+        /// The process, where that can be told.
+        holder: Option<u32>,
+    },
     /// It cannot be suspended yet.
     #[error("{call}: I/O waits below the map")]
     Waits {
@@ -84,6 +92,13 @@ pub enum MapError {
         /// What the kernel answered.
         source: Errno,
     },
+}
+
+fn describe_holder(holder: Option<u32>) -> String {
+    holder.map_or_else(
+        || "another process".to_owned(),
+        |process| format!("process {process}"),
+    )
 }
 
 /// Why the maps are not known.

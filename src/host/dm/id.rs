@@ -9,6 +9,8 @@ use thiserror::Error;
 /// `mpath-`, LVM those with `LVM-`.
 const UUID_PREFIX: &str = "NVMEOF-CSI-";
 const NAME_PREFIX: &str = "nvmeof-";
+/// What the name of a map ends with that somebody lets go.
+const LET_GO: &str = "-let-go";
 
 /// Which map: 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +33,13 @@ impl MapId {
     #[must_use]
     pub fn name(self) -> String {
         format!("{NAME_PREFIX}{:016x}", self.0)
+    }
+
+    /// Its name from the moment on in which somebody lets it go. The kernel keeps it for exactly as long as the map is
+    /// there, whoever ends meanwhile, and no file has to be written for it.
+    #[must_use]
+    pub fn let_go_name(self) -> String {
+        self.name() + LET_GO
     }
 
     /// UUID of the map.
@@ -86,6 +95,7 @@ mod tests {
     fn a_map_is_known_by_its_uuid() {
         let map = MapId::of_volume("a");
         assert_eq!(map.name(), "nvmeof-af63dc4c8601ec8c");
+        assert_eq!(map.let_go_name(), "nvmeof-af63dc4c8601ec8c-let-go");
         assert_eq!(map.uuid(), "NVMEOF-CSI-af63dc4c8601ec8c");
         assert_eq!(map.uuid().parse(), Ok(map));
     }

@@ -1,6 +1,6 @@
 //! The maps of ours that exist: `/sys/block/dm-N`, and what device-mapper says of each.
 //!
-//! Files: `dm/uuid`, `dm/suspended` (0 or 1), `dev`, `diskseq`, `size` (sectors of 512 bytes), `stat` and
+//! Files: `dm/uuid`, `dm/name`, `dm/suspended` (0 or 1), `dev`, `diskseq`, `size` (sectors of 512 bytes), `stat` and
 //! `slaves/` with the names of the disks below, those of an inactive table included
 //! (Documentation/ABI/testing/sysfs-block-dm).
 //!
@@ -126,6 +126,7 @@ fn read_disk(directory: &Path, name: &str) -> Result<Option<Map>, ReadMapsError>
         dev,
         diskseq: parsed(directory.join("diskseq"))?.map(Diskseq),
         size_bytes: size.saturating_mul(512),
+        is_let_go: read(&directory.join("dm/name"))?.is_some_and(|name| name == id.let_go_name()),
         suspended: suspended == "1",
         has_inactive_table: false,
         paths,
@@ -149,6 +150,8 @@ fn ask(control: &Control, map: &mut Map) -> Result<bool, ReadMapsError> {
     if status.dev() != map.dev {
         return Ok(false);
     }
+    // It gets the name before its table says so, so the name that is read after the table is never too old.
+    map.is_let_go = status.name() == id.let_go_name();
     map.suspended = status.has(flag::SUSPEND);
     map.has_inactive_table = status.has(flag::INACTIVE_PRESENT);
     let malformed = |source| ReadMapsError::Status { map: id, source };
@@ -157,6 +160,8 @@ fn ask(control: &Control, map: &mut Map) -> Result<bool, ReadMapsError> {
     let multipath = |answer| text_of(answer, 1).filter(|_| is(MapTable::TARGET));
     // Behind its end lies an `error` target.
     let linear = text_of(&table, 2).filter(|_| is(MapTable::PASSING));
+    // Somebody has wiped its table.
+    map.is_let_go |= is(ERROR_TARGET);
     map.on_path_loss = Some(match multipath(&table) {
         // The table of a suspended map of bios does not show `queue_if_no_path` (dm-mpath.c).
         Some(_) if map.suspended => OnPathLoss::Queue,

@@ -5,7 +5,8 @@
 //! with another controller that is still `connecting`. That wait ends by a signal. The map is active then, but
 //! no longer queues (`multipath_presuspend` in dm-mpath.c has no counterpart for a suspend that is given up;
 //! seen on 6.1 and 6.12), and what was held back is sent before the call returns. So it is told to queue before it
-//! gets the signal. A process that is killed in that wait tells nobody: what waits then fails.
+//! gets the signal. A process that is killed in that wait tells nobody: what waits then fails, and so does what comes
+//! until the next plugin tells the map to queue.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};

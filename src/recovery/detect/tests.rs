@@ -218,12 +218,17 @@ fn paths_that_are_down_or_missing_are_found_on_every_kernel() {
 #[test]
 fn maps_are_judged_by_what_is_below_them() {
     use Finding::{
-        ForeignMount, MapBehind, MapFailed, MapLetGo, MapMissing, MapSpinning, NoPath, PathMissing,
-        Untuned,
+        ForeignMount, MapBehind, MapFailed, MapLetGo, MapLettingGo, MapMissing, MapSpinning,
+        MapUnqueued, NoPath, PathMissing, Untuned,
     };
     let other = "254:7".parse().expect("a number");
     let forget: Change = |world| world.maps.clear();
     let suspend: Change = |world| world.maps[0].suspended = true;
+    let let_go: Change = |world| world.maps[0].is_let_go = true;
+    let let_go_halfway: Change = |world| {
+        world.maps[0].is_let_go = true;
+        world.maps[0].suspended = true;
+    };
     let passing: Change = |world| world.maps[0].on_path_loss = Some(OnPathLoss::Pass);
     let half_changed: Change = |world| world.maps[0].has_inactive_table = true;
     let other_map: Change = |world| world.remount("254:0", "254:7");
@@ -231,14 +236,22 @@ fn maps_are_judged_by_what_is_below_them() {
         world.record.source.tuning.ctrl_loss_tmo = None;
         world.maps = Vec::new();
     };
-    let rows: [(&str, Change, &[Finding]); 13] = [
+    let rows: [(&str, Change, &[Finding]); 16] = [
         ("map", nothing, &[]),
         ("map-lost", nothing, &[NoPath, PathMissing(0), MapSpinning]),
         ("map-behind", nothing, &[NoPath, MapBehind]),
         ("map-failed", nothing, &[NoPath, MapFailed]),
         ("map-suspended", nothing, &[NoPath, MapBehind]),
         ("map-lost", suspend, &[NoPath, PathMissing(0)]),
-        ("map-let-go", nothing, &[NoPath, MapLetGo]),
+        ("map-let-go", let_go, &[NoPath, MapLetGo]),
+        // Of a suspend that was cut off.
+        ("map-let-go", nothing, &[NoPath, MapUnqueued]),
+        ("map-failed", let_go, &[NoPath, MapLettingGo]),
+        (
+            "map-lost",
+            let_go_halfway,
+            &[NoPath, PathMissing(0), MapLettingGo],
+        ),
         ("map", forget, &[NoPath, MapMissing]),
         ("map-failed", half_changed, &[NoPath, MapBehind]),
         ("map", half_changed, &[MapBehind]),

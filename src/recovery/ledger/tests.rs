@@ -333,14 +333,32 @@ fn a_controller_that_nobody_wants_goes_after_its_grace() {
 }
 
 #[test]
+fn a_map_that_cannot_be_changed_is_tried_after_longer_and_longer_waits() {
+    let mut ledger = Ledger::default();
+    let mut now = Instant::now();
+    let behind = [seen("a", &[Finding::MapBehind])];
+    let swap = Action::BringBack(id("a"));
+    let failed = Came::Failed("somebody else has the disk".to_owned());
+    for seconds in [1, 2, 4, 8, 8] {
+        let wait = SECOND * seconds;
+        let actions = ledger.plan(now, &behind, &[]).actions;
+        assert_eq!(actions, std::slice::from_ref(&swap));
+        ledger.ended(now, &swap, &failed, &mut Plan::default());
+        let early = ledger.plan(now + wait - SECOND / 2, &behind, &[]);
+        assert_eq!(early.actions, [], "{wait:?}");
+        now += wait + wait / 10;
+    }
+}
+
+#[test]
 fn each_finding_has_its_reaction() {
     use Finding::{
-        MapBehind, MapFailed, MapLetGo, MapMissing, Orphan, PathMissing, PathsDown, Stale as Dead,
-        Unkept, Untuned,
+        MapBehind, MapFailed, MapLetGo, MapLettingGo, MapMissing, MapUnqueued, Orphan, PathMissing,
+        PathsDown, Stale as Dead, Unkept, Untuned,
     };
     let controller = Instance(3);
     let repair = || vec![Action::Repair(id("a"))];
-    let rows: [(Finding, Vec<Action>); 10] = [
+    let rows: [(Finding, Vec<Action>); 12] = [
         (
             PathsDown {
                 usable: 1,
@@ -353,6 +371,8 @@ fn each_finding_has_its_reaction() {
         (MapFailed, vec![Action::BringBack(id("a"))]),
         (MapMissing, repair()),
         (MapLetGo, repair()),
+        (MapLettingGo, vec![Action::GiveUp(id("a"))]),
+        (MapUnqueued, vec![Action::Queue(id("a"))]),
         (Dead(Stale::NotMounted), repair()),
         (Untuned(controller), vec![Action::Retune(id("a"))]),
         (Unkept("nvme0n1".to_owned()), vec![Action::Retune(id("a"))]),

@@ -86,10 +86,11 @@ impl Volumes {
         waits: Waits,
     ) -> Result<LetGo, LetGoError> {
         {
-            let _map = self.maps.lock(&map);
+            let _map = self.lock_map(map)?;
             let tree = self.config.trees.scan()?;
             let known = self.read_map(map)?;
-            if known.is_some_and(|known| waits.are_over(&known, &tree)) {
+            // What was begun is done: some of its I/O may have failed.
+            if known.is_some_and(|known| !known.is_let_go && waits.are_over(&known, &tree)) {
                 return Ok(LetGo::Reached);
             }
             match self.host().let_go_map(map) {

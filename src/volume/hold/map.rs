@@ -11,10 +11,10 @@ use thiserror::Error;
 
 use super::super::current::find_usable;
 use super::super::identity::{Disk, VolumeIdentity};
-use super::super::locks::Guard;
 use super::super::record::StageRecord;
 use super::super::sight::LookError;
 use super::super::volumes::Volumes;
+use super::lock::MapGuard;
 use crate::host::dm::{Map, OnPathLoss, PathState};
 use crate::host::{MapError, MapId, MapTable};
 
@@ -82,7 +82,7 @@ impl<'a> Below<'a> {
 impl Volumes {
     /// Makes the map if it is not there, and gives it its disk. Returns the map's own disk.
     pub(in crate::volume) fn make_map(&self, below: Below<'_>) -> Result<Option<Disk>, SwapError> {
-        let locked = self.maps.lock(&below.map);
+        let locked = self.lock_map(below.map)?;
         let known = self.read_map(below.map)?;
         if known.is_some_and(|map| !map.paths.is_empty()) {
             self.swap_locked(below, &locked)?;
@@ -101,7 +101,7 @@ impl Volumes {
 
     /// Gives a map the disks that carry the volume now, and lets its I/O flow.
     pub(in crate::volume) fn swap(&self, below: Below<'_>) -> Result<Swapped, SwapError> {
-        let locked = self.maps.lock(&below.map);
+        let locked = self.lock_map(below.map)?;
         self.swap_locked(below, &locked)
     }
 
@@ -109,13 +109,16 @@ impl Volumes {
     pub(in crate::volume) fn swap_locked(
         &self,
         below: Below<'_>,
-        _locked: &Guard<'_, MapId>,
+        _locked: &MapGuard<'_>,
     ) -> Result<Swapped, SwapError> {
         let map = below.map;
         let known = self.read_map(map)?;
         let known = known.as_ref();
-        if known.is_some_and(Map::was_let_go) {
+        if known.is_some_and(|known| known.is_let_go) {
             return Err(SwapError::LetGo { map });
+        }
+        if let Some(known) = known {
+            self.queue_again(known)?;
         }
         if known.is_some_and(|known| known.has_inactive_table) {
             // Of a call that was cut off: nobody knows any more what it had proved.
@@ -139,8 +142,16 @@ impl Volumes {
             return self.let_flow(known);
         }
         let table = table(&disks, below, OnPathLoss::Queue);
-        if !self.load_proved(below, &disks, &table)? {
-            return Ok(Swapped::NoDisk);
+        match self.load_proved(below, &disks, &table) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Swapped::NoDisk),
+            Err(error) => {
+                // Until its new disk can be had it is lost like any other.
+                if let Some(known) = known.filter(|_| !is_suspended) {
+                    self.suspend_refused(known);
+                }
+                return Err(error);
+            }
         }
         if let Err(error) = self.host().resume_map(map) {
             // The kernel leaves it suspended, with the table that it had. That one flows again if it did.
@@ -150,6 +161,14 @@ impl Volumes {
             return Err(error.into());
         }
         Ok(Swapped::Done)
+    }
+
+    /// Suspends a map that got no new disk, if its own are gone.
+    fn suspend_refused(&self, known: &Map) {
+        if let Err(error) = self.suspend_lost(known) {
+            let (map, error) = (known.id, &error as &(dyn std::error::Error + 'static));
+            tracing::warn!(%map, error, "a map without a path keeps a processor busy");
+        }
     }
 
     /// Lets the I/O of a map flow again by the table that it has, after another was refused.

@@ -22,15 +22,15 @@ use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use super::super::identity::Disk;
-use super::super::locks::Guard;
 use super::super::recover::RecoverError;
 use super::super::sight::{LookError, map_of};
 use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
+use super::lock::MapGuard;
 use super::map::{Below, Proved, SwapError, Swapped, carries, proved, table};
+use crate::host::MapError;
 use crate::host::dm::{Map, OnPathLoss};
 use crate::host::io_counts::{IoCounts, read_io_counts};
-use crate::host::{MapError, MapId};
 
 /// For how long a volume counts as one with bad blocks after the last error was let through.
 pub const MEDIA_ERRORS_LAST: Duration = Duration::from_secs(60);
@@ -67,7 +67,7 @@ impl Volumes {
         if !self.host().serves(&self.node(&asked)) {
             return Ok(Passed::NotNeeded);
         }
-        let locked = self.maps.lock(&map);
+        let locked = self.lock_map(map).map_err(SwapError::from)?;
         if self.find_failed(id)?.as_ref() != Some(&asked) {
             return Ok(Passed::NotNeeded);
         }
@@ -108,7 +108,7 @@ impl Volumes {
         &self,
         below: Below<'_>,
         asked: &Disk,
-        locked: &Guard<'_, MapId>,
+        locked: &MapGuard<'_>,
     ) -> Result<Passed, SwapError> {
         let map = below.map;
         let Some(known) = self.read_map(map)? else {
@@ -184,7 +184,7 @@ impl Volumes {
 /// Whether a map queues, lies over exactly these disks, and I/O has failed on all of them.
 fn has_failed(map: &Map, disks: &[Proved], below: Below<'_>) -> bool {
     let queues = map.on_path_loss == Some(OnPathLoss::Queue);
-    let is_whole = queues && !map.suspended && !map.has_inactive_table;
+    let is_whole = queues && !map.is_let_go && !map.suspended && !map.has_inactive_table;
     let has_failed = !disks.is_empty() && map.usable_paths().next().is_none();
     is_whole && has_failed && carries(map, disks, below)
 }

@@ -18,7 +18,7 @@ use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
 use super::map::{Below, SwapError, proved};
 use crate::host::MapError;
-use crate::host::dm::MapPath;
+use crate::host::dm::{Map, MapPath};
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Volumes {
     /// [`RecoverError`].
     pub fn suspend(&self, id: &VolumeId) -> Result<Suspended, RecoverError> {
         let map = map_of(id);
-        let _locked = self.maps.lock(&map);
+        let _locked = self.lock_map(map).map_err(SwapError::from)?;
         let Some(record) = self.find_wanted(id)? else {
             return Ok(Suspended::NotNeeded);
         };
@@ -63,20 +63,29 @@ impl Volumes {
         };
         let known = self.read_map(map)?;
         let tree = self.config.trees.scan_subsystem(below.nqn)?;
-        let is_spinning = known.is_some_and(|known| {
-            // Asked of the kernel's list of all disks: one that a scan has just missed may be there, and so may one
-            // about which there is no answer.
-            let is_there = |path: &MapPath| {
-                let entry = format!("sys/dev/block/{}", path.dev);
-                let entry = fs::symlink_metadata(self.config.root.join(entry));
-                !entry.is_err_and(|error| error.kind() == ErrorKind::NotFound)
-            };
-            let is_held = known.suspended || known.was_let_go();
-            !is_held && !known.paths.is_empty() && !known.paths.iter().any(is_there)
-        });
-        if !is_spinning || !proved(&tree, below).is_empty() {
+        if let Some(known) = &known {
+            self.queue_again(known)?;
+        }
+        match known {
+            Some(known) if proved(&tree, below).is_empty() => Ok(self.suspend_lost(&known)?),
+            _ => Ok(Suspended::NotNeeded),
+        }
+    }
+
+    /// Suspends a map if all of its disks are gone, for whoever holds its lock.
+    pub(super) fn suspend_lost(&self, known: &Map) -> Result<Suspended, SwapError> {
+        // Asked of the kernel's list of all disks: one that a scan has just missed may be there, and so may one
+        // about which there is no answer.
+        let is_there = |path: &MapPath| {
+            let entry = format!("sys/dev/block/{}", path.dev);
+            let entry = fs::symlink_metadata(self.config.root.join(entry));
+            !entry.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+        };
+        let is_held = known.suspended || known.is_let_go;
+        if is_held || known.paths.is_empty() || known.paths.iter().any(is_there) {
             return Ok(Suspended::NotNeeded);
         }
+        let map = known.id;
         match self.host().suspend_map(map) {
             Ok(()) => Ok(Suspended::Done),
             Err(error @ MapError::Waits { .. }) => {
@@ -85,7 +94,7 @@ impl Volumes {
                 Ok(Suspended::NotYet)
             }
             Err(MapError::Missing { .. }) => Ok(Suspended::NotNeeded),
-            Err(error) => Err(SwapError::from(error).into()),
+            Err(error) => Err(error.into()),
         }
     }
 }

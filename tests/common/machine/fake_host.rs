@@ -17,6 +17,7 @@ use nvme_fabrics::{
 };
 use nvme_sysfs::{ControllerState, DevT, Instance, Nqn, Sysfs};
 use nvmeof_csi::host::command::CommandError;
+use nvmeof_csi::host::dm::DmCall;
 use nvmeof_csi::host::mountinfo::{Mount, MountTable};
 use nvmeof_csi::host::{
     Access, BackingDeviceError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
@@ -290,8 +291,20 @@ impl Host for FakeHost {
         self.effect("create map".to_owned(), |_| Ok(()))
     }
 
-    fn load_map(&self, _: MapId, table: &MapTable) -> Result<(), MapError> {
-        self.effect(format!("load {}", table.encode()), |_| Ok(()))
+    fn load_map(&self, map: MapId, table: &MapTable) -> Result<(), MapError> {
+        self.effect(format!("load {}", table.encode()), |state| {
+            if state.failing.contains("load") {
+                return Err(MapError::Busy {
+                    call: DmCall {
+                        command: "DM_TABLE_LOAD",
+                        uuid: map.uuid(),
+                        text: table.encode(),
+                    },
+                    users: table.devices.iter().map(ToString::to_string).collect(),
+                });
+            }
+            Ok(())
+        })
     }
 
     fn resume_map(&self, map: MapId) -> Result<(), MapError> {
@@ -313,6 +326,10 @@ impl Host for FakeHost {
 
     fn reinstate_path(&self, _: MapId, disk: DevT) -> Result<(), MapError> {
         self.effect(format!("reinstate {disk}"), |_| Ok(()))
+    }
+
+    fn queue_map(&self, _: MapId) -> Result<(), MapError> {
+        self.effect("queue".to_owned(), |_| Ok(()))
     }
 
     fn let_go_map(&self, _: MapId) -> Result<(), MapError> {

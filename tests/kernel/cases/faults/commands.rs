@@ -10,7 +10,7 @@ use super::bystanders::dmsetup;
 use super::restarts::{assert_nothing_is_suspended, delete, process, restarted};
 use super::timeout::leave;
 use crate::case::Case;
-use crate::plugin::Use;
+use crate::plugin::{Plugin, Use};
 use crate::scene::{controllers, eventually};
 use crate::strace::{attach, hold_back, reached, threads};
 
@@ -26,6 +26,10 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "row_12_a_plugin_that_is_killed_as_it_suspends_a_map_costs_no_write",
         as_it_suspends,
+    ),
+    Case::new(
+        "row_12_a_map_whose_suspend_was_cut_off_holds_the_next_loss",
+        suspend_cut_off,
     ),
     Case::new(
         "row_12_a_plugin_that_is_killed_before_it_owns_a_controller_takes_it_along_in_the_end",
@@ -102,6 +106,33 @@ fn as_it_suspends() {
     assert_nothing_is_suspended();
     let written = writer.end("row 12, killed as it suspends a map");
     running.end_and_verify(written);
+}
+
+/// A plugin that is killed while the kernel waits within its suspend leaves a map that is active and does not queue. So
+/// does this message.
+fn suspend_cut_off() {
+    let mut running = Running::start(Use::Filesystem("ext4"), &[]);
+    let writer = running.writer();
+    let name = name(&running);
+    running.plugin.kill();
+    dmsetup(&["message", &name, "0", "fail_if_no_path"]);
+    assert!(!queues(&name));
+    running.plugin = Plugin::start();
+    eventually("a map that queues", || queues(&name).then_some(()));
+    writer.wait_for(20);
+    running.withdraw();
+    let waiting = writer.written();
+    writer.target_returns();
+    running.export();
+    writer.wait_for(20);
+    assert!(writer.written() > waiting);
+    let written = writer.end("row 12, after a suspend that was cut off");
+    running.end_and_verify(written);
+}
+
+/// Whether I/O that finds no path waits in a map.
+fn queues(name: &str) -> bool {
+    dmsetup(&["table", name]).contains("queue_if_no_path")
 }
 
 /// The kernel has made a controller, and nobody has written down whose it is.

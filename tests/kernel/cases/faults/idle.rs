@@ -15,6 +15,7 @@ use crate::case::Case;
 use crate::host::REPORT;
 use crate::plugin::{Plugin, Use, Volume};
 use crate::scene::{Scene, eventually, target};
+use crate::strace::{attach, threads};
 use crate::writer::Writer;
 
 pub(super) const CASES: &[Case] = &[
@@ -108,18 +109,29 @@ fn held() {
     take_away(&plugin, &volumes);
 }
 
-/// The loss falls into the last moments of a plugin, which sees it when it is told to end.
+/// The threads that would suspend what is lost do not come to it, as in a loss that falls into the last moments of a
+/// plugin.
 fn ends() {
     let mut running = Running::start(Use::Block, &[]);
     let writer = running.writer();
-    let plugin = process(&running.plugin);
-    kill(plugin, Signal::SIGSTOP).expect("it runs");
+    let keepers = threads(&running.plugin, "keep-");
+    assert!(!keepers.is_empty());
+    // What wakes them is held back for longer than anything here is waited for.
+    let expressions = ["trace=futex", "inject=futex:delay_exit=100s"];
+    let mut strace = attach(&keepers, &expressions);
     running.withdraw();
     let waiting = writer.written();
+    eventually("the plugin to see the loss", || {
+        (!running.is_whole()).then_some(())
+    });
     assert_eq!(suspended(), 0, "nobody is there to do it");
-    for signal in [Signal::SIGTERM, Signal::SIGCONT] {
-        kill(plugin, signal).expect("it runs");
-    }
+    kill(process(&running.plugin), Signal::SIGTERM).expect("it runs");
+    eventually("the map to be suspended by what ends", || {
+        (suspended() == 1).then_some(())
+    });
+    // It would keep the dead threads until their time is over.
+    strace.kill().expect("it runs");
+    strace.wait().expect("it was killed");
     running.plugin.wait_ended();
     assert_eq!(suspended(), 1);
     writer.still_waits(waiting);

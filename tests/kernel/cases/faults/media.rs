@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use kernel_lab::guest::nvmet::{self, Port, Subsystem};
@@ -13,14 +13,16 @@ use nix::sys::signal::{Signal, kill};
 use nvmeof_csi::host::MapId;
 
 use super::bystanders::dmsetup;
-use super::foreign::{losetup, own_file};
+use super::foreign::{assert_untouched, losetup, mismatch, own_file};
 use super::restarts::{assert_nothing_is_suspended, process, restarted};
 use super::{Running, volume};
 use crate::case::{Case, Profile};
 use crate::plugin::{Use, said};
-use crate::scene::{BIG, NQN, PATIENCE, Scene, UUID, controllers, eventually, net, target};
-use crate::strace::{TRACE, attach, threads};
-use crate::writer::{BLOCK, Block};
+use crate::scene::{
+    BIG, NQN, OTHER_UUID, PATIENCE, Scene, UUID, controllers, eventually, net, target,
+};
+use crate::strace::{TRACE, attach, detach, threads};
+use crate::writer::{BLOCK, Block, Writer};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("row_27_a_bad_block_of_a_raw_volume_fails_alone", || {
@@ -45,6 +47,10 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "row_27_a_target_that_is_lost_after_it_and_returns_costs_no_write",
         lost_after_it,
+    ),
+    Case::new(
+        "row_27_a_target_that_is_lost_within_it_costs_no_later_write_and_no_other_namespace",
+        lost_within_it,
     ),
 ];
 
@@ -160,9 +166,7 @@ impl Damaged {
 
     /// Asks for the bad block in a thread, which a failed case leaves behind.
     fn fails(&self, how: fn(&Path, u64) -> std::io::Result<()>) {
-        let (path, at) = (self.path.clone(), self.at);
-        let (tell, told) = channel();
-        thread::spawn(move || tell.send(how(&path, at)));
+        let told = begin(how, &self.path, self.at);
         let answer = told.recv_timeout(PATIENCE).expect("an answer in time");
         let error = answer.expect_err("the block is bad");
         assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
@@ -283,6 +287,73 @@ fn lost_after_it() {
     writer.wait_for(20);
     let written = writer.end("row 27, lost after it");
     damaged.end(written);
+}
+
+/// The plugin is stopped in the moment in which errors pass, so that the loss falls into it.
+fn lost_within_it() {
+    let damaged = Damaged::start(Use::Block);
+    let name = MapId::of_volume(&damaged.running.volume.id).name();
+    damaged.disk.damage(damaged.byte);
+    let plugin = process(&damaged.running.plugin);
+    // Held back, the next command leaves the time to stop it before that.
+    let keepers = threads(&damaged.running.plugin, "keep-");
+    let expressions = ["trace=ioctl", "inject=ioctl:delay_enter=1s"];
+    let mut strace = attach(&keepers, &expressions);
+    let asked = begin(read, &damaged.path, damaged.at);
+    let passes = || dmsetup(&["table", &name]).contains("linear");
+    eventually("a table that passes errors", || passes().then_some(()));
+    kill(plugin, Signal::SIGSTOP).expect("it runs");
+    assert!(passes(), "it was stopped too late");
+    damaged.running.withdraw();
+    // As on a bare disk: it fails, or waits for a path.
+    let below = begin(write, &damaged.path, damaged.at + 8 * BLOCK as u64);
+    assert!(passes(), "nobody changes it meanwhile");
+    detach(&strace);
+    strace.wait().expect("it lets go");
+    kill(plugin, Signal::SIGCONT).expect("it runs");
+    let error = asked.recv_timeout(PATIENCE).expect("an answer in time");
+    assert!(error.is_err(), "the block is bad");
+    eventually("the map to be suspended", || {
+        let state = dmsetup(&["info", &name]);
+        state.contains("SUSPENDED").then_some(())
+    });
+    let writer = Writer::start_raw(&damaged.path);
+    let other = Path::new("/tmp/foreign.img");
+    nvmet::backing_file(other, SMALL).expect("a backing file");
+    let exported = &damaged.running.exported;
+    exported.remove_namespace(1).expect("the volume goes");
+    let added = exported.add_namespace(1, other, OTHER_UUID);
+    added.expect("the other namespace comes");
+    damaged.running.export();
+    mismatch(&damaged.running);
+    writer.still_waits(0);
+    assert_untouched(other);
+    exported.remove_namespace(1).expect("the other one goes");
+    writer.target_returns();
+    let added = exported.add_namespace(1, &Disk::path(), UUID);
+    added.expect("the volume comes back");
+    writer.wait_for(20);
+    assert_untouched(other);
+    let below = below.recv_timeout(PATIENCE).expect("an answer in time");
+    damaged.fails(read);
+    writer.wait_for(20);
+    let below = below.map_or_else(|error| error.to_string(), |()| "done".to_owned());
+    let written = writer.end(&format!(
+        "row 27, lost in the moment in which errors pass (a write below it then: {below})"
+    ));
+    damaged.end(written);
+}
+
+/// Asks for a block in a thread of its own, which a failed case leaves behind.
+fn begin(
+    how: fn(&Path, u64) -> std::io::Result<()>,
+    path: &Path,
+    at: u64,
+) -> Receiver<std::io::Result<()>> {
+    let path = path.to_owned();
+    let (tell, told) = channel();
+    thread::spawn(move || tell.send(how(&path, at)));
+    told
 }
 
 /// The commands that change the map, in turn: the n-th of this kind from the first that failed on.

@@ -36,6 +36,10 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new("row_15_a_held_write_fails_at_once_when_released", released),
     Case::new(
+        "row_15_a_release_names_the_process_that_changes_a_map_and_succeeds_after_that",
+        release_is_locked_out,
+    ),
+    Case::new(
         "row_15_a_held_flush_fails_when_released_and_is_no_success",
         flush_fails,
     ),
@@ -184,6 +188,33 @@ fn released() {
     );
 }
 
+/// Whoever changes a map has it locked; here it is this process.
+fn release_is_locked_out() {
+    let running = Running::start(Use::Block, &[]);
+    let writer = running.writer();
+    running.cut();
+    suspended();
+    let waiting = writer.written();
+    let attribute = File::open("/sys/block/dm-0/dm/uuid").expect("an attribute");
+    eventually("the lock of the map", || attribute.try_lock().ok());
+    let release = ["release", "--nqn", NQN];
+    let this = format!("process {} is changing the map", std::process::id());
+    cli(&release).expect(1).says(&[&this]);
+    writer.still_waits(waiting);
+    drop(attribute);
+    cli(&release).expect(0);
+    writer.wait_for_failure();
+    drop(writer);
+    leave(&running);
+}
+
+fn suspended() {
+    eventually("the map to be suspended", || {
+        let state = fs::read_to_string("/sys/block/dm-0/dm/suspended");
+        (state.expect("an attribute").trim() == "1").then_some(())
+    });
+}
+
 /// What is not flushed may be in the cache of a target that never returns.
 fn flush_fails() {
     let running = Running::start(Use::Block, &[]);
@@ -192,10 +223,7 @@ fn flush_fails() {
     file.write_all_at(&[1; 4096], 0).expect("a write");
     file.sync_all().expect("a flush");
     running.cut();
-    eventually("the map to be suspended", || {
-        let state = fs::read_to_string("/sys/block/dm-0/dm/suspended");
-        (state.expect("an attribute").trim() == "1").then_some(())
-    });
+    suspended();
     let waiting = file.try_clone().expect("the same file");
     let (done, ended) = mpsc::channel();
     thread::spawn(move || done.send(waiting.sync_all()));

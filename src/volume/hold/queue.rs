@@ -1,0 +1,43 @@
+//! Making a map queue again whose suspend was cut off.
+//!
+//! A process that is killed while the kernel waits within its suspend leaves the map active, and without
+//! `queue_if_no_path` (see `host/dm/suspend.rs`): the next loss would reach the filesystem. It looks like a map that was
+//! let go, but for its name.
+//!
+//! Invariant: a map that somebody lets go never queues again.
+
+use super::super::recover::RecoverError;
+use super::super::sight::map_of;
+use super::super::volume_id::VolumeId;
+use super::super::volumes::Volumes;
+use super::map::SwapError;
+use crate::host::dm::Map;
+
+impl Volumes {
+    /// Lets the map of a volume queue if it should and does not, and says whether that was so.
+    ///
+    /// # Errors
+    /// [`RecoverError`].
+    pub fn queue(&self, id: &VolumeId) -> Result<bool, RecoverError> {
+        let map = map_of(id);
+        let _locked = self.lock_map(map).map_err(SwapError::from)?;
+        let Some(record) = self.find_wanted(id)? else {
+            return Ok(false);
+        };
+        match self.read_map(map)?.filter(|_| record.map() == Some(map)) {
+            Some(known) => Ok(self.queue_again(&known)?),
+            None => Ok(false),
+        }
+    }
+
+    /// The same for whoever holds the lock of the map, and has just read it.
+    pub(super) fn queue_again(&self, known: &Map) -> Result<bool, SwapError> {
+        if !known.has_lost_its_queue() {
+            return Ok(false);
+        }
+        let map = known.id;
+        tracing::warn!(%map, "a map did not queue, for a suspend of it was cut off: it queues again");
+        self.host().queue_map(map)?;
+        Ok(true)
+    }
+}
