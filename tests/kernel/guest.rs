@@ -175,6 +175,8 @@ pub(crate) fn clean_up() -> io::Result<()> {
     unmount_below("/mnt")?;
     unmount_below("/var/lib/kubelet")?;
     remove_maps()?;
+    let mut losetup = kernel_lab::guest::program("losetup");
+    losetup.arg("--detach-all").status()?;
     delete_fabrics_controllers()?;
     nvmet::clear()?;
     for link in crate::scene::LINKS {

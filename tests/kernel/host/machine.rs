@@ -201,6 +201,10 @@ impl Machine {
                 eprintln!("{suite}: {name} passed in {took:.1?} ({here:.1?} here)");
             }
             "failed" => {
+                // At once, and not when the last machine has ended.
+                for line in state.logs.remove(name).unwrap_or_default() {
+                    eprintln!("{suite}: {name} said: {line}");
+                }
                 eprintln!("{suite}: {name} FAILED: {text}");
                 state.end(name, Err(text.to_owned()));
             }
