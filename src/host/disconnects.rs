@@ -1,12 +1,12 @@
-//! Several controllers disconnected at the same time.
+//! Several controllers disconnected, or reset, at the same time.
 //!
 //! One whose peer is silent takes an admin command's time-out to go, a minute by default (`nvme_shutdown_ctrl` and
-//! `admin_timeout` in drivers/nvme/host/core.c; seen: 62 s, and 31 s with I/O in flight). One after the other, two paths
-//! would take longer than kubelet waits.
+//! `admin_timeout` in drivers/nvme/host/core.c; seen: 62 s, and 31 s with I/O in flight), and as long to be reset. One
+//! after the other, two paths would take longer than kubelet waits.
 
 use std::thread;
 
-use nvme_fabrics::DisconnectError;
+use nvme_fabrics::{DisconnectError, RescanError};
 use nvme_sysfs::{Instance, Nqn};
 
 use super::Host;
@@ -24,27 +24,33 @@ pub(crate) fn disconnect_all(
     })
 }
 
+/// Resets each, and says in their order what came of it.
+pub(crate) fn reset_all(
+    host: &dyn Host,
+    controllers: &[(Instance, &Nqn)],
+) -> Vec<(Instance, Result<(), RescanError>)> {
+    at_once(controllers, |controller, nqn| host.reset(controller, nqn))
+}
+
 fn at_once<T: Send>(
     controllers: &[(Instance, &Nqn)],
-    disconnect: impl Fn(Instance, &Nqn) -> T + Sync,
+    end: impl Fn(Instance, &Nqn) -> T + Sync,
 ) -> Vec<(Instance, T)> {
-    let disconnect = |(controller, nqn): (Instance, &Nqn)| disconnect(controller, nqn);
+    let end = |(controller, nqn): (Instance, &Nqn)| end(controller, nqn);
     thread::scope(|scope| {
         let begun: Vec<_> = controllers
             .iter()
             .map(|of| {
                 let builder = thread::Builder::new().name("disconnect".to_owned());
                 // Where there can be no thread, its turn comes below.
-                let thread = builder
-                    .stack_size(STACK)
-                    .spawn_scoped(scope, || disconnect(*of));
+                let thread = builder.stack_size(STACK).spawn_scoped(scope, || end(*of));
                 (*of, thread.ok())
             })
             .collect();
         let ended = begun.into_iter().map(|(of, thread)| {
             let done = match thread {
-                Some(thread) => thread.join().expect("a disconnect does not panic"),
-                None => disconnect(of),
+                Some(thread) => thread.join().expect("neither of them panics"),
+                None => end(of),
             };
             (of.0, done)
         });

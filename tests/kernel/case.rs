@@ -117,8 +117,9 @@ impl Case {
         Self { profile, ..self }
     }
 
-    /// With two processors that run at once, and the clock of the host: what it shows depends on real parallelism.
-    pub(crate) const fn in_parallel(self) -> Self {
+    /// With two processors that run at once, and the clock of the host: what it shows depends on real parallelism, or a
+    /// disk of the emulator's is behind it, which takes the host's time.
+    pub(crate) const fn in_real_time(self) -> Self {
         Self {
             clock: Clock::Real,
             ..self

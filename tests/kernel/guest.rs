@@ -179,6 +179,8 @@ pub(crate) fn clean_up() -> io::Result<()> {
     losetup.arg("--detach-all").status()?;
     delete_fabrics_controllers()?;
     nvmet::clear()?;
+    // Those on which the target stood.
+    remove_maps()?;
     for link in crate::scene::LINKS {
         unless_gone(link, net::delete_link(link))?;
     }

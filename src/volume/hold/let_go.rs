@@ -17,7 +17,7 @@ use super::super::record::{RecordError, StageRecord};
 use super::super::sight::LookError;
 use super::super::standing::Standing;
 use super::super::volumes::Volumes;
-use crate::host::disconnects::disconnect_all;
+use crate::host::disconnects::{disconnect_all, reset_all};
 use crate::host::dm::Map;
 use crate::host::{MapError, MapId};
 
@@ -111,17 +111,24 @@ impl Volumes {
         }
         let tree = self.config.trees.scan()?;
         let stuck = find_stuck(&tree, record, &self.identity().hostnqn, waits);
-        for controller in stuck.iter().filter(|_| waits != Waits::ForPath) {
-            if let Err(error) = self.host().reset(*controller, nqn) {
-                let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(%controller, error, "its I/O ends only by its time-out");
-            }
-        }
         let stuck: Vec<_> = stuck.into_iter().map(|it| (it, nqn)).collect();
+        if waits != Waits::ForPath {
+            self.reset_stuck(&stuck);
+        }
         for (controller, done) in disconnect_all(self.host(), &stuck) {
             done.map_err(|source| LetGoError::Disconnect { controller, source })?;
         }
         Ok(LetGo::Done)
+    }
+
+    /// Ends the I/O of controllers whose target completes nothing. A reset that fails leaves it to its time-out.
+    fn reset_stuck(&self, stuck: &[(Instance, &Nqn)]) {
+        for (controller, done) in reset_all(self.host(), stuck) {
+            if let Err(error) = done {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::warn!(%controller, error, "its I/O ends only by its time-out");
+            }
+        }
     }
 }
 

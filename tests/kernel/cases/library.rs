@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         "two_connects_at_once_make_one_controller_and_succeed_twice",
         at_once,
     )
-    .in_parallel(),
+    .in_real_time(),
     Case::new("what_is_tuned_is_what_the_kernel_shows", tuned),
     Case::new(
         "a_secret_given_to_a_connect_is_for_root_alone",

@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[Case::new(
     "sixty_three_volumes_are_staged_while_a_dead_target_is_dialled",
     one_dead,
 )
-.in_parallel()];
+.in_real_time()];
 
 const REACHED: usize = 63;
 /// Of those that are reached, so many hold filesystems; the others are raw block devices.

@@ -18,17 +18,17 @@ pub(super) const CASES: &[Case] = &[
         "every_call_for_an_ext4_volume_ten_times_in_turn_and_at_once_is_the_same_as_once",
         || repeated(Use::Filesystem("ext4")),
     )
-    .in_parallel(),
+    .in_real_time(),
     Case::new(
         "every_call_for_an_xfs_volume_ten_times_in_turn_and_at_once_is_the_same_as_once",
         || repeated(Use::Filesystem("xfs")),
     )
-    .in_parallel(),
+    .in_real_time(),
     Case::new(
         "every_call_for_a_block_volume_ten_times_in_turn_and_at_once_is_the_same_as_once",
         || repeated(Use::Block),
     )
-    .in_parallel(),
+    .in_real_time(),
 ];
 
 const TIMES: usize = 10;

@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
         "kill_9_during_connect_leaves_nothing_that_cannot_be_adopted",
         kill_nine,
     )
-    .in_parallel(),
+    .in_real_time(),
 ];
 
 /// "Within a second" on a real machine; an emulated one gets a wide bound.

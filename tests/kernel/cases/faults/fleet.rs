@@ -18,7 +18,7 @@ pub(super) const CASES: &[Case] = &[Case::new(
     "row_16_sixty_four_volumes_of_a_target_that_restarts_all_recover",
     restarts,
 )
-.in_parallel()];
+.in_real_time()];
 
 const VOLUMES: usize = 64;
 /// So many are written all the time; each of the others has one write, which waits out the outage.

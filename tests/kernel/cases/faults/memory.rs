@@ -20,7 +20,8 @@ pub(super) const CASES: &[Case] = &[Case::new(
     "row_24_a_writer_that_fills_memory_while_its_volume_is_gone_stops_nobody_else",
     fills,
 )
-.on(Profile::LittleMemory)];
+.on(Profile::LittleMemory)
+.in_real_time()];
 
 /// How many blocks are written in all: more than may ever be dirty, and than is free.
 const BLOCKS: u64 = (320 << 20) / BLOCK as u64;

@@ -18,32 +18,32 @@ pub(super) const CASES: &[Case] = &[
         "row_12_a_plugin_that_is_killed_while_a_link_is_cut_costs_no_write",
         || at_random(&LINK_CUT, 9),
     )
-    .in_parallel(),
+    .in_real_time(),
     Case::new(
         "row_12_a_plugin_that_is_killed_while_a_target_exports_late_costs_no_write",
         || at_random(&EXPORTS_LATE, 9),
     )
-    .in_parallel(),
+    .in_real_time(),
     Case::new(
         "row_12_a_plugin_that_is_killed_while_a_target_admits_the_host_late_costs_no_write",
         || at_random(&ADMITS_LATE, 8),
     )
-    .in_parallel(),
+    .in_real_time(),
     Case::new(
         "row_12_a_plugin_that_is_killed_while_a_controller_expires_costs_no_write",
         || at_random(&EXPIRES, 8),
     )
-    .in_parallel(),
+    .in_real_time(),
     Case::new(
         "row_12_a_plugin_that_is_killed_while_a_controller_is_deleted_costs_no_write",
         || at_random(&DELETED, 8),
     )
-    .in_parallel(),
+    .in_real_time(),
     Case::new(
         "row_12_a_plugin_that_is_killed_while_two_paths_die_and_return_costs_no_write",
         || at_random(&TWO_PATHS, 8),
     )
-    .in_parallel(),
+    .in_real_time(),
 ];
 
 const OTHER_HOST: &str = "nqn.2014-08.org.nvmexpress:uuid:bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";

@@ -21,11 +21,13 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "row_28_io_that_never_completes_fails_after_its_timeout_and_the_volume_leaves",
         let_go,
-    ),
+    )
+    .in_real_time(),
     Case::new(
         "row_28_io_that_completes_late_fails_nothing_without_a_timeout",
         late,
-    ),
+    )
+    .in_real_time(),
 ];
 
 const TIMEOUT: Duration = Duration::from_secs(40);

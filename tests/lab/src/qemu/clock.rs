@@ -9,7 +9,9 @@ pub enum Clock {
     /// to do (QEMU's `-icount`). The same run gives the same times on an idle host and on a busy one, and a guest that
     /// waits costs nothing.
     Virtual,
-    /// Two processors that run at once, with the clock of the host: for what depends on real parallelism.
+    /// Two processors that run at once, with the clock of the host: for what depends on real parallelism, and for I/O to
+    /// disks of the emulator, which takes the host's time: a virtual clock jumps over it to the next timer, and a request
+    /// of a millisecond times out after half a minute.
     Real,
 }
 
