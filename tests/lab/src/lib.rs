@@ -6,6 +6,7 @@
 //! - [`kubernetes`], [`kubelet`]: the programs of a cluster, and clients that dial as kubelet does.
 //! - [`cluster`]: all of a cluster on one node, in a guest.
 //! - [`available()`]: whether the lab can be had, without changing anything; [`setup`] makes it so.
+//! - [`changed`]: which tests a change touches.
 //! - [`faults`]: the table of what the rows about failing targets print.
 //! - [`tree`]: a captured sysfs as one text file.
 

@@ -1,8 +1,8 @@
 //! Booting a kernel in QEMU and listening to its guest.
 //!
 //! The first serial port is the kernel's console: kept in `target/lab/logs`, shown when something breaks. The second
-//! is the guest's own channel (see [`crate::protocol`]). Invariant: QEMU is gone when [`Boot::run`] returns, and when
-//! our process dies.
+//! is the guest's own channel (see [`crate::protocol`]). Time is the guest's own or the host's ([`Clock`]). Invariant:
+//! QEMU is gone when [`Boot::run`] returns, and when our process dies.
 
 mod child;
 mod clock;
