@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use nvme_sysfs::{Controller, ControllerState, Instance, Nqn, Sysfs};
+use nvme_sysfs::{Controller, ControllerState, Instance, Nqn};
 
 use crate::device::{connect, open_device};
 use crate::error::ConnectError;
@@ -48,7 +48,7 @@ impl Fabrics {
                 Err(ConnectError::AlreadyConnected { .. }) => {}
                 answer => return connected(&answer?),
             }
-            let controllers = Sysfs::at(self.root()).scan_controllers()?;
+            let controllers = self.sysfs().scan_controllers()?;
             if let Some(existing) = find_existing(&controllers, options, Candidates::All) {
                 return self.adopt(existing, options);
             }

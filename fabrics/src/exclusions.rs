@@ -97,6 +97,12 @@ pub struct ExclusionsError {
 }
 
 impl Exclusions {
+    /// Whether nothing is excluded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Reads all lists below `root`; there being none is normal.
     ///
     /// # Errors

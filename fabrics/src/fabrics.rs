@@ -26,6 +26,7 @@ static LOOKING: Mutex<()> = Mutex::new(());
 #[derive(Debug, Clone)]
 pub struct Fabrics {
     root: PathBuf,
+    sysfs: Sysfs,
 }
 
 /// A connected controller.
@@ -53,7 +54,22 @@ impl Fabrics {
     pub fn at(root: impl AsRef<Path>) -> Fabrics {
         Fabrics {
             root: root.as_ref().to_owned(),
+            sysfs: Sysfs::at(root),
         }
+    }
+
+    /// The same, for a program that connects again and again: see [`Sysfs::reading_addresses_once`].
+    #[must_use]
+    pub fn reading_addresses_once(self) -> Fabrics {
+        Fabrics {
+            sysfs: self.sysfs.reading_addresses_once(),
+            ..self
+        }
+    }
+
+    /// Where it reads which controllers there are.
+    pub(crate) fn sysfs(&self) -> &Sysfs {
+        &self.sysfs
     }
 
     /// The root.
@@ -117,7 +133,7 @@ impl Fabrics {
     ) -> Result<Option<Controller>, ConnectError> {
         self.check_excluded(options)?;
         let _looking = LOOKING.lock().unwrap_or_else(PoisonError::into_inner);
-        let controllers = Sysfs::at(&self.root).scan_controllers()?;
+        let controllers = self.sysfs.scan_controllers()?;
         check_host_identity(&controllers, options)?;
         Ok(find_existing(&controllers, options, Candidates::Identified).cloned())
     }

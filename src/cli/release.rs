@@ -19,7 +19,7 @@ use super::output::{Format, Output, Report, write_json};
 use super::state_dir::StateDir;
 use crate::config::Config;
 use crate::host::disconnects::disconnect_all;
-use crate::host::dm::{Map, ReadMapsError, lock, read_maps};
+use crate::host::dm::{LOCK_PATIENCE, Map, ReadMapsError, lock, read_maps};
 use crate::host::{Host, LinuxHost, MapError, MapId, Timeouts};
 use crate::volume::OpenVolumesError;
 use crate::volume::record::read_staged;
@@ -132,7 +132,7 @@ impl Command for Arguments {
         let mut first_failure = None;
         // One that does not let go must not keep the others.
         let maps = find_maps(config, &options)?.into_iter().map(|map| map.id);
-        let held = let_go(config, &host, maps.collect(), &mut released);
+        let held = let_go(config, &host, maps.collect(), Duration::ZERO, &mut released);
         let tree = Sysfs::at(&config.root).scan()?;
         let stuck = find_stuck(config, &tree, options.nqn.as_ref())?;
         let stuck: Vec<_> = stuck.iter().map(|(it, nqn)| (*it, nqn)).collect();
@@ -146,7 +146,7 @@ impl Command for Arguments {
         }
         // What the plugin waited for with their locks may have ended with those controllers.
         let held = held.into_iter().map(|(map, _)| map).collect();
-        let held = let_go(config, &host, held, &mut released).into_iter();
+        let held = let_go(config, &host, held, LOCK_PATIENCE, &mut released).into_iter();
         let held = held.map(|(map, source)| {
             let name = map.name();
             ReleaseFailure::Map { name, source }
@@ -155,17 +155,20 @@ impl Command for Arguments {
     }
 }
 
-/// Lets the I/O of maps fail, each under its lock, and gives those that hold on.
+/// Lets the I/O of maps fail, each under its lock, and gives those that hold on. Each lock is waited for so long.
 fn let_go(
     config: &Config,
     host: &LinuxHost,
     maps: Vec<MapId>,
+    patience: Duration,
     released: &mut Released,
 ) -> Vec<(MapId, MapError)> {
     let mut held = Vec::new();
     for map in maps {
-        let done = lock(&config.root, map).and_then(|_locked| host.let_go_map(map));
+        let done = lock(&config.root, map, patience).and_then(|_locked| host.let_go_map(map));
         match done {
+            // One that has gone meanwhile holds nothing.
+            Err(MapError::Missing { .. }) => {}
             Ok(()) => released.maps.push(map.name()),
             Err(error) => held.push((map, error)),
         }

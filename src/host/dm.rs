@@ -32,7 +32,7 @@ pub(crate) use change::{
 pub use control::is_available;
 pub use error::{DmCall, MapError, ReadMapsError};
 pub use id::MapId;
-pub(crate) use lock::{MapLock, lock};
+pub(crate) use lock::{LOCK_PATIENCE, MapLock, lock};
 pub use read::{read_map, read_maps};
 pub use status::{MapPath, OnPathLoss, ParseStatusError, PathState};
 pub(crate) use suspend::suspend;
@@ -88,10 +88,12 @@ impl Map {
         self.on_path_loss == Some(OnPathLoss::Pass)
     }
 
-    /// Whether its I/O fails: it was let go, and never holds again.
+    /// Whether its I/O fails: it was let go, and never holds again. So does that of one that was let go while it passed
+    /// errors.
     #[must_use]
     pub fn was_let_go(&self) -> bool {
-        self.is_let_go && self.on_path_loss == Some(OnPathLoss::Fail)
+        let fails = matches!(self.on_path_loss, Some(OnPathLoss::Fail | OnPathLoss::Pass));
+        self.is_let_go && fails
     }
 
     /// Whether its I/O would fail though nobody lets it go: a suspend of it was cut off.

@@ -60,7 +60,7 @@ impl LinuxHost {
     pub fn new(root: impl Into<PathBuf>, timeouts: Timeouts) -> LinuxHost {
         let root = root.into();
         LinuxHost {
-            fabrics: Fabrics::at(&root),
+            fabrics: Fabrics::at(&root).reading_addresses_once(),
             programs: Programs::installed(&root),
             root,
             timeouts,

@@ -18,7 +18,6 @@ use nvme_sysfs::{DevT, Instance, Nqn};
 
 use super::action::{Action, Came};
 use super::detect::Finding;
-use crate::backoff::Backoff;
 use crate::host::io_counts::IoCounts;
 use crate::report::outcome::Reason;
 use crate::volume::VolumeId;
@@ -37,8 +36,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const RETUNE: Duration = Duration::from_secs(30);
 /// How soon a map is looked at again that had no disk to take.
 const SWAP_AGAIN: Duration = Duration::from_secs(1);
-/// The longest time until a map is tried again that could not be changed: somebody may have its disk.
-const SWAP_LIMIT: Duration = Duration::from_secs(8);
 /// How soon what was cut off is tried again to be finished.
 const FINISH_AGAIN: Duration = Duration::from_secs(1);
 /// How soon a map is suspended again that could not be.
@@ -66,7 +63,6 @@ struct Memory {
     orphans: BTreeMap<Instance, (Instant, Instant)>,
     retune_at: Option<Instant>,
     swap_at: Option<Instant>,
-    swap_backoff: Backoff,
     suspend_at: Option<Instant>,
     /// When a map is told again to queue, or to let go, whose change was cut off.
     finish_at: Option<Instant>,
@@ -169,7 +165,6 @@ impl Ledger {
             Action::BringBack(volume) => {
                 if let Some(memory) = self.volumes.get_mut(volume) {
                     memory.swap_ended(now, volume, came, plan);
-                    memory.back_off(now, came);
                 }
             }
             Action::Drop { controller, .. } => {
@@ -341,16 +336,6 @@ impl Memory {
             self.paths.forget_failures();
         }
         self.swap_ended(now, id, came, plan);
-    }
-
-    /// Somebody may have its disk, and for long.
-    fn back_off(&mut self, now: Instant, came: &Came) {
-        match came {
-            Came::Failed(_) => {
-                self.swap_at = Some(now + self.swap_backoff.failed(SWAP_LIMIT));
-            }
-            _ => self.swap_backoff = Backoff::default(),
-        }
     }
 
     fn swap_ended(&mut self, now: Instant, id: &VolumeId, came: &Came, plan: &mut Plan) {

@@ -19,6 +19,7 @@ use super::mounts::{describe, is_dead, shows};
 use super::place::kubelet_node;
 use super::record::{Publication, StageRecord, Staged};
 use super::sight::Sight;
+use super::view::View;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::MountAccess;
@@ -37,7 +38,8 @@ impl Volumes {
         let sight = self.look()?;
         let mut entries = judge(&record, &sight);
         entries.extend(self.judge_media(&record));
-        if let Some(refused) = self.refused_disks().get(volume_id) {
+        let has_disk = View::of(&record, &sight).disk.is_some();
+        if let Some(refused) = self.refused_disks().get(volume_id).filter(|_| has_disk) {
             let lost = entries.iter_mut();
             for entry in lost.filter(|entry| entry.reason == HealthReason::NoPath) {
                 entry.message += &format!("; its map does not get the disk: {refused}");

@@ -35,16 +35,24 @@ fn run_plan(machine: &Machine, channel: &mut Channel) -> io::Result<()> {
         channel.line(&format!("lab:note module {module} did not load: {errno}"))?;
     }
     let plan = context(fs::read_to_string(PLAN), || PLAN.to_owned())?;
-    let before = Inventory::take()?;
+    let mut before = Inventory::take()?;
     for name in plan.lines() {
         channel.line(&format!("lab:start {name}"))?;
         let started = Instant::now();
         let outcome = run_in_a_process(name, channel)?;
-        let outcome = match (outcome, clean_up().and_then(|()| left_behind(&before))) {
-            (Ok(()), Ok(left)) if left.is_empty() => Ok(()),
-            (Ok(()), Ok(left)) => Err(format!("left behind: {}", left.join(", "))),
-            (Ok(()), Err(error)) => Err(format!("left behind: {error}")),
-            (failed, _) => failed,
+        let left = clean_up().and_then(|()| left_behind(&before));
+        let left = match left {
+            Ok(left) if left.is_empty() => Ok(()),
+            Ok(left) => Err(format!("left behind: {}", left.join(", "))),
+            Err(error) => Err(format!("left behind: {error}")),
+        };
+        if left.is_err() {
+            // It is this case's alone.
+            before = Inventory::take()?;
+        }
+        let outcome = match (outcome, left) {
+            (Err(failed), Err(left)) => Err(format!("{failed}; {left}")),
+            (outcome, left) => outcome.and(left),
         };
         let milliseconds = started.elapsed().as_millis();
         match outcome {
@@ -184,7 +192,7 @@ pub(crate) fn clean_up() -> io::Result<()> {
     for link in crate::scene::LINKS {
         unless_gone(link, net::delete_link(link))?;
     }
-    // Nothing is mounted below any of them: each unmount above has succeeded.
+    // What is mounted below these was unmounted above; into the others no case mounts anything.
     for directory in ["/etc/nvme", "/var/lib/kubelet"] {
         match fs::remove_dir_all(directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

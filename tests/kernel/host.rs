@@ -29,6 +29,10 @@ pub(crate) fn main() -> ExitCode {
     let mut trials = Vec::new();
     let mut machines = Vec::new();
     let mut durations = Durations::read();
+    if let Some(mistake) = find_mistake() {
+        eprintln!("{mistake}");
+        return ExitCode::from(2);
+    }
     let suites = match Suite::chosen() {
         Ok(suites) => suites,
         Err(error) => {
@@ -125,13 +129,28 @@ fn plan_kernel(
     }
 }
 
-/// The clock that `LAB_CLOCK` asks for, `real` or `virtual`, or the case's own.
+/// The clock that `LAB_CLOCK` asks for, or the case's own.
 fn clock_of(case: &Case) -> Clock {
     match std::env::var("LAB_CLOCK").as_deref() {
         Ok("real") => Clock::Real,
         Ok("virtual") => Clock::Virtual,
         _ => case.clock,
     }
+}
+
+/// What is wrong with the variables that choose, if something is: nothing may pass for a mistake in one of them.
+fn find_mistake() -> Option<String> {
+    let clock = std::env::var("LAB_CLOCK").unwrap_or_default();
+    if !["", "real", "virtual"].contains(&clock.as_str()) {
+        return Some(format!(
+            "LAB_CLOCK: unknown clock {clock:?}: it must be real or virtual"
+        ));
+    }
+    let named = std::env::var("LAB_CASES").unwrap_or_default();
+    let mut named = named.split(',').filter(|name| !name.is_empty());
+    let all = cases::all();
+    let unknown = named.find(|name| all.iter().all(|case| case.name != *name))?;
+    Some(format!("LAB_CASES: no case is called {unknown:?}"))
 }
 
 /// Why a case does not run.

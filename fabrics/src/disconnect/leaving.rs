@@ -87,6 +87,11 @@ impl Fabrics {
         if transport == Transport::Pcie {
             return Err(DisconnectError::Pcie { controller });
         }
+        let exclusions = self.exclusions()?;
+        if exclusions.is_empty() {
+            // The address is read only where it is asked about: see `Sysfs::reading_addresses_once`.
+            return Ok(());
+        }
         let address = TransportAddress::parse_attribute(&read("address")?.unwrap_or_default());
         let (nqn, hostnqn) = (read("subsysnqn")?, read("hostnqn")?);
         let hostid = read("hostid")?.and_then(|text| text.trim().parse().ok());
@@ -97,7 +102,7 @@ impl Fabrics {
             hostnqn: hostnqn.as_deref().map(str::trim),
             hostid: hostid.as_ref(),
         };
-        match self.exclusions()?.find(&candidate) {
+        match exclusions.find(&candidate) {
             Some(entry) => Err(DisconnectError::Excluded {
                 controller,
                 entry: entry.text.clone(),

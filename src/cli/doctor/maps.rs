@@ -49,6 +49,14 @@ fn check_map(map: &Map, volumes: Option<&[Surveyed]>) -> Check {
             "name the plugin's directory with --state-dir, or `dmsetup remove` it if nothing uses it",
         );
     }
+    if map.is_let_go {
+        return Check::bad(
+            NAME,
+            Status::Warn,
+            format!("{name} is being let go, and its I/O does not fail yet"),
+            "check that the node plugin runs, which goes on with it; or run `nvmeof-csi release`",
+        );
+    }
     if map.has_lost_its_queue() {
         return Check::bad(
             NAME,

@@ -19,8 +19,8 @@ const UDEV: &str = "run/udev";
 const PROGRAMS: [&str; 2] = ["usr/sbin", "sbin"];
 /// LVM reads the second one on top of the first (lvm.conf(5)).
 const LVM: [&str; 2] = ["etc/lvm/lvm.conf", "etc/lvm/lvmlocal.conf"];
-/// What our filter rejects: the links that our rule makes to disks, and maps.
-const REJECTED: [&str; 2] = ["/dev/nvmeof-csi/", "/dev/mapper/nvmeof-"];
+/// What our filter rejects: the links that our rule makes to disks, and maps, those that were let go as well.
+const REJECTED: [&str; 3] = ["/dev/nvmeof-csi/", "/dev/mapper/nvmeof-", "let-go"];
 /// How the names of volumes begin, or may: of their disks, their maps and the links to both.
 const VOLUMES: [&str; 6] = [
     "/dev/nvme",

@@ -128,6 +128,10 @@ pub(crate) fn let_go(root: &Path, map: MapId) -> Result<(), MapError> {
         Err(Errno::NXIO) => return Err(MapError::Missing { map }),
         Err(source) => return Err(MapError::Call { call, source }),
     };
+    if !status.has(flag::ACTIVE_PRESENT) {
+        // A call that makes it has not come to a table yet: it holds nothing.
+        return Ok(());
+    }
     mark(&control, map, &status)?;
     if status.has(flag::SUSPEND) {
         if status.has(flag::INACTIVE_PRESENT) {
@@ -135,8 +139,7 @@ pub(crate) fn let_go(root: &Path, map: MapId) -> Result<(), MapError> {
         }
         resume(root, map)?;
     }
-    let passes = super::read::kind_of(&status) == MapTable::PASSING.as_bytes();
-    match passes || !status.has(flag::ACTIVE_PRESENT) {
+    match super::read::kind_of(&status) == MapTable::PASSING.as_bytes() {
         true => Ok(()),
         false => send(root, map, "fail_if_no_path"),
     }

@@ -1,7 +1,7 @@
 //! One lock per map for all processes of this program: the plugin, the one that takes its place, and `release`.
 //!
-//! It is a `flock` on the attribute `dm/uuid` of the map's disk, which is there for as long as the map and in the same
-//! place for whoever sees the machine's sysfs, with a state directory or without. The kernel takes it back from a process
+//! It is a `flock` on the attribute `dm/uuid` of the map's disk, which is there for as long as the map and the same file
+//! for whoever sees the sysfs of the machine's own network, as the plugin does; no state directory is needed. The kernel takes it back from a process
 //! that ends, and lists who has it in `/proc/locks` (`FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF`).
 //!
 //! Invariant: nobody waits for it without an end. Whoever has it may be waiting for a target.
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, fstat, major, minor, openat};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, fstat, major, minor, openat, stat};
 use rustix::io::Errno;
 
 use super::control::{Control, TABLE_STATUS, describe, flag, is_available};
@@ -19,24 +19,43 @@ use super::error::MapError;
 use super::id::MapId;
 
 /// Longer than a suspend that gives up and a moment in which errors pass take together.
-const PATIENCE: Duration = Duration::from_secs(8);
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(8);
 /// How often it is tried.
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// Keeps other processes from changing a map until it is dropped.
 #[derive(Debug)]
 pub(crate) struct MapLock {
-    _file: File,
+    file: File,
 }
 
-/// Locks a map. One that is not there, or cannot be asked for, needs no lock: nobody changes it.
+/// Locks a map, for which it waits so long. One that is not there, or cannot be asked for, needs no lock: nobody changes
+/// it.
 ///
 /// # Errors
-/// [`MapError::Locked`], after some seconds; or another [`MapError`].
-pub(crate) fn lock(root: &Path, map: MapId) -> Result<Option<MapLock>, MapError> {
-    match find_attribute(root, map)? {
-        Some(path) => lock_file(root, map, &path, PATIENCE),
-        None => Ok(None),
+/// [`MapError::Locked`], or another [`MapError`].
+pub(crate) fn lock(
+    root: &Path,
+    map: MapId,
+    patience: Duration,
+) -> Result<Option<MapLock>, MapError> {
+    let began = Instant::now();
+    while let Some(path) = find_attribute(root, map)? {
+        let left = patience.saturating_sub(began.elapsed());
+        match lock_file(root, map, &path, left)? {
+            // It may have been removed and made anew meanwhile: then this is the lock of the old one.
+            Some(locked) if !locked.is_of(&path) => {}
+            locked => return Ok(locked),
+        }
+    }
+    Ok(None)
+}
+
+impl MapLock {
+    /// Whether the file that is locked is the one that has this path now.
+    fn is_of(&self, path: &Path) -> bool {
+        let inode = |stat: rustix::io::Result<rustix::fs::Stat>| stat.ok().map(|stat| stat.st_ino);
+        inode(fstat(&self.file)) == inode(stat(path))
     }
 }
 
@@ -76,7 +95,7 @@ fn lock_file(
     let began = Instant::now();
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Some(MapLock { _file: file })),
+            Ok(()) => return Ok(Some(MapLock { file })),
             Err(Errno::WOULDBLOCK) if began.elapsed() < patience => thread::park_timeout(AGAIN),
             Err(Errno::WOULDBLOCK) => {
                 let holder = find_holder(root, &file);
@@ -146,7 +165,8 @@ mod tests {
     fn a_map_that_is_not_there_needs_no_lock() {
         let root = tempfile::tempdir().expect("a directory");
         let map = MapId::of_volume("a");
-        assert!(lock(root.path(), map).expect("no device-mapper").is_none());
+        let locked = lock(root.path(), map, Duration::ZERO);
+        assert!(locked.expect("no device-mapper").is_none());
         let gone = root.path().join("uuid");
         let gone = lock_file(root.path(), map, &gone, Duration::ZERO);
         assert!(gone.expect("no such map").is_none());

@@ -230,13 +230,17 @@ fn maps_are_judged_by_what_is_below_them() {
         world.maps[0].suspended = true;
     };
     let passing: Change = |world| world.maps[0].on_path_loss = Some(OnPathLoss::Pass);
+    let let_go_passing: Change = |world| {
+        world.maps[0].is_let_go = true;
+        world.maps[0].on_path_loss = Some(OnPathLoss::Pass);
+    };
     let half_changed: Change = |world| world.maps[0].has_inactive_table = true;
     let other_map: Change = |world| world.remount("254:0", "254:7");
     let outlives: Change = |world| {
         world.record.source.tuning.ctrl_loss_tmo = None;
         world.maps = Vec::new();
     };
-    let rows: [(&str, Change, &[Finding]); 16] = [
+    let rows: [(&str, Change, &[Finding]); 17] = [
         ("map", nothing, &[]),
         ("map-lost", nothing, &[NoPath, PathMissing(0), MapSpinning]),
         ("map-behind", nothing, &[NoPath, MapBehind]),
@@ -252,6 +256,8 @@ fn maps_are_judged_by_what_is_below_them() {
             let_go_halfway,
             &[NoPath, PathMissing(0), MapLettingGo],
         ),
+        // Its I/O fails by itself, and it takes no message.
+        ("map", let_go_passing, &[NoPath, MapLetGo]),
         ("map", forget, &[NoPath, MapMissing]),
         ("map-failed", half_changed, &[NoPath, MapBehind]),
         ("map", half_changed, &[MapBehind]),

@@ -4,7 +4,7 @@
 
 use super::super::locks::Guard;
 use super::super::volumes::Volumes;
-use crate::host::dm::{MapLock, lock};
+use crate::host::dm::{LOCK_PATIENCE, MapLock, lock};
 use crate::host::{MapError, MapId};
 
 /// Keeps a map from others until it is dropped.
@@ -20,7 +20,7 @@ impl Volumes {
     pub(in crate::volume) fn lock_map(&self, map: MapId) -> Result<MapGuard<'_>, MapError> {
         let within = self.maps.lock(&map);
         Ok(MapGuard {
-            _among_processes: lock(&self.config.root, map)?,
+            _among_processes: lock(&self.config.root, map, LOCK_PATIENCE)?,
             _within_this_one: within,
         })
     }

@@ -51,7 +51,8 @@ impl Staging<'_> {
         let Some(map) = self.done.map else {
             return Ok(());
         };
-        let removed = self.volumes.host().remove_map(map);
+        let locked = self.volumes.lock_map(map);
+        let removed = locked.and_then(|_locked| self.volumes.host().remove_map(map));
         self.tell("the map stays", removed.map_err(Into::into))
     }
 

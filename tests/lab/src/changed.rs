@@ -17,7 +17,7 @@ const WITHOUT_A_MACHINE: [&str; 8] = [
 /// What to run.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// Packages whose unit and documentation tests run.
+    /// Packages whose own tests run; of the product, those of its library.
     pub packages: BTreeSet<&'static str>,
     /// Test targets of the product.
     pub targets: BTreeSet<String>,
@@ -100,8 +100,18 @@ impl Selection {
     }
 }
 
-/// The names of the cases that a file of cases declares: the first argument of each `Case::new(`.
+/// The names of the cases that a file of cases declares: the first argument of each `Case::new(`. None of a file that
+/// has something for other files: then theirs are meant too.
 fn cases(text: &str) -> Vec<String> {
+    let shared = [
+        "pub(super) fn",
+        "pub(crate) fn",
+        "pub(in crate::cases) fn",
+        "pub(super) struct",
+    ];
+    if shared.iter().any(|shared| text.contains(shared)) {
+        return Vec::new();
+    }
     let declared = text.split("Case::new(").skip(1);
     let names = declared.filter_map(|rest| {
         let (name, _) = rest.trim_start().strip_prefix('"')?.split_once('"')?;
@@ -118,7 +128,11 @@ mod tests {
 
     fn of(paths: &[&str]) -> Selection {
         Selection::of(paths.iter().copied(), |path| {
-            path.ends_with("lost.rs").then(|| NAMES.to_owned())
+            match path.rsplit('/').next() {
+                Some("lost.rs") => Some(NAMES.to_owned()),
+                Some("shared.rs") => Some(format!("{NAMES}\npub(super) fn cut() {{}}")),
+                _ => None,
+            }
         })
     }
 
@@ -133,6 +147,7 @@ mod tests {
     #[test]
     fn a_file_without_cases_that_cases_use_runs_all_of_them() {
         for path in [
+            "tests/kernel/cases/faults/shared.rs",
             "tests/kernel/cases/mod.rs",
             "tests/kernel/writer.rs",
             "src/host/dm.rs",

@@ -30,6 +30,7 @@ pub(super) fn run(since: &str, suites: &[Suite], more: &[String]) -> Outcome {
         let mut tests = cargo();
         tests.args(&arguments).args(more);
         tests.env("LAB_KERNELS", Suite::list(suites));
+        tests.env_remove("LAB_CASES");
         tests.env("LAB_REQUIRED", "1");
         if !selection.kernel {
             let cases: Vec<_> = selection.cases.iter().map(String::as_str).collect();
@@ -50,7 +51,14 @@ pub(super) fn run(since: &str, suites: &[Suite], more: &[String]) -> Outcome {
 fn commands(selection: &Selection) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     for package in &selection.packages {
-        all.push(vec!["test", "--lib", "--package", package]);
+        match *package {
+            // Its other targets are named below.
+            "nvmeof-csi" => {
+                all.push(vec!["test", "--package", package, "--lib"]);
+                all.push(vec!["test", "--package", package, "--doc"]);
+            }
+            _ => all.push(vec!["test", "--package", package]),
+        }
     }
     let mut targets = vec!["test", "--package", "nvmeof-csi"];
     for target in &selection.targets {

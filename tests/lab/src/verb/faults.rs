@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         .arg(&arguments.rows)
         .env("LAB_KERNELS", &names)
         .env("LAB_REQUIRED", "1")
+        .env_remove("LAB_CASES")
         .env("LAB_ROUNDS", "all")
         .env("LAB_FAULTS", names);
     let faults = Mutex::new(Faults::new(&suites));

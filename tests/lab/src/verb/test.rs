@@ -45,6 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         .args(&arguments.cargo)
         .env("LAB_KERNELS", Suite::list(&suites))
         .env("LAB_REQUIRED", "1")
+        .env_remove("LAB_CASES")
         .status()?;
     Ok(if status.success() {
         ExitCode::SUCCESS
