@@ -15,10 +15,10 @@ use crate::{debian, guest};
 
 /// With more to do than this, a machine takes no further case: then several machines share the work.
 const FULL: Duration = Duration::from_secs(180);
-/// A machine may take this much of the host's time before it counts as hung: far more than the guest itself waits for
-/// all its cases on an idle host.
+/// What a boot may take of the host's time on the busiest host.
 const TO_BOOT: Duration = Duration::from_secs(300);
-/// The guest's clock may be this much slower than the host's.
+/// A machine counts as hung after so many times what its cases are expected to take and the guest itself waits for one
+/// of them: its clock may be slower than the host's.
 const SLOWEST: u32 = 2;
 /// So many of the slowest cases are told.
 const SLOWEST_TOLD: usize = 10;
