@@ -10,6 +10,7 @@ use nvmeof_csi::report::outcome::{Outcome, Reason};
 use nvmeof_csi::report::reporter::{Outcomes, Reporter};
 use nvmeof_csi::volume::request::{ClaimRef, StageRequest};
 use nvmeof_csi::volume::{LetGo, Timing, UnstageError, Volumes, VolumesConfig, Waits};
+use nvmeof_csi::watch::Trees;
 
 use crate::machine::Machine;
 use crate::machine::fake_host::Death;
@@ -157,6 +158,21 @@ fn heard_of(config: VolumesConfig) -> (Volumes, Outcomes) {
     (volumes.expect("readable records"), outcomes)
 }
 
+/// The same where a lost path has this time to return, and what is seen of the machine.
+fn patient(machine: &Machine, path: Duration) -> (Volumes, Outcomes, Trees) {
+    let timing = Timing {
+        path,
+        ..machine.config().timing
+    };
+    let config = VolumesConfig {
+        timing,
+        ..machine.config()
+    };
+    let trees = config.trees.clone();
+    let (volumes, outcomes) = heard_of(config);
+    (volumes, outcomes, trees)
+}
+
 /// The next thing that users hear, if anything is left to be heard.
 fn next(outcomes: &mut Outcomes) -> Option<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -248,16 +264,7 @@ fn io_that_never_completes_is_let_go_though_a_path_is_usable_unless_some_was_com
 fn a_held_raw_block_volume_that_gets_its_path_back_in_time_is_not_let_go() {
     let machine = Machine::new("trixie-one-path");
     held(&machine);
-    let timing = Timing {
-        path: Duration::from_secs(60),
-        ..machine.config().timing
-    };
-    let config = VolumesConfig {
-        timing,
-        ..machine.config()
-    };
-    let trees = config.trees.clone();
-    let (volumes, mut outcomes) = heard_of(config);
+    let (volumes, mut outcomes, trees) = patient(&machine, Duration::from_secs(60));
     let staged = stage(&machine, block());
     symlink("nvme0n1", machine.root().join("dev/dm-0")).expect("a node");
     let slave = machine.root().join("sys/block/dm-0/slaves/nvme0n1");
@@ -283,16 +290,7 @@ fn a_held_raw_block_volume_that_gets_its_path_back_in_time_is_not_let_go() {
 fn a_volume_that_waits_for_its_path_is_looked_at_now_and_then_and_not_all_the_time() {
     let machine = Machine::new("trixie-one-path");
     held(&machine);
-    let timing = Timing {
-        path: Duration::from_secs(2),
-        ..machine.config().timing
-    };
-    let config = VolumesConfig {
-        timing,
-        ..machine.config()
-    };
-    let trees = config.trees.clone();
-    let (volumes, _outcomes) = heard_of(config);
+    let (volumes, _outcomes, trees) = patient(&machine, Duration::from_secs(2));
     let staged = stage(&machine, block());
     symlink("nvme0n1", machine.root().join("dev/dm-0")).expect("a node");
     let mut seen = trees.scan().expect("a tree");
