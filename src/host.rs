@@ -145,6 +145,9 @@ pub trait Host: Send + Sync + Debug {
     /// [`MapError`].
     fn reinstate_path(&self, map: MapId, disk: DevT) -> Result<(), MapError>;
 
+    /// Lets a map send nothing more to a disk, until it is reinstated.
+    fn fail_path(&self, map: MapId, disk: DevT) -> Result<(), MapError>;
+
     /// Lets I/O that finds no path wait in a map whose suspend was cut off.
     ///
     /// # Errors

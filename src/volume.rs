@@ -24,6 +24,7 @@ pub mod hold;
 pub mod identity;
 mod locks;
 mod mounts;
+pub mod owner;
 mod place;
 pub mod progress;
 pub mod publish;

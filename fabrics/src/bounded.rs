@@ -10,6 +10,12 @@ use std::path::Path;
 /// It cannot be read, is longer, or is not UTF-8. Nothing is read beyond the limit, so that a
 /// pipe or a device in its place does no harm to memory.
 pub(crate) fn read_text(path: &Path, limit: usize) -> io::Result<String> {
+    let bytes = read_bytes(path, limit)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
+}
+
+/// The same of a file in whatever encoding.
+pub(crate) fn read_bytes(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = u64::try_from(limit).map_err(io::Error::other)?;
     File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
@@ -17,7 +23,7 @@ pub(crate) fn read_text(path: &Path, limit: usize) -> io::Result<String> {
         let text = format!("longer than {limit} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
+    Ok(bytes)
 }
 
 #[cfg(test)]

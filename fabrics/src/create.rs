@@ -90,7 +90,7 @@ impl Fabrics {
                 return Ok(());
             };
             if self.registry().owner(controller)?.is_none() {
-                self.registry().claim(controller, held)?;
+                self.registry().claim(controller, held, self.owner())?;
             }
             Ok(())
         };
@@ -125,7 +125,7 @@ impl Fabrics {
         };
         close_secrets(controller, &held, options);
         // A volume that works is worth more than its entry in a registry.
-        if let Err(error) = self.registry().claim(controller, &held) {
+        if let Err(error) = self.registry().claim(controller, &held, self.owner()) {
             let error: &(dyn Error + 'static) = &error;
             tracing::warn!(%controller, error, "cannot record the owner of a controller");
         }

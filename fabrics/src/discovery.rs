@@ -243,6 +243,7 @@ mod tests {
     use super::log::tests::entry;
     use super::*;
     use crate::fixture::{HOSTID, HOSTNQN, VOLUME, attribute, host, put_device};
+    use crate::owner::Owner;
 
     const DISCOVERY: &str = "nqn.2014-08.org.nvmexpress.discovery";
 
@@ -369,7 +370,8 @@ mod tests {
         assert_eq!(fs::read_to_string(order).expect("a file"), "1");
         // A plain file deletes nothing, as if this process had been killed.
         let registry = fabrics.registry();
-        assert!(registry.is_ours(Instance(0)).expect("an entry"));
+        let owner = registry.owner(Instance(0)).expect("an entry");
+        assert_eq!(owner, Some(Owner::default()));
     }
 
     #[test]

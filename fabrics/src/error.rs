@@ -11,7 +11,6 @@ use nvme_sysfs::{Instance, Nqn, ScanError, Uuid};
 
 use crate::cause::Cause;
 use crate::device::OpenDeviceError;
-use crate::exclusions::ExclusionsError;
 use crate::portal::DialError;
 use crate::reply::ReplyError;
 use crate::supported::SupportedError;
@@ -31,9 +30,6 @@ pub enum ConnectError {
         /// Its file.
         path: PathBuf,
     },
-    /// The exclusions could not be read.
-    #[error("cannot tell whether the controller is excluded")]
-    Exclusions(#[from] ExclusionsError),
     /// The controllers that exist could not be read.
     #[error("cannot read the existing controllers")]
     Scan(#[from] ScanError),

@@ -4,15 +4,19 @@
 //! Format: in a section `[exclusions]`, one entry a line, `exclusion = key=value;key=value`, with
 //! the keys transport, traddr, trsvcid, nqn, host-traddr, host-iface, hostnqn, hostid. An entry
 //! matches a controller when every key it has is equal there; addresses compare by value. A
-//! malformed entry matches nothing, as for libnvme, and is listed in [`Exclusions::ignored`].
+//! malformed entry matches nothing, as for libnvme, and is listed in [`Exclusions::ignored`]. So is a list that cannot be
+//! read: a byte that is wrong in it must not keep volumes from coming back.
+//!
+//! A list says what nobody is to connect. It says nothing about what leaves.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use nvme_sysfs::{Controller, Transport, TransportAddress, Uuid, same_address};
 
-use crate::bounded::read_text;
+use crate::bounded::read_bytes;
 
 /// The keys an entry may have, as nvme-cli spells its options.
 const KEYS: [&str; 8] = [
@@ -33,7 +37,7 @@ const MAX_LIST: usize = 1024 * 1024;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exclusions {
     entries: Vec<Exclusion>,
-    ignored: Vec<IgnoredLine>,
+    ignored: Vec<Ignored>,
 }
 
 /// One entry.
@@ -46,15 +50,26 @@ pub struct Exclusion {
     fields: Vec<(&'static str, String)>,
 }
 
-/// A line that looks like an entry and is none.
+/// Something that excludes nothing: a line that looks like an entry and is none, or a list that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IgnoredLine {
-    /// Its file.
+pub struct Ignored {
+    /// The file, or the directory of lists.
     pub path: PathBuf,
-    /// Its number, from 1.
-    pub line: usize,
+    /// Number of the line, from 1; `None` for all of it.
+    pub line: Option<usize>,
     /// What is wrong.
     pub reason: String,
+}
+
+/// `PATH line N: REASON`.
+impl fmt::Display for Ignored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, " line {line}")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
 }
 
 /// A controller, existing or wanted, for comparison with the entries.
@@ -86,40 +101,34 @@ impl<'a> From<&'a Controller> for Candidate<'a> {
     }
 }
 
-/// Why the exclusions could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read the exclusions in {}", path.display())]
-pub struct ExclusionsError {
-    /// The file or directory.
-    path: PathBuf,
-    /// What the read answered.
-    source: io::Error,
-}
-
 impl Exclusions {
-    /// Whether nothing is excluded.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Reads all lists below `root`; there being none is normal.
-    ///
-    /// # Errors
-    /// A list exists and cannot be read.
-    pub fn load(root: impl AsRef<Path>) -> Result<Exclusions, ExclusionsError> {
+    #[must_use]
+    pub fn load(root: impl AsRef<Path>) -> Exclusions {
         let etc = root.as_ref().join("etc/nvme");
         let mut exclusions = Exclusions::default();
         let mut files = vec![etc.join("exclusions.conf")];
-        files.extend(drop_ins(&etc.join("exclusions.conf.d"))?);
+        let directory = etc.join("exclusions.conf.d");
+        match drop_ins(&directory) {
+            Ok(found) => files.extend(found),
+            Err(error) => exclusions.ignore(directory, &error),
+        }
         for path in files {
-            match read_text(&path, MAX_LIST) {
-                Ok(text) => exclusions.parse(&path, &text),
+            match read_bytes(&path, MAX_LIST) {
+                Ok(bytes) => exclusions.parse(&path, &String::from_utf8_lossy(&bytes)),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(source) => return Err(ExclusionsError { path, source }),
+                Err(error) => exclusions.ignore(path, &error),
             }
         }
-        Ok(exclusions)
+        exclusions
+    }
+
+    fn ignore(&mut self, path: PathBuf, error: &io::Error) {
+        self.ignored.push(Ignored {
+            path,
+            line: None,
+            reason: error.to_string(),
+        });
     }
 
     /// The first entry that matches `candidate`.
@@ -128,9 +137,9 @@ impl Exclusions {
         self.entries.iter().find(|entry| entry.matches(candidate))
     }
 
-    /// Lines that look like entries and match nothing.
+    /// What excludes nothing, though somebody may think so.
     #[must_use]
-    pub fn ignored(&self) -> &[IgnoredLine] {
+    pub fn ignored(&self) -> &[Ignored] {
         &self.ignored
     }
 
@@ -157,9 +166,9 @@ impl Exclusions {
                     text: entry.to_owned(),
                     fields,
                 }),
-                Err(reason) => self.ignored.push(IgnoredLine {
+                Err(reason) => self.ignored.push(Ignored {
                     path,
-                    line: index + 1,
+                    line: Some(index + 1),
                     reason,
                 }),
             }
@@ -197,19 +206,15 @@ impl Candidate<'_> {
 }
 
 /// The `*.conf` files of `dir` in alphabetical order; none when there is no such directory.
-fn drop_ins(dir: &Path) -> Result<Vec<PathBuf>, ExclusionsError> {
-    let failed = |source| ExclusionsError {
-        path: dir.to_owned(),
-        source,
-    };
+fn drop_ins(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(error),
     };
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry.map_err(failed)?.path();
+        let path = entry?.path();
         if path
             .extension()
             .is_some_and(|extension| extension == "conf")
@@ -339,7 +344,7 @@ mod tests {
         ] {
             assert!(!excludes(entry), "{entry:?}");
             let list = parsed(&format!("[exclusions]\nexclusion = {entry}\n"));
-            assert_eq!(list.ignored()[0].line, 2);
+            assert_eq!(list.ignored()[0].line, Some(2));
             assert!(list.ignored()[0].reason.contains(reason), "{entry:?}");
         }
     }
@@ -359,28 +364,39 @@ mod tests {
     #[test]
     fn the_main_list_and_every_drop_in_are_read() {
         let root = tempfile::tempdir().expect("a temporary directory");
-        assert_eq!(
-            Exclusions::load(root.path()).expect("none"),
-            Exclusions::default()
-        );
+        assert_eq!(Exclusions::load(root.path()), Exclusions::default());
         let etc = root.path().join("etc/nvme");
         fs::create_dir_all(etc.join("exclusions.conf.d")).expect("a directory");
         let entry = "[exclusions]\nexclusion = transport=fc\n";
         fs::write(etc.join("exclusions.conf"), entry).expect("a file");
         fs::write(etc.join("exclusions.conf.d/a.conf"), entry).expect("a file");
         fs::write(etc.join("exclusions.conf.d/a.conf.bak"), entry).expect("a file");
-        let list = Exclusions::load(root.path()).expect("two lists");
+        let list = Exclusions::load(root.path());
         assert_eq!(list.entries.len(), 2);
     }
 
     #[test]
-    fn an_unreadable_list_is_an_error_and_not_an_empty_list() {
+    fn a_list_that_cannot_be_read_excludes_nothing_and_is_named() {
         let root = tempfile::tempdir().expect("a temporary directory");
-        fs::create_dir_all(root.path().join("etc/nvme/exclusions.conf")).expect("a directory");
-        let error = Exclusions::load(root.path()).expect_err("a directory is no list");
-        assert!(
-            error.to_string().ends_with("etc/nvme/exclusions.conf"),
-            "{error}"
-        );
+        let etc = root.path().join("etc/nvme");
+        fs::create_dir_all(etc.join("exclusions.conf")).expect("a directory");
+        fs::create_dir_all(etc.join("exclusions.conf.d")).expect("a directory");
+        let entry = "[exclusions]\nexclusion = transport=fc\n";
+        fs::write(etc.join("exclusions.conf.d/a.conf"), entry).expect("a file");
+        let list = Exclusions::load(root.path());
+        assert_eq!(list.entries.len(), 1);
+        let told = list.ignored()[0].to_string();
+        assert!(told.contains("etc/nvme/exclusions.conf: "), "{told}");
+    }
+
+    #[test]
+    fn a_comment_in_another_encoding_harms_no_entry() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let etc = root.path().join("etc/nvme");
+        fs::create_dir_all(&etc).expect("a directory");
+        let text = b"# Zur\xfcck\n[exclusions]\nexclusion = transport=fc\n";
+        fs::write(etc.join("exclusions.conf"), text).expect("a file");
+        let list = Exclusions::load(root.path());
+        assert_eq!((list.entries.len(), list.ignored().len()), (1, 0));
     }
 }

@@ -12,9 +12,10 @@ use nvme_sysfs::{Controller, ControllerState, Instance, Nqn, Sysfs};
 
 use crate::device::open_device;
 use crate::error::ConnectError;
-use crate::exclusions::{Candidate, Exclusions, ExclusionsError};
+use crate::exclusions::{Candidate, Exclusions};
 use crate::existing::{Candidates, check_host_identity, find_existing};
 use crate::options::ConnectOptions;
+use crate::owner::Owner;
 use crate::registry::Registry;
 use crate::supported::{SupportedError, SupportedOptions};
 
@@ -27,6 +28,7 @@ static LOOKING: Mutex<()> = Mutex::new(());
 pub struct Fabrics {
     root: PathBuf,
     sysfs: Sysfs,
+    owner: Owner,
 }
 
 /// A connected controller.
@@ -55,7 +57,14 @@ impl Fabrics {
         Fabrics {
             root: root.as_ref().to_owned(),
             sysfs: Sysfs::at(root),
+            owner: Owner::default(),
         }
+    }
+
+    /// The same, for somebody whose controllers are to be told from others of this host.
+    #[must_use]
+    pub fn owned_by(self, owner: Owner) -> Fabrics {
+        Fabrics { owner, ..self }
     }
 
     /// The same, for a program that connects again and again: see [`Sysfs::reading_addresses_once`].
@@ -70,6 +79,11 @@ impl Fabrics {
     /// Where it reads which controllers there are.
     pub(crate) fn sysfs(&self) -> &Sysfs {
         &self.sysfs
+    }
+
+    /// In whose name it connects.
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// The root.
@@ -92,10 +106,8 @@ impl Fabrics {
     }
 
     /// The exclusions of this host, read anew.
-    ///
-    /// # Errors
-    /// A list exists and cannot be read.
-    pub fn exclusions(&self) -> Result<Exclusions, ExclusionsError> {
+    #[must_use]
+    pub fn exclusions(&self) -> Exclusions {
         Exclusions::load(&self.root)
     }
 
@@ -139,7 +151,10 @@ impl Fabrics {
     }
 
     fn check_excluded(&self, options: &ConnectOptions) -> Result<(), ConnectError> {
-        let exclusions = self.exclusions()?;
+        let exclusions = self.exclusions();
+        for ignored in exclusions.ignored() {
+            tracing::debug!(%ignored, "excludes nothing");
+        }
         let candidate = Candidate {
             transport: options.transport(),
             address: options.address(),
@@ -209,7 +224,8 @@ mod tests {
         let text = asked(&root).expect("a request");
         assert!(text.starts_with(options.encode().as_str()), "{text}");
         let registry = Fabrics::at(root.path()).registry();
-        assert!(registry.is_ours(Instance(0)).expect("an entry"));
+        let owner = registry.owner(Instance(0)).expect("an entry");
+        assert_eq!(owner, Some(Owner::default()));
     }
 
     #[test]
@@ -229,10 +245,7 @@ mod tests {
                 (Instance(0), state)
             );
             let registry = Fabrics::at(root.path()).registry();
-            assert!(
-                !registry.is_ours(Instance(0)).expect("no entry"),
-                "not ours"
-            );
+            assert_eq!(registry.owner(Instance(0)).expect("no entry"), None);
         }
     }
 

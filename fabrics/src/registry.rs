@@ -19,10 +19,8 @@ use rustix::io::Errno;
 
 use crate::bounded::read_text;
 use crate::held::HeldController;
+use crate::owner::Owner;
 use crate::replace::{Existing, temporary_name, write_file};
-
-/// The name under which this crate owns controllers.
-pub const OWNER: &str = "nvmeof-csi";
 
 /// Longer than the name of any owner.
 const MAX_ATTRIBUTE: usize = 4096;
@@ -58,7 +56,7 @@ impl Registry {
     ///
     /// # Errors
     /// The entry or the controller cannot be read.
-    pub fn owner(&self, controller: Instance) -> Result<Option<String>, RegistryError> {
+    pub fn owner(&self, controller: Instance) -> Result<Option<Owner>, RegistryError> {
         let Some(inode) = self.inode(controller)? else {
             return Ok(None);
         };
@@ -67,38 +65,34 @@ impl Registry {
         if attribute(&entry, "inode")?.is_some_and(|recorded| recorded != inode) {
             return Ok(None);
         }
-        attribute(&entry, "owner")
+        let name = attribute(&entry, "owner")?;
+        Ok(name.as_deref().map(Owner::from))
     }
 
-    /// Whether this crate connected this very controller.
-    ///
-    /// # Errors
-    /// As [`owner`](Self::owner).
-    pub fn is_ours(&self, controller: Instance) -> Result<bool, RegistryError> {
-        Ok(self.owner(controller)?.as_deref() == Some(OWNER))
-    }
-
-    /// Records that this crate owns the held controller, whatever its number names by now.
+    /// Records who owns the held controller, whatever its number names by now.
     pub(crate) fn claim(
         &self,
         controller: Instance,
         held: &HeldController,
+        owner: &Owner,
     ) -> Result<(), RegistryError> {
         let inode = held.inode();
         let inode = inode.map_err(|source| failed(held.path(), source))?;
         let path = self.entry(controller);
         let new = temporary_name(&path).map_err(|source| failed(&path, source))?;
-        let placed = self.write(&new, inode).and_then(|()| place(&new, &path));
+        let placed = self
+            .write(&new, inode, owner)
+            .and_then(|()| place(&new, &path));
         // What stood there before, or what could not be placed.
         let removed = remove_dir(&new);
         placed.and(removed)
     }
 
-    fn write(&self, new: &Path, inode: u64) -> Result<(), RegistryError> {
+    fn write(&self, new: &Path, inode: u64, owner: &Owner) -> Result<(), RegistryError> {
         fs::create_dir_all(new).map_err(|source| failed(new, source))?;
         let seqnum = self.root.join("sys/kernel/uevent_seqnum");
         let attributes = [
-            ("owner", Some(format!("{OWNER}\n"))),
+            ("owner", Some(format!("{owner}\n"))),
             ("inode", Some(format!("{inode}\n"))),
             // Missing, it only makes libnvme's udev rule look at the device node alone.
             ("seqnum", fs::read_to_string(&seqnum).ok()),
@@ -244,12 +238,19 @@ mod tests {
         root.join("run/nvme/registry/nvme3").join(attribute)
     }
 
+    fn owner(root: &TempDir) -> Option<Owner> {
+        let owner = Registry::at(root.path()).owner(NVME3);
+        owner.expect("readable")
+    }
+
     /// Claims nvme3 for this crate.
     fn claim(root: &TempDir) {
         let held = HeldController::open(root.path(), NVME3).expect("readable");
         let held = held.expect("nvme3");
         let registry = Registry::at(root.path());
-        registry.claim(NVME3, &held).expect("writable");
+        registry
+            .claim(NVME3, &held, &Owner::Program)
+            .expect("writable");
     }
 
     /// The names in the registry's directory.
@@ -270,7 +271,7 @@ mod tests {
         let read = |name| fs::read_to_string(entry(root.path(), name)).expect("an attribute");
         assert_eq!(read("owner"), "nvmeof-csi\n");
         assert_eq!(read("seqnum"), "4711\n");
-        assert!(registry.is_ours(NVME3).expect("readable"));
+        assert_eq!(owner(&root), Some(Owner::Program));
         assert_eq!(entries(&root), ["nvme3"], "nothing temporary is left");
     }
 
@@ -283,22 +284,17 @@ mod tests {
         fs::write(entry(root.path(), "inode"), "1\n").expect("a file");
         assert_eq!(registry.owner(NVME3).expect("readable"), None);
         claim(&root);
-        assert!(registry.is_ours(NVME3).expect("readable"));
+        assert_eq!(owner(&root), Some(Owner::Program));
     }
 
     #[test]
     fn another_owner_is_respected_and_replaced_only_by_a_claim() {
         let root = root();
-        let registry = Registry::at(root.path());
         fs::create_dir_all(root.path().join("run/nvme/registry/nvme3")).expect("a directory");
         fs::write(entry(root.path(), "owner"), "stas\n").expect("a file");
-        assert_eq!(
-            registry.owner(NVME3).expect("readable").as_deref(),
-            Some("stas")
-        );
-        assert!(!registry.is_ours(NVME3).expect("readable"));
+        assert_eq!(owner(&root), Some(Owner::Other("stas".to_owned())));
         claim(&root);
-        assert!(registry.is_ours(NVME3).expect("readable"));
+        assert_eq!(owner(&root), Some(Owner::Program));
     }
 
     #[test]
@@ -314,7 +310,7 @@ mod tests {
         let registry = Registry::at(root.path());
         claim(&root);
         registry.remove_dead(NVME3).expect("nothing to remove");
-        assert!(registry.is_ours(NVME3).expect("readable"));
+        assert_eq!(owner(&root), Some(Owner::Program));
         fs::remove_dir(root.path().join("sys/class/nvme/nvme3")).expect("a directory");
         registry.remove_dead(NVME3).expect("removable");
         registry.remove_dead(NVME3).expect("nothing to remove");
@@ -328,12 +324,11 @@ mod tests {
         // What the second look sees: the number is given away, its new owner has written the entry.
         claim(&root);
         registry.take_dead(NVME3).expect("put back");
-        assert!(registry.is_ours(NVME3).expect("readable"));
+        assert_eq!(owner(&root), Some(Owner::Program));
         fs::remove_file(entry(root.path(), "inode")).expect("a file");
         fs::write(entry(root.path(), "owner"), "stas\n").expect("a file");
         registry.take_dead(NVME3).expect("put back");
-        let owner = registry.owner(NVME3).expect("readable");
-        assert_eq!(owner.as_deref(), Some("stas"));
+        assert_eq!(owner(&root), Some(Owner::Other("stas".to_owned())));
         assert_eq!(entries(&root), ["nvme3"]);
     }
 }

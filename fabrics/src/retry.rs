@@ -46,7 +46,6 @@ impl ConnectError {
             | ConnectError::State(_)
             | ConnectError::Vanished { .. } => RetryClass::Transient,
             ConnectError::Excluded { .. }
-            | ConnectError::Exclusions(_)
             | ConnectError::HostIdConflict { .. }
             | ConnectError::Device(_)
             | ConnectError::Supported(_)

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nvme_fabrics::{
-    ConnectError, ConnectHow, ConnectOptions, Connected, DialError, Fabrics, OptionsError,
+    ConnectError, ConnectHow, ConnectOptions, Connected, DialError, Fabrics, OptionsError, Owner,
     ReadSecretError,
 };
 use nvme_sysfs::{
@@ -205,7 +205,7 @@ fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, 
     let request = options.request.identified(&root)?;
     warn_of_foreign_network(&root, &request);
     tracing::info!(nqn = %request.nqn(), address = %request.address(), "connecting");
-    let fabrics = Fabrics::at(&root);
+    let fabrics = Fabrics::at(&root).owned_by(Owner::Administrator);
     let connected = fabrics.connect(&request, options.dial_timeout)?;
     let sysfs = Sysfs::at(&root);
     let tree = match wait {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nvme_fabrics::{
     ConnectError, ConnectOptions, DialError, DiscoverError, Discovery, DiscoveryEntry, Fabrics,
-    OptionsError, Subtype,
+    OptionsError, Owner, Subtype,
 };
 use nvme_sysfs::{Nqn, ScanError, Sysfs, Transport};
 use serde::Serialize;
@@ -197,7 +197,7 @@ fn interrupted(signal: Signal, result: Result<Found, DiscoverFailure>) -> Discov
 }
 
 fn discover(root: &PathBuf, options: &Options, stop: &Stop) -> Result<Found, DiscoverFailure> {
-    let fabrics = Fabrics::at(root);
+    let fabrics = Fabrics::at(root).owned_by(Owner::Administrator);
     let asked = options.request.identified(root)?;
     let discovery = fabrics.discover(&asked, options.dial_timeout)?;
     let mut found = Found::from(&discovery);
@@ -231,7 +231,9 @@ fn connect_entry(
     dial_timeout: Duration,
 ) -> Result<Connection, ConnectFailure> {
     let options = entry.builder(asked).build()?;
-    let connected = Fabrics::at(root).connect(&options, dial_timeout)?;
+    let connected = Fabrics::at(root)
+        .owned_by(Owner::Administrator)
+        .connect(&options, dial_timeout)?;
     let tree = Sysfs::at(root).scan()?;
     connect::describe(root, &options, &connected, &tree)
 }

@@ -92,6 +92,7 @@ fn examine(root: &Path, state_dir: &Path) -> Vec<Check> {
             checks.push(host_files(&host));
             checks.extend(neighbours::check(&host));
             checks.push(machine::check_autoconnect(&host));
+            checks.push(machine::check_loss_time(&host));
         }
         Err(error) => checks.push(Check::bad(
             HOST_FILES,

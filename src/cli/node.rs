@@ -6,6 +6,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use nvme_fabrics::Owner;
+
 use super::Command;
 use super::output::Format;
 use super::service::{Ended, ServiceFailure, absolute, parse_admin_address, parse_endpoint};
@@ -96,7 +98,8 @@ impl Command for Arguments {
     }
 
     fn run(config: &Config, options: NodeOptions) -> Result<Ended, ServiceFailure> {
-        let host = LinuxHost::new(&config.root, Timeouts::default());
+        let owner = Owner::Driver(options.driver_name.to_string());
+        let host = LinuxHost::new(&config.root, owner, Timeouts::default());
         serve::run(&config.root, &options, Arc::new(host))?;
         Ok(Ended)
     }

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nvme_fabrics::{DisconnectError, Registry, RegistryError};
-use nvme_sysfs::{Controller, Instance, Nqn, ScanError, Sysfs, Tree};
+use nvme_fabrics::{DisconnectError, Owner, Registry, RegistryError};
+use nvme_sysfs::{Controller, Instance, Namespace, Nqn, ScanError, Sysfs, Tree};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -17,12 +17,13 @@ use super::exit::{Exit, Failure};
 use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use super::state_dir::StateDir;
+use crate::causes::chain;
 use crate::config::Config;
-use crate::host::disconnects::disconnect_all;
+use crate::host::disconnects::{disconnect_all, without_needed};
 use crate::host::dm::{LOCK_PATIENCE, Map, ReadMapsError, lock, read_maps};
 use crate::host::{Host, LinuxHost, MapError, MapId, Timeouts};
 use crate::volume::OpenVolumesError;
-use crate::volume::record::read_staged;
+use crate::volume::record::{StageRecord, read_staged};
 
 /// How long a controller may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -127,14 +128,16 @@ impl Command for Arguments {
             disconnect: PATIENCE,
             ..Timeouts::default()
         };
-        let host = LinuxHost::new(&config.root, timeouts);
+        let host = LinuxHost::new(&config.root, Owner::Administrator, timeouts);
         let mut released = Released::default();
         let mut first_failure = None;
         // One that does not let go must not keep the others.
         let maps = find_maps(config, &options)?.into_iter().map(|map| map.id);
         let held = let_go(config, &host, maps.collect(), Duration::ZERO, &mut released);
         let tree = Sysfs::at(&config.root).scan()?;
-        let stuck = find_stuck(config, &tree, options.nqn.as_ref())?;
+        let mut stuck = find_stuck(config, &tree, options.nqn.as_ref())?;
+        let deletable = find_deletable(config, &options, &tree, &stuck)?;
+        stuck.retain(|(it, _)| deletable.contains(it));
         let stuck: Vec<_> = stuck.iter().map(|(it, nqn)| (*it, nqn)).collect();
         for (controller, done) in disconnect_all(&host, &stuck) {
             match done {
@@ -211,14 +214,38 @@ fn find_stuck(
         };
         let controller = controller.instance;
         let is_wanted = wanted.is_none_or(|wanted| wanted == nqn);
-        let is_ours = registry
-            .is_ours(controller)
+        let owner = registry
+            .owner(controller)
             .map_err(|source| ReleaseFailure::Owner { controller, source })?;
+        let is_ours = owner.is_some_and(|owner| owner.is_this_program());
         if is_wanted && is_ours {
             stuck.push((controller, nqn.clone()));
         }
     }
     Ok(stuck)
+}
+
+/// Those of the controllers with which nobody else would lose a disk: what lies below a map of ours, or is a volume of
+/// the plugin, is let go with them.
+fn find_deletable(
+    config: &Config,
+    options: &Options,
+    tree: &Tree,
+    stuck: &[(Instance, Nqn)],
+) -> Result<Vec<Instance>, ReleaseFailure> {
+    let maps = read_maps(&config.root)?;
+    // Without them, what has no map counts as somebody else's. A shutdown goes on with the rest.
+    let records = read_staged(&config.root, &options.state_dir).unwrap_or_else(|error| {
+        tracing::warn!(error = chain(&error), "cannot tell which disks are volumes");
+        Vec::new()
+    });
+    let is_ours = |disk: &Namespace| {
+        let is_below = |map: &Map| disk.dev.is_some_and(|dev| map.find_path(dev).is_some());
+        let is_recorded = |it: &StageRecord| it.identity().is_some_and(|it| it.names(disk));
+        maps.iter().any(is_below) || records.iter().any(is_recorded)
+    };
+    let stuck = stuck.iter().map(|(it, _)| *it).collect();
+    Ok(without_needed(&config.root, tree, stuck, is_ours))
 }
 
 impl Report for Released {

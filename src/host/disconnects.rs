@@ -4,12 +4,16 @@
 //! `admin_timeout` in drivers/nvme/host/core.c; seen: 62 s, and 31 s with I/O in flight), and as long to be reset. One
 //! after the other, two paths would take longer than kubelet waits.
 
+use std::path::Path;
 use std::thread;
 
 use nvme_fabrics::{DisconnectError, RescanError};
-use nvme_sysfs::{Instance, Nqn};
+use nvme_sysfs::{Instance, Namespace, Nqn, Tree};
 
 use super::Host;
+use super::last_path::find_disks_losing_last_path;
+use super::usage::{Look, find_any_use};
+use crate::causes::chain;
 
 /// What a thread needs that writes one attribute and waits.
 const STACK: usize = 256 * 1024;
@@ -30,6 +34,26 @@ pub(crate) fn reset_all(
     controllers: &[(Instance, &Nqn)],
 ) -> Vec<(Instance, Result<(), RescanError>)> {
     at_once(controllers, |controller, nqn| host.reset(controller, nqn))
+}
+
+/// Leaves out the controllers with which somebody else would lose a disk: one that is in use, or may be as far as can be
+/// told, and is none of ours.
+pub(crate) fn without_needed(
+    root: &Path,
+    tree: &Tree,
+    mut leaving: Vec<Instance>,
+    is_ours: impl Fn(&Namespace) -> bool,
+) -> Vec<Instance> {
+    let losing: Vec<_> = find_disks_losing_last_path(tree, &leaving).collect();
+    for disk in losing.into_iter().filter(|disk| !is_ours(disk)) {
+        let used = find_any_use(root, [disk].into_iter(), Look::Visible);
+        if let Some(used) = used.unwrap_or_else(|error| Some(chain(&error))) {
+            let carriers: Vec<Instance> = tree.carriers_of(disk).map(|it| it.instance).collect();
+            tracing::warn!(%used, ?carriers, "controllers stay, though I/O may wait in them");
+            leaving.retain(|controller| !carriers.contains(controller));
+        }
+    }
+    leaving
 }
 
 fn at_once<T: Send>(

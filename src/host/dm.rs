@@ -27,7 +27,7 @@ mod suspend;
 mod table;
 
 pub(crate) use change::{
-    clear_table, create, let_go, load, queue_if_no_path, reinstate, remove, resume,
+    clear_table, create, fail_path, let_go, load, queue_if_no_path, reinstate, remove, resume,
 };
 pub use control::is_available;
 pub use error::{DmCall, MapError, ReadMapsError};

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nvme_fabrics::{
-    ConnectError, ConnectOptions, Connected, DisconnectError, Fabrics, RescanError, TuneError,
-    Tuning,
+    ConnectError, ConnectOptions, Connected, DisconnectError, Fabrics, Owner, RescanError,
+    TuneError, Tuning,
 };
 use nvme_sysfs::{DevT, Instance, Nqn};
 
@@ -56,11 +56,11 @@ impl Default for Timeouts {
 }
 
 impl LinuxHost {
-    /// The machine below `root`, which is `/` outside of tests.
-    pub fn new(root: impl Into<PathBuf>, timeouts: Timeouts) -> LinuxHost {
+    /// The machine below `root`, which is `/` outside of tests. Controllers are connected in the name of `owner`.
+    pub fn new(root: impl Into<PathBuf>, owner: Owner, timeouts: Timeouts) -> LinuxHost {
         let root = root.into();
         LinuxHost {
-            fabrics: Fabrics::at(&root).reading_addresses_once(),
+            fabrics: Fabrics::at(&root).owned_by(owner).reading_addresses_once(),
             programs: Programs::installed(&root),
             root,
             timeouts,
@@ -119,6 +119,10 @@ impl Host for LinuxHost {
 
     fn reinstate_path(&self, map: MapId, disk: DevT) -> Result<(), MapError> {
         dm::reinstate(&self.root, map, disk)
+    }
+
+    fn fail_path(&self, map: MapId, disk: DevT) -> Result<(), MapError> {
+        dm::fail_path(&self.root, map, disk)
     }
 
     fn queue_map(&self, map: MapId) -> Result<(), MapError> {

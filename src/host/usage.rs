@@ -15,7 +15,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nvme_sysfs::DevT;
+use nvme_sysfs::{DevT, Namespace};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -83,6 +83,36 @@ pub fn read_usage(root: &Path, name: &str, look: Look) -> Result<Usage, UsageErr
         uses: found.uses.into_iter().collect(),
         gaps: found.gaps,
     })
+}
+
+/// The first use of any of these disks, for people. What cannot be looked at counts as one.
+///
+/// # Errors
+/// As [`read_usage`]; a disk that is gone is in no use.
+pub fn find_any_use<'a>(
+    root: &Path,
+    disks: impl Iterator<Item = &'a Namespace>,
+    look: Look,
+) -> Result<Option<String>, UsageError> {
+    for disk in disks {
+        let name = &disk.name;
+        let usage = match read_usage(root, name, look) {
+            Ok(usage) => usage,
+            Err(UsageError::NoDisk { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        let used = usage.uses.first().map(ToString::to_string);
+        let unseen = || {
+            let gap = usage.gaps.first()?;
+            Some(format!(
+                "{name} may be in use, for nobody can look at {gap}"
+            ))
+        };
+        if let Some(used) = used.or_else(unseen) {
+            return Ok(Some(used));
+        }
+    }
+    Ok(None)
 }
 
 struct Search<'a> {

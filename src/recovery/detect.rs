@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use nvme_sysfs::{ControllerLoss, DevT, Instance, Nqn, Subsystem, Tree};
+use nvme_sysfs::{Controller, DevT, Instance, Nqn, Subsystem, Tree};
 
 use crate::volume::record::StageRecord;
 use crate::volume::view::{self, MapView, Stale, View};
@@ -32,6 +32,8 @@ pub enum Finding {
     MapFailed,
     /// The map waits for a path, and is not suspended.
     MapSpinning,
+    /// The map would send I/O to a disk that is not reached, where a controller keeps it.
+    MapExposed,
     /// There is no map.
     MapMissing,
     /// The map was let go.
@@ -40,7 +42,7 @@ pub enum Finding {
     MapLettingGo,
     /// The map would let I/O fail, and nobody let it go.
     MapUnqueued,
-    /// A controller outlives its loss, though a map holds the I/O.
+    /// A controller carries the disk and outlives a loss, though a map holds the I/O.
     Untuned(Instance),
     /// A head would go with its last path, though it shall hold the I/O.
     Unkept(String),
@@ -84,7 +86,8 @@ pub fn detect(record: &StageRecord, sight: &Sight, hostnqn: &Nqn) -> Vec<Finding
     match hold {
         Hold::Dm(_) => {
             findings.extend(find_map(&view));
-            findings.extend(find_untuned(record, sight.tree(), hostnqn));
+            let keeping = view::find_keeping(record, sight.tree()).into_iter();
+            findings.extend(keeping.map(|it| Finding::Untuned(it.instance)));
         }
         Hold::Native => findings.extend(find_unkept(record, &view)),
         Hold::None => {}
@@ -135,20 +138,9 @@ fn find_map(view: &View) -> Option<Finding> {
         MapView::Behind => Some(Finding::MapBehind),
         MapView::Failed => Some(Finding::MapFailed),
         MapView::Spinning => Some(Finding::MapSpinning),
+        MapView::Exposed => Some(Finding::MapExposed),
         MapView::Right => None,
     }
-}
-
-fn find_untuned(record: &StageRecord, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding> {
-    if record.source.tuning.ctrl_loss_tmo.is_some() {
-        return Vec::new();
-    }
-    let at_once = ControllerLoss::After(std::time::Duration::ZERO);
-    view::controllers_of(record, tree, hostnqn)
-        .into_iter()
-        .filter(|controller| controller.ctrl_loss_tmo.is_some_and(|loss| loss != at_once))
-        .map(|controller| Finding::Untuned(controller.instance))
-        .collect()
 }
 
 fn find_unkept(record: &StageRecord, view: &View) -> Option<Finding> {
@@ -163,7 +155,7 @@ fn find_unkept(record: &StageRecord, view: &View) -> Option<Finding> {
 pub fn find_unwanted(
     records: &[StageRecord],
     tree: &Tree,
-    is_ours: impl Fn(Instance) -> bool,
+    is_ours: impl Fn(&Controller) -> bool,
 ) -> Vec<(Instance, Nqn)> {
     let unwanted = |subsystem: &&Subsystem| {
         let nqn = subsystem.nqn.as_ref();
@@ -171,7 +163,7 @@ pub fn find_unwanted(
     };
     let of_subsystem = |subsystem: &Subsystem| {
         let nqn = subsystem.nqn.clone();
-        let controllers = subsystem.controllers.iter();
+        let controllers = subsystem.controllers.iter().filter(|it| is_ours(it));
         let pairs: Vec<(Instance, Nqn)> = controllers
             .filter_map(|controller| Some((controller.instance, nqn.clone()?)))
             .collect();
@@ -181,6 +173,5 @@ pub fn find_unwanted(
         .iter()
         .filter(unwanted)
         .flat_map(of_subsystem)
-        .filter(|(controller, _)| is_ours(*controller))
         .collect()
 }

@@ -11,7 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nvme_sysfs::{Instance, Nqn};
+use nvme_sysfs::{Controller, Instance, Nqn};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -345,7 +345,7 @@ fn judge(
     sight: &Sight,
 ) -> Observation {
     let hostnqn = &volumes.identity().hostnqn;
-    let is_ours = |controller| match volumes.is_ours(controller) {
+    let is_ours = |controller: &Controller| match volumes.may_be_dropped(controller) {
         Ok(ours) => ours,
         Err(error) => {
             tracing::warn!(error = chain(&error), "a controller is left alone");

@@ -8,6 +8,7 @@ mod endpoints;
 mod media;
 mod paths;
 mod repairs;
+mod retune;
 #[cfg(test)]
 mod tests;
 
@@ -27,13 +28,12 @@ use endpoints::Endpoints;
 use media::{Media, Way};
 use paths::Paths;
 use repairs::Repairs;
+use retune::Retune;
 
 /// How long a controller may serve nothing before it is disconnected.
 const GRACE: Duration = Duration::from_secs(300);
 /// How often a controller without namespaces is told to look for some.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// How often what could not be set is set again.
-const RETUNE: Duration = Duration::from_secs(30);
 /// How soon a map is looked at again that had no disk to take.
 const SWAP_AGAIN: Duration = Duration::from_secs(1);
 /// How soon what was cut off is tried again to be finished.
@@ -61,7 +61,7 @@ struct Memory {
     foreign: Option<(DevT, bool)>,
     /// Since when a controller shows no namespace, and when it is told to look again.
     orphans: BTreeMap<Instance, (Instant, Instant)>,
-    retune_at: Option<Instant>,
+    retune: Retune,
     swap_at: Option<Instant>,
     suspend_at: Option<Instant>,
     /// When a map is told again to queue, or to let go, whose change was cut off.
@@ -169,6 +169,12 @@ impl Ledger {
             }
             Action::Drop { controller, .. } => {
                 self.unwanted.remove(controller);
+                // One that has to stay is left for as long again.
+                for memory in self.volumes.values_mut() {
+                    if let Some((since, _)) = memory.orphans.get_mut(controller) {
+                        *since = now;
+                    }
+                }
             }
             Action::GiveUp(volume) | Action::GiveUpStuck { volume, .. } => {
                 if let Some(memory) = self.volumes.get_mut(volume).filter(|_| *came == Came::Done) {
@@ -185,7 +191,12 @@ impl Ledger {
                     memory.paths.disturbed();
                 }
             }
-            Action::Retune(_) | Action::LookAgain { .. } | Action::Queue(_) => {}
+            Action::Retune(volume) => {
+                if let Some(memory) = self.volumes.get_mut(volume) {
+                    memory.retune.ended(volume, came, plan);
+                }
+            }
+            Action::LookAgain { .. } | Action::Queue(_) => {}
         }
     }
 
@@ -236,7 +247,8 @@ impl Memory {
         if is_behind && way == Way::Reinstate && is_due(self.swap_at) && !is_lost {
             plan.actions.push(Action::BringBack(id.clone()));
         }
-        if has(|finding| *finding == Finding::MapSpinning) && is_due(self.suspend_at) {
+        let is_lost = has(|f| matches!(f, Finding::MapSpinning | Finding::MapExposed));
+        if is_lost && is_due(self.suspend_at) {
             self.suspend_at = Some(now + SUSPEND_AGAIN);
             plan.actions.push(Action::Suspend(id.clone()));
         }
@@ -249,11 +261,7 @@ impl Memory {
                 false => Action::GiveUp(id.clone()),
             });
         }
-        let untuned = has(|f| matches!(f, Finding::Untuned(_) | Finding::Unkept(_)));
-        if untuned && is_due(self.retune_at) {
-            self.retune_at = Some(now + RETUNE);
-            plan.actions.push(Action::Retune(id.clone()));
-        }
+        self.retune.plan(now, id, &seen.findings, plan);
     }
 
     fn plan_mismatch(&mut self, id: &VolumeId, findings: &[Finding], plan: &mut Plan) {

@@ -25,6 +25,8 @@ pub enum Reason {
     OrphanCleaned,
     /// Another namespace stands where the volume was.
     IdentityMismatch,
+    /// Its I/O may wait where it is sent to whatever stands behind the name after a loss.
+    NotHeld,
     /// Reads or writes of some blocks fail at the target.
     MediaError,
     /// What was not written before a volume was cut off.
@@ -104,6 +106,7 @@ impl Reason {
             Reason::OrphanDetected => "OrphanDetected",
             Reason::OrphanCleaned => "OrphanCleaned",
             Reason::IdentityMismatch => "IdentityMismatch",
+            Reason::NotHeld => "NotHeld",
             Reason::MediaError => "MediaError",
             Reason::DataLost => "DataLost",
         }
@@ -118,6 +121,7 @@ impl Reason {
             | Reason::PathLost
             | Reason::ConnectionFailure
             | Reason::IdentityMismatch
+            | Reason::NotHeld
             | Reason::MediaError
             | Reason::DataLost => Severity::Warning,
             Reason::StaleMountDetected

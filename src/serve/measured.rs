@@ -88,6 +88,10 @@ impl Host for Measured {
         self.host.reinstate_path(map, disk)
     }
 
+    fn fail_path(&self, map: MapId, disk: DevT) -> Result<(), MapError> {
+        self.host.fail_path(map, disk)
+    }
+
     fn queue_map(&self, map: MapId) -> Result<(), MapError> {
         self.host.queue_map(map)
     }

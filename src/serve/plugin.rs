@@ -81,6 +81,7 @@ impl Plugin {
         let identity = HostIdentity::load_or_generate(root)?.identity;
         let volumes = Arc::new(Volumes::new(VolumesConfig {
             root: root.to_owned(),
+            driver: options.driver_name.to_string(),
             state_dir: options.state_dir.clone(),
             host: Arc::new(Measured::new(host, Arc::clone(&metrics))),
             trees: trees.clone(),

@@ -19,6 +19,7 @@ use super::identity::Disk;
 use super::request::Secrets;
 use super::source::Source;
 use super::volumes::Volumes;
+use crate::causes::chain;
 use crate::host::DeviceNode;
 pub(crate) use options::connect_options;
 
@@ -91,13 +92,12 @@ impl Volumes {
     ) -> Result<(), AttachError> {
         let connects = connect_options(source, hold, secrets, &self.config.identity)?;
         let _subsystem = self.subsystems.lock(&source.nqn);
-        self.connect_all(source, hold, &connects, created)
+        self.connect_all(source, &connects, created)
     }
 
     fn connect_all(
         &self,
         source: &Source,
-        hold: &Hold,
         connects: &[ConnectOptions],
         created: &mut Vec<Instance>,
     ) -> Result<(), AttachError> {
@@ -108,12 +108,8 @@ impl Volumes {
             match self.host().connect(options) {
                 Ok(controller) => {
                     connected += 1;
-                    match controller.how {
-                        ConnectHow::Created => created.push(controller.controller),
-                        ConnectHow::Adopted if hold.map().is_some() => {
-                            self.tune(source, hold, controller.controller);
-                        }
-                        ConnectHow::Adopted => {}
+                    if controller.how == ConnectHow::Created {
+                        created.push(controller.controller);
                     }
                 }
                 Err(failure) => {
@@ -134,34 +130,31 @@ impl Volumes {
         }
     }
 
-    /// Lets the kernel treat the loss of a controller as the hold of its volumes needs it, unless the
-    /// user has said otherwise. What waits below a map is sent before anything is compared, so there
-    /// the kernel shall drop the controller at once.
-    pub(super) fn tune(&self, source: &Source, hold: &Hold, controller: Instance) {
-        if source.tuning.ctrl_loss_tmo.is_some() || source.transport == Transport::Loop {
+    /// Lets the kernel keep the controllers that this driver connected for a volume that was to get a map, and gets none.
+    pub(super) fn keep_controllers(&self, source: &Source, hold: &Hold, tree: &Tree) {
+        if source.transport == Transport::Loop {
             return;
         }
         let tuning = Tuning {
-            ctrl_loss_tmo: Some(hold.controller_loss()),
+            ctrl_loss_tmo: Some(source.controller_loss(hold)),
             ..Tuning::default()
         };
         let nqn = &source.nqn;
-        if let Err(error) = self.host().tune(controller, nqn, &tuning) {
-            let error: &(dyn Error + 'static) = &error;
-            tracing::warn!(
-                %controller, %nqn, error,
-                "a controller keeps another ctrl_loss_tmo than the hold of its volumes needs"
-            );
-        }
-    }
-
-    /// Tunes every controller of a source.
-    pub(super) fn tune_all(&self, source: &Source, hold: &Hold, tree: &Tree) {
-        let ours = tree
+        let asked = tree
             .controllers()
             .filter(|controller| source.asks_for(controller, &self.identity().hostnqn));
-        for controller in ours {
-            self.tune(source, hold, controller.instance);
+        for controller in asked.map(|controller| controller.instance) {
+            let done = self.owns(controller).map_err(|error| chain(&error));
+            let done = done.and_then(|owns| match owns {
+                true => self
+                    .host()
+                    .tune(controller, nqn, &tuning)
+                    .map_err(|error| chain(&error)),
+                false => Ok(()),
+            });
+            if let Err(error) = done {
+                tracing::warn!(%controller, %nqn, error, "the kernel gives a lost controller up at once");
+            }
         }
     }
 

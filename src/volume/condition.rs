@@ -37,6 +37,8 @@ pub enum HealthReason {
     StaleMount,
     /// Another namespace stands where the volume was.
     IdentityMismatch,
+    /// I/O may wait in a controller that is not under this driver's control, and not in the map.
+    NotHeld,
     /// Reads or writes of some blocks fail at the target.
     MediaError,
 }
@@ -81,6 +83,7 @@ impl HealthReason {
             HealthReason::PathsDown => "PathsDown",
             HealthReason::StaleMount => "StaleMount",
             HealthReason::IdentityMismatch => "IdentityMismatch",
+            HealthReason::NotHeld => "NotHeld",
             HealthReason::MediaError => "MediaError",
         }
     }

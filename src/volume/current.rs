@@ -1,6 +1,10 @@
 //! Which disk carries a volume now, and how it is reached. Pure: answers come from one snapshot.
 
-use nvme_sysfs::{Instance, Namespace, NamespaceKind, Nqn, Subsystem, Tree};
+use std::time::Duration;
+
+use nvme_sysfs::{
+    Controller, ControllerLoss, Instance, Namespace, NamespaceKind, Nqn, Subsystem, Tree,
+};
 
 use super::identity::{Disk, VolumeIdentity};
 use super::record::{StageRecord, Staged};
@@ -66,7 +70,7 @@ pub(super) fn count_map_paths(
     if map.suspended || map.was_let_go() {
         return 0;
     }
-    let usable = find_usable(tree, nqn, identity);
+    let usable = find_usable(tree, nqn, identity, Some(map));
     let in_use = usable.iter().filter(|disk| {
         let path = disk.dev.and_then(|dev| map.find_path(dev));
         path.is_some_and(|path| path.state != Some(PathState::Failed))
@@ -80,18 +84,47 @@ pub(super) fn count_map_paths(
 
 /// The disks that may stand below the map of a volume: each proved to be its namespace, with a number
 /// and a way to the target. One head, or one disk for each controller.
+///
+/// One that has become smaller is another volume, unless it lies below the map and was not lost since it was proved. The map becomes as short: a request behind its end fails alone, as on a bare disk.
+/// A longer map would hold all I/O of the volume for it, and its table takes no second target (`DM_TARGET_SINGLETON`
+/// of drivers/md/dm-mpath.c).
 pub(super) fn find_usable<'a>(
     tree: &'a Tree,
     nqn: &Nqn,
     identity: &VolumeIdentity,
+    map: Option<&Map>,
 ) -> Vec<&'a Namespace> {
     if !identity.is_unique() {
         return Vec::new();
     }
     let usable = disks(tree, nqn).filter(|(subsystem, disk)| {
-        disk.dev.is_some() && identity.check(disk).is_ok() && subsystem.is_reachable(disk)
+        let is_it = identity.check(disk).is_ok() || has_shrunk_below(map, tree, disk, identity);
+        disk.dev.is_some() && is_it && subsystem.is_reachable(disk)
     });
     usable.map(|(_, disk)| disk).collect()
+}
+
+/// Whether a disk is the one below a map that works, and has become smaller meanwhile. One that outlives its last
+/// controller, or a controller that outlives a loss, may show another namespace by now.
+fn has_shrunk_below(
+    map: Option<&Map>,
+    tree: &Tree,
+    disk: &Namespace,
+    identity: &VolumeIdentity,
+) -> bool {
+    let at_once = ControllerLoss::After(Duration::ZERO);
+    let goes = |controller: &Controller| controller.ctrl_loss_tmo.is_none_or(|it| it == at_once);
+    let is_below = |map: &&Map| disk.dev.is_some_and(|dev| map.find_path(dev).is_some());
+    identity.has_shrunk(disk)
+        && map.filter(is_below).is_some_and(|map| !map.suspended)
+        && disk.delayed_removal.is_none_or(|time| time.is_zero())
+        && tree.carriers_of(disk).all(goes)
+}
+
+/// How much of a volume these disks carry, from its beginning.
+pub(super) fn carried_bytes(disks: &[&Namespace], size_bytes: u64) -> u64 {
+    let sizes = disks.iter().map(|disk| disk.size_bytes);
+    sizes.fold(size_bytes, u64::min)
 }
 
 /// What stands behind the name of a subsystem where a volume is expected.

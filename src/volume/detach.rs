@@ -1,25 +1,26 @@
 //! Taking the controllers of a volume away, as far as nobody else needs them.
 //!
-//! Invariants: under the lock of the subsystem; a controller goes only if this program connected it,
+//! Invariants: under the lock of the subsystem; a controller goes only if this driver connected it,
 //! no other record wants its subsystem, and no disk that would lose its last path is in use. What
 //! cannot be read is an error and never "not in use".
 
-use nvme_fabrics::{DisconnectError, Registry, RegistryError};
+use nvme_fabrics::DisconnectError;
 use nvme_sysfs::{Instance, Namespace, Nqn, ScanError, Subsystem, Tree};
 use thiserror::Error;
 
 use super::identity::VolumeIdentity;
+use super::owner::OwnerError;
 use super::record::{Complete, RecordError};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::disconnects::disconnect_all;
 use crate::host::last_path::find_disks_losing_last_path;
-use crate::host::usage::{Look, UsageError, Use, read_usage};
+use crate::host::usage::{Look, UsageError, read_usage};
 
 /// Which controllers of a subsystem may go.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Reach<'a> {
-    /// Every one that this program connected.
+    /// Every one that this driver connected.
     Ours,
     /// These, which the same call connected.
     Created(&'a [Instance]),
@@ -68,13 +69,8 @@ pub enum DetachError {
     #[error("cannot read the NVMe devices")]
     Scan(#[from] ScanError),
     /// It cannot be told who connected a controller.
-    #[error("cannot tell who connected {controller}")]
-    Owner {
-        /// Which.
-        controller: Instance,
-        /// Why.
-        source: RegistryError,
-    },
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
     /// It cannot be told whether a disk is in use.
     #[error("cannot tell whether the disk {disk} is in use")]
     Usage {
@@ -87,7 +83,7 @@ pub enum DetachError {
     #[error("the volume is still in use: {used}")]
     InUse {
         /// The first use that was found.
-        used: Use,
+        used: String,
     },
     /// A controller could not be disconnected.
     #[error("cannot disconnect {controller} of {nqn}")]
@@ -143,13 +139,10 @@ impl Volumes {
         tree: &Tree,
         leaving: Leaving<'_>,
     ) -> Result<Vec<Instance>, DetachError> {
-        let registry = Registry::at(&self.config.root);
         let mut controllers = Vec::new();
         for controller in tree.find_subsystems(leaving.nqn).flat_map(instances) {
             // A number may by now be that of somebody else's controller.
-            let is_ours = registry
-                .is_ours(controller)
-                .map_err(|source| DetachError::Owner { controller, source })?;
+            let is_ours = self.owns(controller)?;
             let is_meant = match leaving.reach {
                 Reach::Created(created) => created.contains(&controller),
                 Reach::Ours => true,
@@ -167,7 +160,7 @@ impl Volumes {
         tree: &Tree,
         controllers: &[Instance],
         leaving: Leaving<'_>,
-    ) -> Result<Option<(bool, Use)>, DetachError> {
+    ) -> Result<Option<(bool, String)>, DetachError> {
         let is_own = |disk: &Namespace| {
             leaving
                 .identity
@@ -191,8 +184,17 @@ impl Volumes {
                     return Err(DetachError::Usage { disk, source });
                 }
             };
-            if let Some(used) = usage.uses.into_iter().next() {
-                return Ok(Some((is_own(disk), used)));
+            if let Some(used) = usage.uses.first() {
+                return Ok(Some((is_own(disk), used.to_string())));
+            }
+            // Nobody could be asked whether an unseen process has it.
+            if let Some(gap) = usage
+                .gaps
+                .first()
+                .filter(|_| look == Look::Visible && !is_own(disk))
+            {
+                let unseen = format!("{} may be in use, for nobody can look at {gap}", disk.name);
+                return Ok(Some((false, unseen)));
             }
         }
         Ok(None)

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use nvme_sysfs::{Namespace, Nqn, Tree};
+use nvme_sysfs::{Controller, Namespace, Nqn, Tree};
 
 use super::capability::AccessType;
 use super::condition::{
@@ -19,7 +19,7 @@ use super::mounts::{describe, is_dead, shows};
 use super::place::kubelet_node;
 use super::record::{Publication, StageRecord, Staged};
 use super::sight::Sight;
-use super::view::View;
+use super::view::{View, find_keeping};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::MountAccess;
@@ -92,7 +92,13 @@ pub(super) fn judge(record: &StageRecord, sight: &Sight) -> Vec<HealthEntry> {
     };
     let mount = judge_mounts(record, staged, carrier.disk.as_ref(), &sight.mounts);
     let let_go = carrier.map.filter(|map| map.was_let_go()).map(let_go);
-    path.into_iter().chain(mount).chain(let_go).collect()
+    let kept = find_keeping(record, sight.tree()).into_iter().next();
+    let kept = kept.map(not_held);
+    path.into_iter()
+        .chain(mount)
+        .chain(let_go)
+        .chain(kept)
+        .collect()
 }
 
 fn judge_paths(record: &StageRecord, tree: &Tree, carrier: &Carrier<'_>) -> Option<HealthEntry> {
@@ -115,6 +121,17 @@ fn let_go(map: &Map) -> HealthEntry {
         status: HealthStatus::Inaccessible,
         reason: HealthReason::StaleMount,
         message: format!("{} was let go while no path existed", map.disk),
+    }
+}
+
+fn not_held(controller: &Controller) -> HealthEntry {
+    HealthEntry {
+        status: HealthStatus::Degraded,
+        reason: HealthReason::NotHeld,
+        message: format!(
+            "{} outlives a loss, and sends what waits in it to whatever stands behind the name then",
+            controller.instance
+        ),
     }
 }
 

@@ -8,6 +8,7 @@
 //! Invariant: no map gets a disk whose identity was not proved while the map already held it open.
 
 mod choice;
+mod company;
 mod dirty;
 mod let_go;
 mod lock;
@@ -18,13 +19,13 @@ mod suspend;
 
 use std::time::Duration;
 
-use nvme_sysfs::ControllerLoss;
 use serde::{Deserialize, Serialize};
 
 use super::text;
 use crate::host::MapId;
 pub use choice::{ChooseHoldError, HoldError};
-pub(super) use choice::{protect_readers, refine};
+pub use company::find_keeping;
+pub use company::{CompanyError, Keeping};
 pub use let_go::{LetGo, LetGoError, Waits};
 pub(super) use map::Below;
 pub use map::{SwapError, Swapped};
@@ -60,14 +61,6 @@ impl Hold {
             Hold::Dm(_) => "dm",
             Hold::Native => "native",
             Hold::None => "none",
-        }
-    }
-
-    /// How long the kernel shall try to get a controller back where the user has not said.
-    pub(super) fn controller_loss(&self) -> ControllerLoss {
-        match self {
-            Hold::Dm(_) => ControllerLoss::After(Duration::ZERO),
-            Hold::Native | Hold::None => ControllerLoss::Never,
         }
     }
 }

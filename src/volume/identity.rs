@@ -130,6 +130,18 @@ impl VolumeIdentity {
         }
     }
 
+    /// Whether a namespace differs from this volume in nothing but its size, which is smaller. One without a size is on
+    /// its way in or out.
+    #[must_use]
+    pub fn has_shrunk(&self, namespace: &Namespace) -> bool {
+        let smaller = VolumeIdentity {
+            size_bytes: namespace.size_bytes,
+            ..self.clone()
+        };
+        let size = 1..self.size_bytes;
+        size.contains(&namespace.size_bytes) && smaller.check(namespace).is_ok()
+    }
+
     fn identifiers(&self) -> NamespaceIdentity {
         NamespaceIdentity {
             nsid: self.nsid,
@@ -234,6 +246,22 @@ mod tests {
             let mismatch = identity.check(&other).expect_err(what);
             assert_eq!((mismatch.what, mismatch.disk.as_str()), (what, "nvme0n1"));
         }
+    }
+
+    #[test]
+    fn only_a_smaller_size_counts_as_shrunk() {
+        let mut namespace = namespace();
+        let identity = VolumeIdentity::of(&namespace);
+        assert!(!identity.has_shrunk(&namespace));
+        namespace.size_bytes /= 2;
+        assert!(identity.has_shrunk(&namespace));
+        let other = Namespace {
+            logical_block_size: Some(512),
+            ..namespace.clone()
+        };
+        assert!(!identity.has_shrunk(&other));
+        namespace.size_bytes = 0;
+        assert!(!identity.has_shrunk(&namespace));
     }
 
     #[test]

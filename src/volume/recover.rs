@@ -8,21 +8,24 @@ use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
 
 use nvme_fabrics::{
-    ConnectError, ConnectHow, DisconnectError, OptionsError, Registry, RegistryError, RescanError,
+    ConnectError, ConnectHow, DisconnectError, OptionsError, Registry, RescanError,
 };
 use nvme_sysfs::{Instance, Nqn, ScanError, Tree};
 use thiserror::Error;
 
 use super::attach::connect_options;
 use super::current::find_usable;
-use super::hold::{Below, Hold, LetGo, LetGoError, SwapError, Swapped, Waits, native_time};
+use super::hold::{
+    Below, CompanyError, Hold, LetGo, LetGoError, SwapError, Swapped, Waits, native_time,
+};
+use super::owner::OwnerError;
 use super::record::{Complete, Phase, RecordError, StageRecord};
-use super::sight::{LookError, map_of};
+use super::sight::LookError;
 use super::view::controllers_of;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::last_path::find_disks_losing_last_path;
-use crate::host::usage::{Look, UsageError, read_usage};
+use crate::host::usage::{Look, UsageError, find_any_use};
 use crate::host::{HeadError, MapError};
 
 /// What came of an attempt to connect.
@@ -56,6 +59,9 @@ pub enum RecoverError {
     /// The map was not let go.
     #[error(transparent)]
     LetGo(#[from] LetGoError),
+    /// A controller may keep its I/O.
+    #[error(transparent)]
+    Company(#[from] CompanyError),
     /// The head does not outlive its paths.
     #[error(transparent)]
     Head(#[from] HeadError),
@@ -66,13 +72,8 @@ pub enum RecoverError {
     #[error(transparent)]
     Look(#[from] LookError),
     /// It cannot be told who connected a controller.
-    #[error("cannot tell who connected {controller}")]
-    Owner {
-        /// Which.
-        controller: Instance,
-        /// Why.
-        source: RegistryError,
-    },
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
     /// It cannot be told whether a disk is in use.
     #[error("cannot tell whether a disk is in use")]
     Usage(#[from] UsageError),
@@ -141,14 +142,10 @@ impl Volumes {
         let Some(options) = options.get(endpoint) else {
             return Ok(Reached::NotWanted);
         };
-        let connected = self.host().connect(options)?;
-        if connected.how == ConnectHow::Created {
-            return Ok(Reached::Connected);
-        }
-        if hold.map().is_some() {
-            self.tune(&record.source, hold, connected.controller);
-        }
-        Ok(Reached::Adopted)
+        Ok(match self.host().connect(options)?.how {
+            ConnectHow::Created => Reached::Connected,
+            ConnectHow::Adopted => Reached::Adopted,
+        })
     }
 
     /// Connects what is connected already, where nobody owns it: a process of this program may have made it, and been
@@ -190,10 +187,7 @@ impl Volumes {
         if !self.can_open_disks(id)? {
             return Ok(Swapped::NoDisk);
         }
-        let map = map_of(id);
-        let locked = self.lock_map(map).map_err(SwapError::from)?;
-        // Read under the lock: an expansion records the new size before it loads the longer table.
-        let Some(record) = self.find_wanted(id)? else {
+        let Some((locked, record)) = self.lock_wanted(id)? else {
             return Ok(Swapped::Already);
         };
         let Some(below) = Below::of(&record) else {
@@ -227,7 +221,7 @@ impl Volumes {
             return Ok(true);
         };
         let tree = self.config.trees.scan_subsystem(&record.source.nqn)?;
-        let disks = find_usable(&tree, &record.source.nqn, identity).into_iter();
+        let disks = find_usable(&tree, &record.source.nqn, identity, None).into_iter();
         let nodes = disks.map(|disk| self.config.root.join("dev").join(&disk.name));
         Ok(self.opens.all_answer_an_open(nodes.collect()))
     }
@@ -255,23 +249,18 @@ impl Volumes {
         let Some(hold) = &record.hold else {
             return Ok(());
         };
+        let nqn = &record.source.nqn;
         let tree = self.config.trees.scan()?;
-        if *hold == Hold::Native {
-            let time = native_time(record.source.path_loss_timeout);
-            let heads = tree
-                .find_subsystems(&record.source.nqn)
-                .flat_map(|subsystem| &subsystem.namespaces);
-            let ours = heads.filter(|head| {
-                record
-                    .identity()
-                    .is_some_and(|identity| identity.check(head).is_ok())
-            });
-            for head in ours {
-                self.host().keep_head(&head.name, time)?;
+        match (hold, record.identity()) {
+            (Hold::Dm(_), Some(identity)) => self.give_up_at_once(&tree, nqn, identity)?,
+            (Hold::Native, Some(identity)) => {
+                let time = native_time(record.source.path_loss_timeout);
+                let heads = tree.find_subsystems(nqn).flat_map(|it| &it.namespaces);
+                for head in heads.filter(|head| identity.check(head).is_ok()) {
+                    self.host().keep_head(&head.name, time)?;
+                }
             }
-        }
-        for controller in controllers_of(&record, &tree, &self.identity().hostnqn) {
-            self.tune(&record.source, hold, controller.instance);
+            _ => {}
         }
         Ok(())
     }
@@ -299,28 +288,18 @@ impl Volumes {
         let tree = self.config.trees.scan()?;
         let is_wanted = records.iter().any(|record| record.wants(nqn));
         let serves_nothing = tree.orphans().any(|orphan| orphan.instance == controller);
-        if is_wanted && !serves_nothing || !self.is_ours(controller)? {
+        if is_wanted && !serves_nothing || !self.owns(controller)? {
             return Ok(false);
         }
         let leaving = [controller];
-        for disk in find_disks_losing_last_path(&tree, &leaving) {
-            let usage = read_usage(&self.config.root, &disk.name, Look::Visible)?;
-            if !usage.uses.is_empty() {
-                return Ok(false);
-            }
+        let losing = find_disks_losing_last_path(&tree, &leaving);
+        if let Some(used) = find_any_use(&self.config.root, losing, Look::Visible)? {
+            tracing::debug!(%controller, %used, "a controller that serves no volume stays");
+            return Ok(false);
         }
         let done = self.host().disconnect(controller, nqn);
         done.map_err(|source| RecoverError::Disconnect { controller, source })?;
         Ok(true)
-    }
-
-    /// Whether this program connected a controller.
-    ///
-    /// # Errors
-    /// [`RecoverError::Owner`].
-    pub fn is_ours(&self, controller: Instance) -> Result<bool, RecoverError> {
-        let ours = Registry::at(&self.config.root).is_ours(controller);
-        ours.map_err(|source| RecoverError::Owner { controller, source })
     }
 
     /// The record of a volume that is here and not on its way out. While its first stage connects it,

@@ -133,7 +133,7 @@ impl Volumes {
                 return Ok(Repaired::Done(Stale::Publication));
             }
         };
-        let usable = find_usable(sight.tree(), &record.source.nqn, &staged.identity);
+        let usable = find_usable(sight.tree(), &record.source.nqn, &staged.identity, None);
         let Some(namespace) = usable.first().copied().cloned() else {
             return Ok(Repaired::NotReached);
         };
@@ -230,7 +230,7 @@ impl Volumes {
 
     fn unmount_stale(&self, record: &StageRecord, path: &Path) -> Result<(), RepairError> {
         let own = Own {
-            volume_id: &record.volume_id,
+            map: self.map_of(&record.volume_id, Some(record)),
             identity: record.identity(),
         };
         let deadline = Instant::now() + UNMOUNT;

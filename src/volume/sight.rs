@@ -8,8 +8,8 @@ use std::path::Path;
 use nvme_sysfs::{ScanError, Tree};
 use thiserror::Error;
 
-use super::identity::Disk;
 use super::mounts::{ReadMountsError, read_mounts};
+use super::record::StageRecord;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use super::xfs_shutdown::note_shutdowns;
@@ -100,18 +100,14 @@ impl Volumes {
         Ok(read_mounts(&self.config.root)?)
     }
 
-    /// The disk of the map that a volume with this ID has, or had.
-    pub(super) fn find_map_disk(&self, id: &VolumeId) -> Result<Option<Disk>, LookError> {
-        Ok(self.read_map(map_of(id))?.as_ref().map(Disk::of_map))
-    }
-
     /// One map.
     pub(super) fn read_map(&self, map: MapId) -> Result<Option<Map>, LookError> {
         Ok(read_map(&self.config.root, map)?)
     }
-}
 
-/// The map that a volume with this ID has where it is held by one.
-pub(super) fn map_of(id: &VolumeId) -> MapId {
-    MapId::of_volume(id.as_str())
+    /// The map that the record of a volume names, or that it would be given.
+    pub(super) fn map_of(&self, id: &VolumeId, record: Option<&StageRecord>) -> MapId {
+        let named = record.and_then(StageRecord::map);
+        named.unwrap_or_else(|| MapId::of_volume(&self.config.driver, id.as_str()))
+    }
 }

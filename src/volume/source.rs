@@ -7,6 +7,7 @@ use nvme_fabrics::NumericAddress;
 use nvme_sysfs::{Controller, ControllerLoss, NamespaceSelector, Nqn, Transport, TransportAddress};
 use serde::{Deserialize, Serialize};
 
+use super::hold::Hold;
 use super::text;
 
 /// A namespace of a subsystem and the ways to it.
@@ -49,7 +50,7 @@ pub struct Portal {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectTuning {
-    /// When the kernel gives a lost controller up; absent: never.
+    /// When the kernel gives a lost controller up; absent: never. Without effect on a volume that is held by a map.
     #[serde(with = "text::controller_loss")]
     pub ctrl_loss_tmo: Option<ControllerLoss>,
     /// Time between two attempts of the kernel to reconnect; absent: 5 s.
@@ -113,6 +114,16 @@ impl Source {
             src_addr: None,
         };
         self.addresses.iter().map(endpoint).collect()
+    }
+
+    /// When the kernel shall give a lost controller up. Below a map that is not the user's to say: what waits there would
+    /// be sent before anything is compared.
+    #[must_use]
+    pub fn controller_loss(&self, hold: &Hold) -> ControllerLoss {
+        match hold {
+            Hold::Dm(_) => ControllerLoss::After(Duration::ZERO),
+            Hold::Native | Hold::None => self.tuning.ctrl_loss_tmo.unwrap_or(ControllerLoss::Never),
+        }
     }
 
     /// Whether a controller is one of those that are wanted: subsystem, transport, address, and the

@@ -18,12 +18,13 @@ use super::attach::Attached;
 use super::capability::AccessType;
 use super::current::{Current, find_carrier};
 use super::filesystem::{Memory, Step, check_multi_mount, mount_access, next_step};
-use super::hold::{Below, ChooseHoldError, Hold, native_time, protect_readers, refine};
+use super::hold::{Below, ChooseHoldError, CompanyError, Hold, HoldError, native_time};
 use super::identity::{Disk, VolumeIdentity};
 use super::mounts::{is_dead, shows};
 use super::record::{Phase, StageRecord, Staged, Unfinished};
 use super::request::StageRequest;
 use super::sight::LookError;
+use super::source::PathLossHold;
 use super::volumes::Volumes;
 use crate::host::{FilesystemType, FormatOver, FormatRequest, MapId, MountFlag, MountRequest};
 use crate::report::outcome::{Outcome, Reason};
@@ -37,6 +38,8 @@ struct Staging<'a> {
     request: &'a StageRequest,
     /// As it is on the disk, once it was written.
     record: StageRecord,
+    /// The namespace that this volume had taken before this call, if any.
+    taken: Option<VolumeIdentity>,
     /// What there is to take back.
     done: Done,
 }
@@ -172,6 +175,7 @@ impl<'a> Staging<'a> {
         Staging {
             volumes,
             request,
+            taken: record.identity().filter(|_| existed).cloned(),
             record,
             done: Done {
                 record: !existed,
@@ -220,23 +224,28 @@ impl<'a> Staging<'a> {
     /// Sees to it that I/O waits while no path exists. Where a map does that, the map's disk is what
     /// is mounted and published from here on.
     fn hold(&mut self, attached: &mut Attached) -> Result<(), StageError> {
-        let wanted = self.request.source.hold;
-        let chosen = self.record.hold.clone().unwrap_or(Hold::None);
-        let hold = refine(chosen.clone(), wanted, &attached.namespace)
-            .and_then(|hold| protect_readers(hold, &self.record, &attached.namespace))
-            .map_err(ChooseHoldError::Hold)?;
+        let chosen = self.record.hold.clone();
+        let (hold, why) = self
+            .volumes
+            .settle_hold(&self.record, &attached.namespace)?;
         let identity = VolumeIdentity::of(&attached.namespace);
-        self.record.hold = Some(hold.clone());
-        if hold.map() != chosen.map() {
-            let tree = self.volumes.config.trees.scan().map_err(LookError::Scan)?;
-            self.volumes.tune_all(&self.request.source, &hold, &tree);
+        let without_map =
+            chosen.as_ref().is_some_and(|it| it.map().is_some()) && hold.map().is_none();
+        if without_map {
+            self.keep_controllers(&hold)?;
         }
-        if hold != chosen {
+        if Some(&hold) != chosen.as_ref() {
+            self.record.hold = Some(hold.clone());
             self.volumes.records.write(&self.record)?;
         }
-        if chosen.map().is_some() && hold == Hold::None {
-            self.tell_not_held();
+        if without_map {
+            // Once more, for what the keeper connected before it knew.
+            self.keep_controllers(&hold)?;
         }
+        if let Some(why) = why {
+            self.tell_not_held(&why);
+        }
+        self.warn_of_loss_time(&hold);
         match hold {
             Hold::None => {}
             Hold::Native => {
@@ -249,10 +258,11 @@ impl<'a> Staging<'a> {
                 kept.map_err(StageError::Head)?;
             }
             Hold::Dm(map) => {
-                let known = self.volumes.find_map_disk(&self.request.volume_id)?;
-                if known.is_none() {
-                    self.done.map = Some(map);
+                match self.volumes.read_map(map).map_err(StageError::Look)? {
+                    Some(known) => self.refuse_foreign(&known, &attached.namespace)?,
+                    None => self.done.map = Some(map),
                 }
+                self.have_controllers_give_up(&identity)?;
                 let made = self.volumes.make_map(Below {
                     map,
                     nqn: &self.request.source.nqn,
@@ -265,17 +275,47 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    /// A volume that was to be held by a map, and cannot be told from another.
-    fn tell_not_held(&self) {
+    /// Before there is a map, nothing may be left that would keep what the map is to hold. Where there is one, the keeper
+    /// goes on trying, and tells.
+    fn have_controllers_give_up(&self, identity: &VolumeIdentity) -> Result<(), StageError> {
+        let volumes = self.volumes;
+        let tree = volumes.config.trees.scan().map_err(LookError::Scan)?;
+        let is_asked_for = self.request.source.hold == PathLossHold::Dm;
+        match volumes.give_up_at_once(&tree, &self.request.source.nqn, identity) {
+            Err(CompanyError::Keeping(keeping)) if is_asked_for && self.done.map.is_some() => {
+                Err(ChooseHoldError::from(HoldError::Company(keeping)).into())
+            }
+            Ok(()) | Err(CompanyError::Keeping(_)) => Ok(()),
+            Err(error) => Err(ChooseHoldError::from(error).into()),
+        }
+    }
+
+    fn keep_controllers(&self, hold: &Hold) -> Result<(), StageError> {
+        let volumes = self.volumes;
+        let tree = volumes.config.trees.scan().map_err(LookError::Scan)?;
+        volumes.keep_controllers(&self.request.source, hold, &tree);
+        Ok(())
+    }
+
+    /// A volume that was to be held by a map, and is not.
+    fn tell_not_held(&self, why: &str) {
         self.volumes.config.reporter.tell(Outcome {
             volume_id: self.request.volume_id.to_string(),
             claim: self.record.claim.clone(),
             pods: self.record.pods(),
-            reason: Reason::RecoveryFailed,
-            message: "its I/O is not held during a loss: the namespace has no uuid, nguid or eui64 by which it could \
-                      be told from another; give it one at the target"
-                .to_owned(),
+            reason: Reason::NotHeld,
+            message: format!("its I/O is not held during a loss: {why}"),
         });
+    }
+
+    /// Volumes that come from other drivers say how long the kernel shall reconnect.
+    fn warn_of_loss_time(&self, hold: &Hold) {
+        let source = &self.request.source;
+        let wanted = source.tuning.ctrl_loss_tmo;
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != source.controller_loss(hold)) {
+            let volume_id = &self.request.volume_id;
+            tracing::warn!(%volume_id, ?wanted, "ctrlLossTmo has no effect: a map holds the I/O of the volume");
+        }
     }
 
     /// Whether our own format of this very namespace was interrupted.

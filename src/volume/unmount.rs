@@ -11,11 +11,10 @@ use thiserror::Error;
 
 use super::identity::VolumeIdentity;
 use super::mounts::{find_shown, shows_map, shows_nvme};
-use super::sight::{LookError, Sight, map_of};
-use super::volume_id::VolumeId;
+use super::sight::{LookError, Sight};
 use super::volumes::Volumes;
-use crate::host::UnmountError;
 use crate::host::mountinfo::Mount;
+use crate::host::{MapId, UnmountError};
 
 /// Why something is still mounted.
 #[derive(Debug, Error)]
@@ -52,8 +51,8 @@ pub enum UnmountVolumeError {
 /// Whose mounts they are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Own<'a> {
-    /// The volume.
-    pub(super) volume_id: &'a VolumeId,
+    /// The map that it has, where there is one.
+    pub(super) map: MapId,
     /// Its namespace, where it is known.
     pub(super) identity: Option<&'a VolumeIdentity>,
 }
@@ -106,7 +105,7 @@ impl Volumes {
 /// nobody else's: kubelet gave the place to this volume alone.
 fn is_ours(mount: &Mount, sight: &Sight, own: Own<'_>) -> bool {
     let is_volume = |disk: &Namespace| own.identity.is_none_or(|identity| identity.names(disk));
-    let map = sight.find_map(map_of(own.volume_id));
+    let map = sight.find_map(own.map);
     shows_map(mount, map)
         || shows_nvme(mount) && find_shown(mount, sight.tree()).is_none_or(is_volume)
 }

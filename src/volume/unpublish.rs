@@ -40,7 +40,7 @@ impl Volumes {
         let _volume = self.locks.try_lock(id).ok_or(UnpublishError::Busy)?;
         let record = self.records.read(id)?;
         let own = Own {
-            volume_id: id,
+            map: self.map_of(id, record.as_ref()),
             identity: record.as_ref().and_then(StageRecord::identity),
         };
         self.unmount_volume(target, own)?;

@@ -24,12 +24,12 @@ use super::identity::VolumeIdentity;
 use super::mounts::{find_shown, shows_map, shows_nvme};
 use super::record::{RecordError, StageRecord};
 use super::request::UnstageRequest;
-use super::sight::{LookError, map_of};
+use super::sight::LookError;
 use super::standing::Standing;
 use super::unmount::{Own, UnmountVolumeError};
 use super::volumes::Volumes;
 use crate::causes::chain;
-use crate::host::MapError;
+use crate::host::{MapError, MapId};
 use crate::report::outcome::{Outcome, Reason};
 use stuck::Stuck;
 
@@ -78,6 +78,8 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Volume<'a> {
     request: &'a UnstageRequest,
+    /// The map that it has, where there is one.
+    map: MapId,
     record: Option<StageRecord>,
     nqn: Option<Nqn>,
     identity: Option<VolumeIdentity>,
@@ -122,7 +124,7 @@ impl Volumes {
     /// A publication holds a filesystem by itself, but a raw block device is held by nothing.
     fn refuse_published(&self, record: &StageRecord) -> Result<(), UnstageError> {
         let sight = self.look()?;
-        let map = sight.find_map(map_of(&record.volume_id));
+        let map = sight.find_map(self.map_of(&record.volume_id, Some(record)));
         let published = record.publications.iter().find(|publication| {
             let mount = sight.mounts.find_mount_at(&publication.target_path);
             mount.is_some_and(|mount| shows_nvme(mount) || shows_map(mount, map))
@@ -146,8 +148,10 @@ impl Volumes {
         let raw = record
             .as_ref()
             .is_none_or(|record| record.capability.access == AccessType::Block);
+        let map = self.map_of(&request.volume_id, record.as_ref());
         let mut volume = Volume {
             request,
+            map,
             record,
             nqn,
             identity,
@@ -160,7 +164,7 @@ impl Volumes {
         let mount = sight.mounts.find_mount_at(&request.staging_target_path);
         volume.raw &= volume.record.is_some() || mount.is_none();
         let below = sight
-            .find_map(map_of(&request.volume_id))
+            .find_map(volume.map)
             .and_then(|map| map.paths.first())
             .and_then(|path| sight.tree().find_namespace_by_dev(path.dev));
         let mounted = mount
@@ -203,7 +207,7 @@ impl Volumes {
     fn unmount(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
         let path = &volume.request.staging_target_path;
         let own = Own {
-            volume_id: &volume.request.volume_id,
+            map: volume.map,
             identity: volume.identity.as_ref(),
         };
         Ok(self.unless_lost(volume, || self.unmount_volume(path, own))?)
@@ -226,7 +230,7 @@ impl Volumes {
         let mut stuck = Stuck::new(self.config.timing.path);
         while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             let seen = self.look_at(volume).and_then(|standing| {
-                let map = self.read_map(map_of(&volume.request.volume_id))?;
+                let map = self.read_map(volume.map)?;
                 Ok((standing, map.and_then(|map| map.io)))
             });
             let waits = match seen {
@@ -246,8 +250,8 @@ impl Volumes {
 
     /// Lets everything fail that waits for the target.
     fn cut_off(&self, volume: &Volume<'_>, waits: Waits) -> Result<LetGo, UnstageError> {
-        let map = map_of(&volume.request.volume_id);
-        let by_map = self.find_map_disk(&volume.request.volume_id)?.is_some();
+        let map = volume.map;
+        let by_map = self.read_map(map)?.is_some();
         if by_map {
             if self.let_go(volume.record.as_ref(), map, waits)? == LetGo::Reached {
                 return Ok(LetGo::Reached);
@@ -299,7 +303,7 @@ impl Volumes {
 
     /// Removes the map, or lets the head go with its paths.
     fn end_hold(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
-        let map = map_of(&volume.request.volume_id);
+        let map = volume.map;
         if let Some(found) = self.read_map(map)? {
             let tree = self.config.trees.scan().map_err(LookError::Scan)?;
             // What a process that was killed has left in it would keep the map from going.

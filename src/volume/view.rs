@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use nvme_sysfs::{Controller, DevT, Namespace, Nqn, Tree};
 
+pub use super::hold::find_keeping;
+
 use super::capability::AccessType;
-use super::current::{Current, count_map_paths, count_usable_paths, find_current, find_usable};
+use super::current::{
+    Current, carried_bytes, count_map_paths, count_usable_paths, find_current, find_usable,
+};
 use super::filesystem::mount_access;
 use super::identity::Disk;
 use super::mounts::{find_shown, is_dead, shows, shows_nvme};
@@ -44,6 +48,8 @@ pub enum MapView {
     Failed,
     /// It waits for a path, and keeps a processor busy with that.
     Spinning,
+    /// It would send I/O to a disk that is not reached, where a controller keeps it.
+    Exposed,
     /// There is nothing to do about it.
     Right,
 }
@@ -114,19 +120,27 @@ impl View {
             (None, _, Some(disk)) => count_usable_paths(tree, nqn, disk),
             (Some(_), None, _) | (None, _, None) => 0,
         };
-        let usable = find_usable(tree, nqn, identity);
+        let usable = find_usable(tree, nqn, identity, map);
         View {
             usable_paths,
             disk: disk.cloned(),
             map: map.map_or(MapView::None, |map| {
-                judge_map(map, tree, &usable, identity.size_bytes)
+                let keeps = !find_keeping(record, tree).is_empty();
+                judge_map(map, tree, &usable, identity.size_bytes, keeps)
             }),
             mismatch: mismatch.map(|mismatch| mismatch.to_string()),
         }
     }
 }
 
-fn judge_map(map: &Map, tree: &Tree, usable: &[&Namespace], size_bytes: u64) -> MapView {
+/// `keeps`: whether a controller would keep what is sent to a disk that is not reached.
+fn judge_map(
+    map: &Map,
+    tree: &Tree,
+    usable: &[&Namespace],
+    size_bytes: u64,
+    keeps: bool,
+) -> MapView {
     if map.was_let_go() {
         return MapView::LetGo;
     }
@@ -139,7 +153,7 @@ fn judge_map(map: &Map, tree: &Tree, usable: &[&Namespace], size_bytes: u64) -> 
     let path_of = |disk: &&Namespace| disk.dev.and_then(|dev| map.find_path(dev));
     let same = usable.iter().filter_map(path_of).count() == usable.len()
         && map.paths.len() == usable.len()
-        && map.size_bytes / 512 == size_bytes / 512;
+        && map.size_bytes / 512 == carried_bytes(usable, size_bytes) / 512;
     let failed = |path: &MapPath| path.state == Some(PathState::Failed);
     // One that hands errors up would hold nothing: it was left so by a call that was cut off.
     let is_left_halfway = map.has_inactive_table || map.passes_errors() && !map.suspended;
@@ -150,6 +164,9 @@ fn judge_map(map: &Map, tree: &Tree, usable: &[&Namespace], size_bytes: u64) -> 
         (false, false) if map.paths.iter().all(failed) => MapView::Failed,
         (false, false) if map.paths.iter().any(failed) => MapView::Behind,
         (true, false) if has_lost_all(map, tree) => MapView::Spinning,
+        (true, false) if keeps && (map.io.is_none() || map.usable_paths().next().is_some()) => {
+            MapView::Exposed
+        }
         _ => MapView::Right,
     }
 }

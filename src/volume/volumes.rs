@@ -30,6 +30,8 @@ use crate::watch::Trees;
 pub struct VolumesConfig {
     /// Where sys, proc and dev are found.
     pub root: PathBuf,
+    /// Name of the driver, by which its maps and controllers are told from those of another one on this node.
+    pub driver: String,
     /// Where the records are kept; it must survive a restart of the program.
     pub state_dir: PathBuf,
     /// Through whom the machine is changed.

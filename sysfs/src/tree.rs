@@ -168,6 +168,15 @@ impl Tree {
             })
     }
 
+    /// The controllers through which a disk is reached, or would be if they were live.
+    pub fn carriers_of<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+    ) -> impl Iterator<Item = &'a Controller> {
+        self.controllers()
+            .filter(move |controller| controller.carries(namespace))
+    }
+
     /// Live I/O controllers through which no namespace is reached at all: no path, also no inaccessible one, and no disk.
     pub fn orphans(&self) -> impl Iterator<Item = &Controller> {
         self.subsystems.iter().flat_map(Subsystem::orphans)
@@ -183,6 +192,17 @@ impl NamespaceSelector {
             Self::Uuid(uuid) => identity.uuid == Some(*uuid),
             Self::Nguid(nguid) => identity.nguid == Some(*nguid),
             Self::Eui64(eui64) => identity.eui64 == Some(*eui64),
+        }
+    }
+}
+
+impl Controller {
+    /// Whether a disk is reached through this controller, or would be if it were live.
+    #[must_use]
+    pub fn carries(&self, disk: &Namespace) -> bool {
+        match disk.kind {
+            NamespaceKind::Disk(owner) => self.instance == owner,
+            NamespaceKind::Head => self.paths.iter().any(|path| path.head == disk.name),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
-use nvme_fabrics::HostIdentity;
+use nvme_fabrics::{HostIdentity, Owner};
 use nvme_sysfs::{Sysfs, UeventSocket};
 use nvmeof_csi::host::{LinuxHost, Timeouts};
 use nvmeof_csi::recovery::Keeper;
@@ -46,9 +46,10 @@ impl Books {
         let trees = Trees::of(Sysfs::at(root));
         let metrics = Metrics::new(Vec::new());
         let volumes = Arc::new(Volumes::new(VolumesConfig {
+            driver: "csi.example".to_owned(),
             root: root.to_owned(),
             state_dir: state_dir.clone(),
-            host: Arc::new(LinuxHost::new(root, Timeouts::default())),
+            host: Arc::new(LinuxHost::new(root, Owner::Program, Timeouts::default())),
             trees: trees.clone(),
             identity: HostIdentity::load_or_generate(root)?.identity,
             timing: Timing::default(),

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use kernel_lab::guest::{Channel, Machine};
-use nvme_fabrics::Fabrics;
+use nvme_fabrics::{Fabrics, Owner};
 use nvme_sysfs::{Namespace, NamespaceSelector, Nqn, Sysfs};
 use nvmeof_csi::host::dm::OnPathLoss;
 use nvmeof_csi::host::{Host, LinuxHost, MapId, MapTable, Timeouts};
@@ -90,8 +90,8 @@ fn find_disk() -> Result<Namespace, Failure> {
 
 /// The map that a volume gets at stage; returns its device.
 fn lay_map(disk: &Namespace) -> Result<PathBuf, Failure> {
-    let host = LinuxHost::new("/", Timeouts::default());
-    let map = MapId::of_volume("volume-1");
+    let host = LinuxHost::new("/", Owner::Program, Timeouts::default());
+    let map = MapId::of_volume("csi.example", "volume-1");
     let table = MapTable {
         devices: vec![disk.dev.ok_or("a disk without a number")?],
         size_bytes: disk.size_bytes,

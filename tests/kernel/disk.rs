@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use kernel_lab::guest::nvmet;
 use kernel_lab::guest::nvmet::Subsystem;
+use nvme_fabrics::Owner;
 use nvme_sysfs::{Diskseq, Instance};
 use nvmeof_csi::host::device_node::Opening;
 use nvmeof_csi::host::signature::{Found, probe};
@@ -113,7 +114,7 @@ impl Disk {
 
 /// This machine.
 pub(crate) fn host() -> LinuxHost {
-    LinuxHost::new("/", Timeouts::default())
+    LinuxHost::new("/", Owner::Program, Timeouts::default())
 }
 
 fn sysfs_number(disk: &str, attribute: &str) -> u64 {

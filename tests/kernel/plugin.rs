@@ -30,6 +30,10 @@ const METRICS: &str = "127.0.0.1:9809";
 /// The socket below it that the plugin listens on.
 pub(crate) const SOCKET: &str = "/var/lib/kubelet/plugins/direct.nvmeof.csi/csi.sock";
 
+/// Another driver of this program, and its socket.
+pub(crate) const OTHER_DRIVER: &str = "other.nvmeof.csi";
+const OTHER_SOCKET: &str = "/var/lib/kubelet/plugins/other.nvmeof.csi/csi.sock";
+
 /// What it says, where a case wants to know.
 const LOG: &str = "/tmp/plugin.log";
 
@@ -65,6 +69,21 @@ impl Plugin {
 
     /// The same by a command of one's own, such as strace before the program.
     pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self::spawn_at(SOCKET, command)
+    }
+
+    /// The same for the driver [`OTHER_DRIVER`], beside the first one.
+    pub(crate) fn start_other() -> Self {
+        let more = [
+            "--driver-name",
+            OTHER_DRIVER,
+            "--admin-address",
+            "127.0.0.1:9810",
+        ];
+        Self::spawn_at(OTHER_SOCKET, command().args(more))
+    }
+
+    fn spawn_at(socket: &'static str, command: &mut Command) -> Self {
         fs::create_dir_all(format!("{KUBELET}/plugins_registry")).expect("kubelet's directory");
         let process = command.spawn().expect("the plugin starts");
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -72,7 +91,7 @@ impl Plugin {
             .build()
             .expect("a runtime");
         let channel = eventually("the plugin's socket", || {
-            runtime.block_on(connect(SOCKET)).ok()
+            runtime.block_on(connect(socket)).ok()
         });
         let plugin = Self {
             process,

@@ -1,5 +1,6 @@
 //! NodeStageVolume.
 
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -7,14 +8,13 @@ use std::time::Duration;
 
 use nvme_fabrics::ConnectError;
 use nvme_sysfs::NamespaceSelector;
-use nvmeof_csi::host::MapId;
 use nvmeof_csi::volume::recover::Reached;
 use nvmeof_csi::volume::request::{AccessMode, AccessType, Capability, FilesystemType};
 use nvmeof_csi::volume::{ChooseHoldError, HoldError, StageError};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, map_of};
 use crate::requests::{SECOND, block, ext4, filesystem, id, stage};
-use crate::swap::show_map;
+use crate::swap::{held, show_map};
 use crate::unstage::forget_everything;
 
 #[test]
@@ -282,7 +282,7 @@ fn a_namespace_below_a_map_whose_record_is_lost_is_refused_and_left_alone() {
         let volumes = machine.volumes();
         let first = stage(&machine, block());
         volumes.stage(&first).expect("staged");
-        show_map(&machine, "dm-0", MapId::of_volume("volume-1"), 40);
+        show_map(&machine, "dm-0", map_of("volume-1"), 40);
         let below = machine.root().join("sys/block/dm-0/slaves/nvme0n1");
         symlink(machine.root().join("sys/block/nvme0n1"), below).expect("a disk below");
         drop(volumes);
@@ -295,4 +295,38 @@ fn a_namespace_below_a_map_whose_record_is_lost_is_refused_and_left_alone() {
         assert_eq!(machine.host.take_log(), ["connect 4420"]);
         volumes.stage(&first).expect("its own map");
     }
+}
+
+#[test]
+fn a_map_that_may_hold_the_io_of_another_namespace_is_refused_and_left_alone() {
+    let machine = Machine::new("trixie-one-path");
+    held(&machine);
+    let slave = machine.root().join("sys/block/dm-0/slaves/nvme0n1");
+    fs::create_dir_all(&slave).expect("a disk below");
+    fs::write(slave.join("dev"), "259:77\n").expect("a number");
+    // The record of a volume whose namespace is not known any more.
+    let path = machine.state_dir().join("volumes/volume-1/record.json");
+    let record = fs::read(&path).expect("a record");
+    let mut record: serde_json::Value = serde_json::from_slice(&record).expect("a record");
+    let staged = record["phase"].take();
+    record["phase"] = "attaching".into();
+    fs::write(&path, record.to_string()).expect("a record");
+    machine.host.take_log();
+    let request = stage(&machine, block());
+    let error = machine.volumes().stage(&request);
+    let error = error.expect_err("of another volume, or of one that is forgotten");
+    assert!(matches!(error, StageError::ForeignMap { .. }), "{error}");
+    let log = machine.host.take_log();
+    assert!(!log.iter().any(|call| call.starts_with("load")), "{log:?}");
+
+    // Its own disk may be below it, and one that is gone if it was this volume's.
+    fs::write(slave.join("dev"), "259:1\n").expect("a number");
+    machine.volumes().stage(&request).expect("its own disk");
+    fs::write(slave.join("dev"), "259:77\n").expect("a number");
+    record["phase"] = staged;
+    fs::write(&path, record.to_string()).expect("a record");
+    machine
+        .volumes()
+        .stage(&request)
+        .expect("a disk of its own that is gone");
 }

@@ -7,7 +7,7 @@ use nvmeof_csi::host::MapId;
 use nvmeof_csi::volume::recover::RecoverError;
 use nvmeof_csi::volume::{Passed, PublishError, Suspended, Swapped, Volumes};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, map_of};
 use crate::requests::{block, ext4, id, publish, stage, target_of};
 
 const OTHER: &str = "33333333-3333-4333-8333-333333333333\n";
@@ -34,7 +34,7 @@ pub(crate) fn show_map(machine: &Machine, name: &str, map: MapId, diskseq: u64) 
 pub(crate) fn held(machine: &Machine) -> Volumes {
     let staged = machine.volumes().stage(&stage(machine, block()));
     staged.expect("staged");
-    let map = MapId::of_volume("volume-1");
+    let map = map_of("volume-1");
     let path = machine.state_dir().join("volumes/volume-1/record.json");
     let record = fs::read_to_string(&path).expect("a record");
     let hold = format!("\"hold\": {{ \"dm\": \"{}\" }}", map.uuid());
@@ -97,7 +97,7 @@ fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_re
 fn a_map_that_somebody_lets_go_is_neither_suspended_nor_given_a_disk() {
     let machine = Machine::new("trixie-one-path");
     let volumes = held(&machine);
-    let map = MapId::of_volume("volume-1");
+    let map = map_of("volume-1");
     let directory = machine.root().join("sys/block/dm-0");
     fs::create_dir_all(directory.join("slaves/nvme0n1")).expect("a directory");
     fs::write(directory.join("slaves/nvme0n1/dev"), "259:9\n").expect("an attribute");
@@ -147,9 +147,7 @@ fn a_map_whose_new_disk_somebody_has_taken_is_suspended_until_it_is_free() {
     assert!(matches!(error, RecoverError::Swap(_)), "{error}");
     assert_eq!(machine.host.take_log(), [LOAD, "suspend map"]);
     let health = volumes.health(&id("volume-1")).expect("an answer");
-    let [entry] = health.as_slice() else {
-        panic!("{health:?}");
-    };
+    let entry = health.first().expect("no path");
     assert!(
         entry.message.contains("somebody else uses 259:1"),
         "{entry:?}"
@@ -228,7 +226,7 @@ fn a_map_that_is_made_gets_a_small_share_of_the_memory_and_no_stage_fails_for_it
 fn a_new_plugin_gives_the_maps_that_it_finds_their_share() {
     let machine = Machine::new("trixie-one-path");
     let volumes = held(&machine);
-    show_map(&machine, "dm-1", MapId::of_volume("of-nobody"), 41);
+    show_map(&machine, "dm-1", map_of("of-nobody"), 41);
     volumes
         .limit_dirty_of_maps()
         .expect("maps that can be read");
@@ -278,7 +276,7 @@ fn another_volume_under_the_old_name_and_number_is_not_published() {
 fn another_map_under_the_old_number_is_not_the_volume() {
     let machine = Machine::new("trixie-one-path");
     let volumes = held(&machine);
-    show_map(&machine, "dm-0", MapId::of_volume("volume-2"), 41);
+    show_map(&machine, "dm-0", map_of("volume-2"), 41);
     let published = publish(&stage(&machine, block()), &machine.block_target("pod"));
     let error = volumes.publish(&published).expect_err("another volume");
     assert!(matches!(error, PublishError::NoDisk), "{error}");

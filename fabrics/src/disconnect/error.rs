@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use nvme_sysfs::{Instance, Nqn, UeventSocketError};
 
-use crate::exclusions::ExclusionsError;
-
 /// Why a controller was not disconnected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -17,16 +15,6 @@ pub enum DisconnectError {
     Pcie {
         /// Which.
         controller: Instance,
-    },
-    /// The administrator wants it left alone.
-    #[error("{controller} is excluded by {entry:?} in {}", path.display())]
-    Excluded {
-        /// Which.
-        controller: Instance,
-        /// The matching entry.
-        entry: String,
-        /// Its file.
-        path: PathBuf,
     },
     /// The number belongs to another subsystem now.
     #[error("{controller} belongs to {found}, not to {expected}")]
@@ -67,9 +55,6 @@ pub enum DisconnectError {
         /// Which.
         controller: Instance,
     },
-    /// The exclusions could not be read.
-    #[error("cannot tell whether the controller is excluded")]
-    Exclusions(#[from] ExclusionsError),
     /// Removals cannot be waited for.
     #[error("cannot wait for the removal of a controller")]
     Uevents(#[from] UeventSocketError),

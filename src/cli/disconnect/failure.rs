@@ -97,9 +97,7 @@ impl Failure for DisconnectFailure {
             DisconnectFailure::InUse { .. }
             | DisconnectFailure::Unknown { .. }
             | DisconnectFailure::Unseen { .. }
-            | DisconnectFailure::Disconnect(
-                DisconnectError::Pcie { .. } | DisconnectError::Excluded { .. },
-            ) => Exit::Refused,
+            | DisconnectFailure::Disconnect(DisconnectError::Pcie { .. }) => Exit::Refused,
             DisconnectFailure::Disconnect(
                 DisconnectError::StillThere { .. } | DisconnectError::NeverLive { .. },
             ) => Exit::TimedOut,
@@ -116,9 +114,6 @@ impl Failure for DisconnectFailure {
             }
             DisconnectFailure::Unknown { .. } | DisconnectFailure::Unseen { .. } => {
                 "make the host's /proc, /sys and /dev readable, or give --force"
-            }
-            DisconnectFailure::Disconnect(DisconnectError::Excluded { .. }) => {
-                "remove the entry if the controller is to go"
             }
             DisconnectFailure::Disconnect(DisconnectError::StillThere { .. }) => {
                 "the kernel is still shutting it down: run the same command again to wait longer"

@@ -1,5 +1,6 @@
 //! What else on this machine has a say: udev, the administrator's exclusions.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,6 @@ use std::path::{Path, PathBuf};
 use nvme_fabrics::Fabrics;
 
 use super::{Check, Status};
-use crate::cli::exit::chain;
 use crate::host::host_files::HostFiles;
 
 /// nvme-cli's udev rule; each directory hides files of the same name in the later ones (udev(7)).
@@ -43,6 +43,79 @@ pub(super) fn check_autoconnect(host: &HostFiles) -> Check {
     }
 }
 
+/// Whether udev lets controllers outlive a loss: nvme-cli's rules for some arrays set `ctrl_loss_tmo` at each of their events.
+pub(super) fn check_loss_time(host: &HostFiles) -> Check {
+    const NAME: &str = "ctrl-loss-time";
+    match find_rules_that_set(host, "{ctrl_loss_tmo}") {
+        Ok(rules) if rules.is_empty() => Check::ok(NAME, "no rule of udev sets ctrl_loss_tmo"),
+        Ok(rules) => {
+            let rules: Vec<_> = rules.iter().map(|it| it.display().to_string()).collect();
+            Check::bad(
+                NAME,
+                Status::Warn,
+                format!(
+                    "udev sets ctrl_loss_tmo at the events of controllers by {}",
+                    rules.join(", ")
+                ),
+                "the node plugin sets it back for volumes that a map holds, which takes up to a second; to leave no \
+                 such time, link the rule's name in /etc/udev/rules.d to /dev/null",
+            )
+        }
+        Err((path, error)) => Check::bad(
+            NAME,
+            Status::Unknown,
+            format!("cannot look at {}: {error}", path.display()),
+            "run as root",
+        ),
+    }
+}
+
+/// The files in force among udev's rules that assign to an attribute.
+fn find_rules_that_set(
+    host: &HostFiles,
+    attribute: &str,
+) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    let mut names = BTreeSet::new();
+    for directory in RULE_DIRECTORIES {
+        let resolved = host.resolve(directory);
+        let path = resolved.map_err(|error| (host.root().join(directory), error))?;
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err((path, error)),
+        };
+        let found = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        names.extend(found.filter(|name| name.ends_with(".rules")));
+    }
+    let mut setting = Vec::new();
+    for name in names {
+        let Some(path) = find_rule(host, &name)? else {
+            continue;
+        };
+        match fs::read(&path) {
+            Ok(text) if sets(&String::from_utf8_lossy(&text), attribute) => setting.push(path),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err((path, error)),
+        }
+    }
+    Ok(setting)
+}
+
+/// Whether a rule assigns to an attribute: `=` and `:=` do, `==` and `!=` compare (udev(7)).
+fn sets(rules: &str, attribute: &str) -> bool {
+    let lines = rules
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'));
+    let mut behind = lines.flat_map(|line| line.split(attribute).skip(1));
+    behind.any(|rest| {
+        let rest = rest.trim_start();
+        rest.starts_with(":=") || rest.starts_with('=') && !rest.starts_with("==")
+    })
+}
+
 /// The file of this name that is in force among udev's rules, unless it is empty or a link to `/dev/null`, which both switch
 /// it off.
 pub(super) fn find_rule(
@@ -68,19 +141,11 @@ fn is_null(link: &Path) -> bool {
     fs::read_link(link).is_ok_and(|target| target == Path::new("/dev/null"))
 }
 
-/// Whether every entry that tells this program to leave a controller alone is understood.
+/// Whether every entry that says what is not to be connected is understood.
 pub(super) fn check_exclusions(root: &Path) -> Check {
     const NAME: &str = "exclusions";
-    let exclusions = match Fabrics::at(root).exclusions() {
-        Ok(exclusions) => exclusions,
-        Err(error) => {
-            return Check::bad(NAME, Status::Fail, chain(&error), "make the file readable");
-        }
-    };
-    let ignored = exclusions.ignored().iter().map(|line| {
-        let path = line.path.display();
-        format!("{path} line {}: {}", line.line, line.reason)
-    });
+    let exclusions = Fabrics::at(root).exclusions();
+    let ignored = exclusions.ignored().iter().map(ToString::to_string);
     let ignored: Vec<_> = ignored.collect();
     if ignored.is_empty() {
         return Check::ok(NAME, "no entry is malformed");
@@ -89,7 +154,7 @@ pub(super) fn check_exclusions(root: &Path) -> Check {
         NAME,
         Status::Warn,
         format!("excludes nothing: {}", ignored.join("; ")),
-        "correct the line: exclusion = key=value;key=value",
+        "make the file readable, or correct the line: exclusion = key=value;key=value",
     )
 }
 
@@ -143,5 +208,38 @@ mod tests {
             check_autoconnect(&HostFiles::at(root.path())).status,
             Status::Ok
         );
+    }
+
+    #[test]
+    fn a_rule_that_sets_ctrl_loss_tmo_is_named_unless_it_only_asks_or_is_masked() {
+        let root = machine();
+        let check = || check_loss_time(&HostFiles::at(root.path()));
+        let rule = |name: &str, text: &str| {
+            let path = root.path().join("lib/udev/rules.d").join(name);
+            fs::write(path, text).expect("rule");
+        };
+        rule(
+            "60-asks.rules",
+            "ATTR{ctrl_loss_tmo}==\"600\", ENV{A}=\"1\"\n",
+        );
+        rule("61-comment.rules", "# ATTR{ctrl_loss_tmo}=\"-1\"\n");
+        assert_eq!(check().status, Status::Ok);
+        rule(
+            "71-array.rules",
+            "ACTION!=\"remove\", SUBSYSTEM==\"nvme\", ATTR{ctrl_loss_tmo}=\"-1\"\n",
+        );
+        let found = check();
+        assert_eq!(found.status, Status::Warn);
+        assert!(
+            found.finding.ends_with("71-array.rules"),
+            "{}",
+            found.finding
+        );
+        symlink(
+            "/dev/null",
+            root.path().join("etc/udev/rules.d/71-array.rules"),
+        )
+        .expect("mask");
+        assert_eq!(check().status, Status::Ok);
     }
 }

@@ -41,6 +41,9 @@ fn check_finding(what: &str, entry: &HealthEntry) -> Check {
         HealthReason::IdentityMismatch => {
             "give the volume its own namespace back at the target; the other one is not touched"
         }
+        HealthReason::NotHeld => {
+            "end the use of the other disk behind that controller, or disconnect it"
+        }
         HealthReason::MediaError => "look for failing storage behind the namespace at the target",
         HealthReason::StaleMount => "end what uses the volume; the node plugin then mounts it anew",
     };

@@ -26,6 +26,7 @@ impl Coded for StageError {
             StageError::Identity(_)
             | StageError::Shared { .. }
             | StageError::Covered { .. }
+            | StageError::ForeignMap { .. }
             | StageError::Occupied { .. }
             | StageError::Prepare(_) => Code::FailedPrecondition,
             StageError::Hold(error) => error.code(),
@@ -148,7 +149,9 @@ impl Coded for ChooseHoldError {
         match self {
             // The author of the volume, or the administrator of the node, has to change something.
             ChooseHoldError::Hold(_) => Code::FailedPrecondition,
-            ChooseHoldError::Records(_) | ChooseHoldError::Look(_) => Code::Internal,
+            ChooseHoldError::Company(_)
+            | ChooseHoldError::Records(_)
+            | ChooseHoldError::Look(_) => Code::Internal,
         }
     }
 }
@@ -170,7 +173,10 @@ impl Coded for LetGoError {
             LetGoError::Map(error) => error.code(),
             // The kernel is still at it, or the target takes long to say goodbye.
             LetGoError::Disconnect { .. } => Code::Unavailable,
-            LetGoError::Records(_) | LetGoError::Look(_) | LetGoError::Scan(_) => Code::Internal,
+            LetGoError::Records(_)
+            | LetGoError::Owner(_)
+            | LetGoError::Look(_)
+            | LetGoError::Scan(_) => Code::Internal,
         }
     }
 }
@@ -184,7 +190,7 @@ impl Coded for DetachError {
             DetachError::Disconnect { .. } => Code::Unavailable,
             DetachError::Records(_)
             | DetachError::Scan(_)
-            | DetachError::Owner { .. }
+            | DetachError::Owner(_)
             | DetachError::Usage { .. } => Code::Internal,
         }
     }

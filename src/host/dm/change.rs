@@ -106,6 +106,11 @@ pub(crate) fn reinstate(root: &Path, map: MapId, path: DevT) -> Result<(), MapEr
     send(root, map, &format!("reinstate_path {path}"))
 }
 
+/// Lets a map send no more I/O to a path. What was sent stays where it is.
+pub(crate) fn fail_path(root: &Path, map: MapId, path: DevT) -> Result<(), MapError> {
+    send(root, map, &format!("fail_path {path}"))
+}
+
 /// From now on I/O that finds no path waits.
 pub(crate) fn queue_if_no_path(root: &Path, map: MapId) -> Result<(), MapError> {
     send(root, map, "queue_if_no_path")
@@ -274,7 +279,7 @@ mod tests {
     #[test]
     fn without_device_mapper_every_change_is_an_error() {
         let root = tempfile::tempdir().expect("a directory");
-        let map = MapId::of_volume("a");
+        let map = MapId::of_volume("csi.example", "a");
         for result in [
             create(root.path(), map),
             resume(root.path(), map),

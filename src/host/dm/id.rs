@@ -1,8 +1,9 @@
-//! The name of a map, made from the volume's.
+//! The name of a map, made from those of the driver and of the volume.
 
 use std::fmt;
 use std::str::FromStr;
 
+use ring::digest::{Context, SHA256};
 use thiserror::Error;
 
 /// What the UUID of every map of ours begins with. multipathd takes only maps whose UUID begins with
@@ -12,27 +13,46 @@ const NAME_PREFIX: &str = "nvmeof-";
 /// What the name of a map ends with that somebody lets go.
 const LET_GO: &str = "-let-go";
 
-/// Which map: 16 hexadecimal digits.
+/// Which map: 32 hexadecimal digits, or the 16 that earlier versions gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MapId(u64);
+pub struct MapId(Digits);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Digits {
+    /// FNV-1a of the volume handle alone. Nothing makes such a one any more, but a record may name it.
+    Short(u64),
+    Long(u128),
+}
 
 /// A text that is no map of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is not the UUID of a map of this program: {UUID_PREFIX} and 16 hexadecimal digits")]
+#[error(
+    "{0:?} is not the UUID of a map of this program: {UUID_PREFIX} and 32 or 16 hexadecimal digits"
+)]
 pub struct ParseMapIdError(String);
 
 impl MapId {
-    /// The map of the volume with this ID. It is the same at every stage and on every node, so that a
-    /// map is found again when its record is lost.
+    /// The map of the volume with this handle of this driver. It is the same at every stage and on every node, so that
+    /// a map is found again when its record is lost; no other driver of the node has it, and nobody finds another handle
+    /// with the same one: the first 128 bits of SHA-256 of both (FIPS 180-4).
     #[must_use]
-    pub fn of_volume(volume_id: &str) -> MapId {
-        MapId(fnv1a(volume_id.as_bytes()))
+    pub fn of_volume(driver: &str, volume_id: &str) -> MapId {
+        let mut hash = Context::new(&SHA256);
+        // No name of a driver has a zero in it.
+        for part in [driver.as_bytes(), &[0], volume_id.as_bytes()] {
+            hash.update(part);
+        }
+        let digest = hash.finish();
+        let first = digest.as_ref().iter().take(size_of::<u128>());
+        MapId(Digits::Long(
+            first.fold(0, |number, byte| number << 8 | u128::from(*byte)),
+        ))
     }
 
     /// Name of the map, as `dmsetup` lists it.
     #[must_use]
     pub fn name(self) -> String {
-        format!("{NAME_PREFIX}{:016x}", self.0)
+        format!("{NAME_PREFIX}{}", self.0)
     }
 
     /// Its name from the moment on in which somebody lets it go. The kernel keeps it for exactly as long as the map is
@@ -52,7 +72,16 @@ impl MapId {
 /// The UUID.
 impl fmt::Display for MapId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{UUID_PREFIX}{:016x}", self.0)
+        write!(f, "{UUID_PREFIX}{}", self.0)
+    }
+}
+
+impl fmt::Display for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Digits::Short(number) => write!(f, "{number:016x}"),
+            Digits::Long(number) => write!(f, "{number:032x}"),
+        }
     }
 }
 
@@ -61,23 +90,16 @@ impl FromStr for MapId {
     type Err = ParseMapIdError;
 
     fn from_str(text: &str) -> Result<MapId, ParseMapIdError> {
-        let number = text.strip_prefix(UUID_PREFIX).and_then(|digits| {
-            let number = u64::from_str_radix(digits, 16).ok()?;
-            (format!("{number:016x}") == digits).then_some(number)
+        let digits = text.strip_prefix(UUID_PREFIX).and_then(|digits| {
+            let number = match digits.len() {
+                16 => u64::from_str_radix(digits, 16).ok().map(Digits::Short),
+                _ => u128::from_str_radix(digits, 16).ok().map(Digits::Long),
+            };
+            number.filter(|number| number.to_string() == digits)
         });
         let error = || ParseMapIdError(text.to_owned());
-        number.map(MapId).ok_or_else(error)
+        digits.map(MapId).ok_or_else(error)
     }
-}
-
-/// FNV-1a, 64 bits (draft-eastlake-fnv). A name must only be short, fixed for good and unlikely to
-/// be another volume's; the record says whose map it is.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0100_0000_01b3;
-    bytes.iter().fold(OFFSET, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
-    })
 }
 
 #[cfg(test)]
@@ -85,19 +107,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_is_the_published_one() {
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    fn the_hash_is_over_driver_and_volume() {
+        // printf 'csi.example\0a' | sha256sum
+        let map = MapId::of_volume("csi.example", "a");
+        assert_eq!(map.name(), "nvmeof-84c69cc87f77594f3b5630397680623c");
+        let others = [
+            ("csi.other", "a"),
+            ("csi.example", "b"),
+            ("csi.examplea", ""),
+        ];
+        for (driver, volume) in others {
+            assert_ne!(MapId::of_volume(driver, volume), map, "{driver} {volume}");
+        }
     }
 
     #[test]
     fn a_map_is_known_by_its_uuid() {
-        let map = MapId::of_volume("a");
+        let map = MapId::of_volume("csi.example", "a");
+        assert_eq!(map.let_go_name(), map.name() + "-let-go");
+        assert_eq!(map.uuid().parse(), Ok(map));
+    }
+
+    #[test]
+    fn a_map_that_an_earlier_version_made_keeps_its_name() {
+        let map: MapId = "NVMEOF-CSI-af63dc4c8601ec8c"
+            .parse()
+            .expect("a map of ours");
         assert_eq!(map.name(), "nvmeof-af63dc4c8601ec8c");
         assert_eq!(map.let_go_name(), "nvmeof-af63dc4c8601ec8c-let-go");
         assert_eq!(map.uuid(), "NVMEOF-CSI-af63dc4c8601ec8c");
-        assert_eq!(map.uuid().parse(), Ok(map));
     }
 
     #[test]
@@ -109,6 +147,9 @@ mod tests {
             "NVMEOF-CSI-af63dc4c8601ec8c0",
             "NVMEOF-CSI-AF63DC4C8601EC8C",
             "NVMEOF-CSI-+f63dc4c8601ec8c",
+            "NVMEOF-CSI-af63dc4c8601ec8caf63dc4c8601ec8",
+            "NVMEOF-CSI-af63dc4c8601ec8caf63dc4c8601ec8c0",
+            "NVMEOF-CSI-AF63dc4c8601ec8caf63dc4c8601ec8c",
             "LVM-af63dc4c8601ec8c",
             "mpath-af63dc4c8601ec8c",
         ] {

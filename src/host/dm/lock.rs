@@ -150,7 +150,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("uuid");
         std::fs::write(&path, "").expect("a file");
-        let map = MapId::of_volume("a");
+        let map = MapId::of_volume("csi.example", "a");
         let lock = || lock_file(Path::new("/"), map, &path, Duration::ZERO);
         let held = lock().expect("free").expect("a lock");
         let error = lock().expect_err("locked");
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_map_that_is_not_there_needs_no_lock() {
         let root = tempfile::tempdir().expect("a directory");
-        let map = MapId::of_volume("a");
+        let map = MapId::of_volume("csi.example", "a");
         let locked = lock(root.path(), map, Duration::ZERO);
         assert!(locked.expect("no device-mapper").is_none());
         let gone = root.path().join("uuid");

@@ -275,7 +275,7 @@ mod tests {
     fn only_maps_of_ours_are_read() {
         let root = tempfile::tempdir().expect("a directory");
         assert_eq!(read_maps(root.path()).expect("no disks"), []);
-        let ours = MapId::of_volume("a");
+        let ours = MapId::of_volume("csi.example", "a");
         map(root.path(), "dm-0", "LVM-abcdef");
         map(root.path(), "dm-1", &ours.uuid());
         map(root.path(), "sda", &ours.uuid());
@@ -300,7 +300,11 @@ mod tests {
     #[test]
     fn garbage_is_an_error_and_a_vanished_map_is_none() {
         let root = tempfile::tempdir().expect("a directory");
-        map(root.path(), "dm-0", &MapId::of_volume("a").uuid());
+        map(
+            root.path(),
+            "dm-0",
+            &MapId::of_volume("csi.example", "a").uuid(),
+        );
         let directory = root.path().join("sys/block/dm-0");
         fs::write(directory.join("size"), "many\n").expect("an attribute");
         let error = read_maps(root.path()).expect_err("no number");

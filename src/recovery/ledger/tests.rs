@@ -7,7 +7,7 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// A volume that is staged with a map, by its record's own form.
 fn record(id: &str) -> StageRecord {
-    let map = crate::host::MapId::of_volume(id);
+    let map = crate::host::MapId::of_volume("csi.example", id);
     let json = format!(
         r#"{{
             "version": 1,

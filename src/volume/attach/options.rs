@@ -53,7 +53,7 @@ fn common_options(
         .hostid(identity.hostid);
     set_times(
         &mut builder,
-        &source.tuning,
+        source,
         hold,
         TokenSet::allowed(&source.transport),
     );
@@ -68,17 +68,11 @@ fn common_options(
     builder
 }
 
-fn set_times(
-    builder: &mut ConnectOptionsBuilder,
-    tuning: &ConnectTuning,
-    hold: &Hold,
-    allowed: TokenSet,
-) {
-    let loss = allowed
-        .contains(TokenSet::CTRL_LOSS_TMO)
-        .then(|| hold.controller_loss());
-    if let Some(limit) = tuning.ctrl_loss_tmo.or(loss) {
-        builder.ctrl_loss_tmo(limit);
+fn set_times(builder: &mut ConnectOptionsBuilder, source: &Source, hold: &Hold, allowed: TokenSet) {
+    let tuning = &source.tuning;
+    // Where the transport does not take what the user wants, that is an error.
+    if allowed.contains(TokenSet::CTRL_LOSS_TMO) || source.tuning.ctrl_loss_tmo.is_some() {
+        builder.ctrl_loss_tmo(source.controller_loss(hold));
     }
     let delay = allowed
         .contains(TokenSet::RECONNECT_DELAY)
@@ -177,13 +171,15 @@ mod tests {
     #[test]
     fn under_a_map_the_kernel_drops_a_lost_controller_at_once() {
         let mut source = fixture::source();
-        let map = Hold::Dm(MapId::of_volume("a"));
+        let map = Hold::Dm(MapId::of_volume("csi.example", "a"));
         let [text] = &encoded_with(&source, &map)[..] else {
             panic!("one address");
         };
         assert!(text.contains("ctrl_loss_tmo=0"), "{text}");
         source.tuning.ctrl_loss_tmo = Some(ControllerLoss::Never);
         let texts = encoded_with(&source, &map);
+        assert!(texts[0].contains("ctrl_loss_tmo=0"), "{texts:?}");
+        let texts = encoded_with(&source, &Hold::None);
         assert!(texts[0].contains("ctrl_loss_tmo=-1"), "{texts:?}");
     }
 

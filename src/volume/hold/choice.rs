@@ -1,34 +1,41 @@
 //! Which hold a volume gets.
 
 use std::path::Path;
+use std::thread::park_timeout;
+use std::time::{Duration, Instant};
 
 use nvme_sysfs::Namespace;
 use thiserror::Error;
 
 use super::Hold;
+use super::company::{CompanyError, Keeping};
 use crate::host::MapId;
 use crate::host::requirements::missing_for_maps;
 use crate::volume::capability::AccessType;
+use crate::volume::identity::VolumeIdentity;
 use crate::volume::mounts::shows_nvme;
 use crate::volume::record::{RecordError, StageRecord};
-use crate::volume::sight::{LookError, map_of};
+use crate::volume::sight::LookError;
 use crate::volume::source::{PathLossHold, Source};
 use crate::volume::volume_id::VolumeId;
 use crate::volume::volumes::Volumes;
 
+/// How often it is looked at whether others still use what a map would take from them.
+const AGAIN: Duration = Duration::from_millis(250);
+
 /// What a volume can be held by here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::volume) struct Choice<'a> {
+struct Choice<'a> {
     /// What the user wants.
-    pub(in crate::volume) wanted: PathLossHold,
+    wanted: PathLossHold,
     /// The map that it would have.
-    pub(in crate::volume) map: MapId,
+    map: MapId,
     /// Why there can be no map, if there cannot.
-    pub(in crate::volume) no_map: Option<&'static str>,
+    no_map: Option<&'static str>,
     /// Whether heads of this kernel outlive their paths; unknown before there is a head.
-    pub(in crate::volume) native: Option<bool>,
+    native: Option<bool>,
     /// Another volume of the same subsystem, and its hold.
-    pub(in crate::volume) sibling: Option<(&'a VolumeId, &'a Hold)>,
+    sibling: Option<(&'a VolumeId, &'a Hold)>,
 }
 
 /// Why a volume cannot be held as its user wants.
@@ -59,6 +66,9 @@ pub enum HoldError {
         /// What was asked for.
         wanted: &'static str,
     },
+    /// What waits may wait where no map holds it.
+    #[error("pathLossHold is dm, but {0}")]
+    Company(Keeping),
     /// Nothing but a map keeps those who may only read a raw block device from writing to it.
     #[error(
         "a raw block volume for readers needs a map, or anybody who opens its device could write: \
@@ -74,6 +84,9 @@ pub enum ChooseHoldError {
     /// What is wanted is not to be had.
     #[error(transparent)]
     Hold(#[from] HoldError),
+    /// It cannot be told whether controllers of others keep the I/O.
+    #[error(transparent)]
+    Company(#[from] CompanyError),
     /// The records of other volumes cannot be read.
     #[error("cannot tell how other volumes of the subsystem are held")]
     Records(#[from] RecordError),
@@ -84,7 +97,7 @@ pub enum ChooseHoldError {
 
 /// Decides, as far as it can be decided: [`Hold::None`] may become [`Hold::Native`] once there is a
 /// head.
-pub(in crate::volume) fn choose(choice: Choice<'_>) -> Result<Hold, HoldError> {
+fn choose(choice: Choice<'_>) -> Result<Hold, HoldError> {
     let Choice {
         wanted,
         map,
@@ -108,6 +121,11 @@ pub(in crate::volume) fn choose(choice: Choice<'_>) -> Result<Hold, HoldError> {
         (PathLossHold::Auto, Some((_, Hold::Native | Hold::None))) => without_map,
         (PathLossHold::Auto, _) => by_map(no_map).unwrap_or(without_map),
     };
+    beside(hold, sibling)
+}
+
+/// A hold, if it goes with that of another volume of the subsystem.
+fn beside(hold: Hold, sibling: Option<(&VolumeId, &Hold)>) -> Result<Hold, HoldError> {
     match sibling {
         Some((sibling, theirs)) if theirs.map().is_some() != hold.map().is_some() => {
             Err(HoldError::Sibling {
@@ -120,16 +138,24 @@ pub(in crate::volume) fn choose(choice: Choice<'_>) -> Result<Hold, HoldError> {
     }
 }
 
+/// Another volume of a subsystem whose hold is decided.
+fn find_sibling<'a>(
+    records: &'a [StageRecord],
+    id: &VolumeId,
+    source: &Source,
+) -> Option<(&'a VolumeId, &'a Hold)> {
+    let mut others = records.iter().filter(|record| {
+        record.volume_id != *id && record.is_active() && record.wants(&source.nqn)
+    });
+    others.find_map(|other| Some((&other.volume_id, other.hold.as_ref()?)))
+}
+
 /// What a namespace without an identifier of its own cannot have.
 const NOT_UNIQUE: &str =
     "the namespace has no uuid, nguid or eui64 by which it could be told from another";
 
 /// What becomes of a decision once the namespace is known.
-pub(in crate::volume) fn refine(
-    hold: Hold,
-    wanted: PathLossHold,
-    namespace: &Namespace,
-) -> Result<Hold, HoldError> {
+fn refine(hold: Hold, wanted: PathLossHold, namespace: &Namespace) -> Result<Hold, HoldError> {
     let native = namespace.delayed_removal.is_some();
     let is_unique = namespace.identity.is_unique();
     match (hold, wanted) {
@@ -138,14 +164,22 @@ pub(in crate::volume) fn refine(
         }
         (Hold::Dm(_), _) if !is_unique => Ok(Hold::None),
         (Hold::Native, _) if !native => Err(HoldError::NoNative),
-        (Hold::None, PathLossHold::Auto) if native && is_unique => Ok(Hold::Native),
+        (Hold::None, PathLossHold::Auto) => Ok(without_map(namespace)),
         (hold, _) => Ok(hold),
+    }
+}
+
+/// The best hold of a volume that gets no map.
+fn without_map(namespace: &Namespace) -> Hold {
+    match namespace.delayed_removal {
+        Some(_) if namespace.identity.is_unique() => Hold::Native,
+        _ => Hold::None,
     }
 }
 
 /// Refuses a raw disk for readers that nothing would protect: the kernel opens a device node for
 /// writing through a mount that is read-only, too.
-pub(in crate::volume) fn protect_readers(
+fn protect_readers(
     hold: Hold,
     record: &StageRecord,
     namespace: &Namespace,
@@ -168,12 +202,8 @@ impl Volumes {
         staging: &Path,
     ) -> Result<Hold, ChooseHoldError> {
         let (records, _) = self.records.read_readable()?;
-        let sibling = records.iter().find_map(|other| {
-            let is_other = other.volume_id != *id && other.wants(&source.nqn);
-            let hold = other.hold.as_ref().filter(|_| is_other)?;
-            Some((&other.volume_id, hold))
-        });
-        let map = map_of(id);
+        let sibling = find_sibling(&records, id, source);
+        let map = self.map_of(id, None);
         let mounts = self.read_mounts()?;
         let mounted = mounts
             .find_mount_at(staging)
@@ -194,6 +224,71 @@ impl Volumes {
         }
         Ok(hold)
     }
+
+    fn has_map(&self, record: &StageRecord) -> Result<bool, LookError> {
+        match record.map() {
+            Some(map) => Ok(self.read_map(map)?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    /// What becomes of the decision once the namespace is known, and why there is no map, if there was to be one.
+    pub(in crate::volume) fn settle_hold(
+        &self,
+        record: &StageRecord,
+        namespace: &Namespace,
+    ) -> Result<(Hold, Option<String>), ChooseHoldError> {
+        let (id, source) = (&record.volume_id, &record.source);
+        let chosen = record.hold.clone().unwrap_or(Hold::None);
+        let was_map = chosen.map().is_some();
+        let hold = refine(chosen, source.hold, namespace)?;
+        let (records, _) = self.records.read_readable()?;
+        let keeping = match hold.map() {
+            // What has a map stays with it, and so do its siblings; the keeper tells.
+            Some(_) if self.has_map(record)? => None,
+            Some(_) => self.wait_for_others(source, namespace)?,
+            None => None,
+        };
+        let Some(keeping) = keeping else {
+            let is_nameless = was_map && hold.map().is_none();
+            let why = is_nameless.then(|| format!("{NOT_UNIQUE}; give it one at the target"));
+            let hold = beside(hold, find_sibling(&records, id, source))?;
+            return Ok((protect_readers(hold, record, namespace)?, why));
+        };
+        if source.hold == PathLossHold::Dm {
+            return Err(HoldError::Company(keeping).into());
+        }
+        for sibling in records
+            .iter()
+            .filter(|it| it.volume_id != *id && it.wants(&source.nqn))
+        {
+            if self.has_map(sibling)? {
+                return Ok((hold, None));
+            }
+        }
+        // A sibling that has no map yet meets the same company.
+        let hold = protect_readers(without_map(namespace), record, namespace);
+        let hold = hold.map_err(|_| HoldError::Company(keeping.clone()))?;
+        Ok((hold, Some(keeping.to_string())))
+    }
+
+    /// Whom a map of this volume would hurt. A use may be that of somebody who only looks at a new disk.
+    fn wait_for_others(
+        &self,
+        source: &Source,
+        namespace: &Namespace,
+    ) -> Result<Option<Keeping>, ChooseHoldError> {
+        let identity = VolumeIdentity::of(namespace);
+        let until = Instant::now() + self.config.timing.rescan;
+        loop {
+            let tree = self.config.trees.scan().map_err(LookError::Scan)?;
+            let keeping = self.find_spared(&tree, &source.nqn, &identity)?;
+            if keeping.is_none() || Instant::now() >= until {
+                return Ok(keeping);
+            }
+            park_timeout(AGAIN);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -204,7 +299,7 @@ mod tests {
     fn choice(wanted: PathLossHold) -> Choice<'static> {
         Choice {
             wanted,
-            map: MapId::of_volume("a"),
+            map: MapId::of_volume("csi.example", "a"),
             no_map: None,
             native: Some(false),
             sibling: None,
@@ -244,7 +339,7 @@ mod tests {
     #[test]
     fn a_namespace_without_an_identifier_of_its_own_gets_no_map() {
         let mut namespace = fixture::namespace("sid-held");
-        let dm = Hold::Dm(MapId::of_volume("a"));
+        let dm = Hold::Dm(MapId::of_volume("csi.example", "a"));
         let refine = |hold: &Hold, wanted, namespace: &Namespace| {
             super::refine(hold.clone(), wanted, namespace)
         };
@@ -270,7 +365,7 @@ mod tests {
     #[test]
     fn volumes_of_one_subsystem_are_held_alike() {
         let other: VolumeId = "b".parse().expect("an id");
-        let dm = Hold::Dm(MapId::of_volume("b"));
+        let dm = Hold::Dm(MapId::of_volume("csi.example", "b"));
         let beside = |wanted, hold| {
             choose(Choice {
                 sibling: Some((&other, hold)),

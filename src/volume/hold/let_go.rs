@@ -4,7 +4,8 @@
 //! deleted: one that is still `connecting`, or one through which the target does not serve the namespace
 //! now, nor any other. Where the target answers everything but I/O, any of them may hold some: it is reset first,
 //! for a controller with I/O in flight is deleted only after that has timed out (30 s). A controller that other volumes
-//! need stays unless they hold what it drops by maps of their own.
+//! need stays unless they hold what it drops by maps of their own; so does one that this driver has not connected, and
+//! one with a disk that somebody else uses, or may use.
 //!
 //! Invariants: a map that was let go never holds again, so none is while its I/O flows, which is asked under its
 //! lock.
@@ -13,11 +14,12 @@ use nvme_fabrics::DisconnectError;
 use nvme_sysfs::{Instance, Namespace, Nqn, ScanError, Tree};
 use thiserror::Error;
 
+use super::super::owner::OwnerError;
 use super::super::record::{RecordError, StageRecord};
 use super::super::sight::LookError;
 use super::super::standing::Standing;
 use super::super::volumes::Volumes;
-use crate::host::disconnects::{disconnect_all, reset_all};
+use crate::host::disconnects::{disconnect_all, reset_all, without_needed};
 use crate::host::dm::Map;
 use crate::host::{MapError, MapId};
 
@@ -30,6 +32,9 @@ pub enum LetGoError {
     /// It cannot be told whether others need the controllers.
     #[error("cannot tell whether other volumes need the subsystem")]
     Records(#[from] RecordError),
+    /// It cannot be told who connected a controller.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
     /// It cannot be told whether anything waits.
     #[error(transparent)]
     Look(#[from] LookError),
@@ -110,7 +115,7 @@ impl Volumes {
             return Ok(LetGo::Done);
         }
         let tree = self.config.trees.scan()?;
-        let stuck = find_stuck(&tree, record, &self.identity().hostnqn, waits);
+        let stuck = self.find_deletable(&tree, record, &others, waits)?;
         let stuck: Vec<_> = stuck.into_iter().map(|it| (it, nqn)).collect();
         if waits != Waits::ForPath {
             self.reset_stuck(&stuck);
@@ -119,6 +124,32 @@ impl Volumes {
             done.map_err(|source| LetGoError::Disconnect { controller, source })?;
         }
         Ok(LetGo::Done)
+    }
+
+    /// The controllers in which I/O of the volume may wait, as far as they are this driver's and nobody else would lose
+    /// a disk with them. What waits in the others ends when they do.
+    fn find_deletable(
+        &self,
+        tree: &Tree,
+        record: &StageRecord,
+        others: &[StageRecord],
+        waits: Waits,
+    ) -> Result<Vec<Instance>, LetGoError> {
+        let volume_id = &record.volume_id;
+        let mut stuck = Vec::new();
+        for controller in find_stuck(tree, record, waits) {
+            match self.owns(controller)? {
+                true => stuck.push(controller),
+                false => {
+                    tracing::warn!(%volume_id, %controller, "I/O may wait in a controller of others")
+                }
+            }
+        }
+        let is_volume = |disk: &Namespace| {
+            let mut records = others.iter().chain([record]);
+            records.any(|record| record.identity().is_some_and(|it| it.names(disk)))
+        };
+        Ok(without_needed(&self.config.root, tree, stuck, is_volume))
     }
 
     /// Ends the I/O of controllers whose target completes nothing. A reset that fails leaves it to its time-out.
@@ -134,7 +165,7 @@ impl Volumes {
 
 /// The controllers in which I/O may wait: those that are not live, and live ones through which the target
 /// serves other namespaces at most; any, where the target completes nothing.
-fn find_stuck(tree: &Tree, record: &StageRecord, hostnqn: &Nqn, waits: Waits) -> Vec<Instance> {
+fn find_stuck(tree: &Tree, record: &StageRecord, waits: Waits) -> Vec<Instance> {
     let mut stuck = Vec::new();
     for subsystem in tree.find_subsystems(&record.source.nqn) {
         let ours = |disk: &&Namespace| record.identity().is_some_and(|it| it.names(disk));
@@ -146,7 +177,7 @@ fn find_stuck(tree: &Tree, record: &StageRecord, hostnqn: &Nqn, waits: Waits) ->
                 Waits::ForPath => !controller.is_live() || disk.is_some_and(is_behind),
                 Waits::ForTarget { .. } => true,
             };
-            if is_stuck && record.source.asks_for(controller, hostnqn) {
+            if is_stuck {
                 stuck.push(controller.instance);
             }
         }

@@ -9,7 +9,7 @@
 use nvme_sysfs::{DevT, Diskseq, Namespace, Nqn, Tree};
 use thiserror::Error;
 
-use super::super::current::find_usable;
+use super::super::current::{carried_bytes, find_usable};
 use super::super::identity::{Disk, VolumeIdentity};
 use super::super::record::StageRecord;
 use super::super::sight::LookError;
@@ -134,15 +134,15 @@ impl Volumes {
             }
         }
         let tree = self.config.trees.scan_subsystem(below.nqn);
-        let disks = proved(&tree.map_err(LookError::Scan)?, below);
+        let disks = proved(&tree.map_err(LookError::Scan)?, below, known);
         if disks.is_empty() {
             return Ok(Swapped::NoDisk);
         }
-        if let Some(known) = known.filter(|known| !is_suspended && carries(known, &disks, below)) {
+        if let Some(known) = known.filter(|known| !is_suspended && carries(known, &disks)) {
             return self.let_flow(known);
         }
         let table = table(&disks, below, OnPathLoss::Queue);
-        match self.load_proved(below, &disks, &table) {
+        match self.load_proved(below, known, &disks, &table) {
             Ok(true) => {}
             Ok(false) => return Ok(Swapped::NoDisk),
             Err(error) => {
@@ -184,6 +184,7 @@ impl Volumes {
     pub(super) fn load_proved(
         &self,
         below: Below<'_>,
+        known: Option<&Map>,
         disks: &[Proved],
         table: &MapTable,
     ) -> Result<bool, SwapError> {
@@ -191,7 +192,7 @@ impl Volumes {
         let again = self.config.trees.scan_subsystem(below.nqn);
         let same = again
             .as_ref()
-            .is_ok_and(|tree| proved(tree, below) == disks);
+            .is_ok_and(|tree| proved(tree, below, known) == disks);
         if !same {
             self.host().clear_map(below.map)?;
             again.map_err(LookError::Scan)?;
@@ -216,29 +217,46 @@ impl Volumes {
     }
 }
 
-/// What names a disk for good.
-pub(super) type Proved = (DevT, Option<Diskseq>);
+/// A disk that carries the volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Proved {
+    /// Its number, and by what another disk of that number is told from it.
+    pub(super) dev: DevT,
+    pub(super) diskseq: Option<Diskseq>,
+    /// How much of the volume it and the others carry.
+    carried_bytes: u64,
+}
 
-/// The disks that carry the volume.
-pub(super) fn proved(tree: &Tree, below: Below<'_>) -> Vec<Proved> {
-    let disks = find_usable(tree, below.nqn, below.identity);
-    let number = |disk: &Namespace| Some((disk.dev?, disk.diskseq));
+/// The disks that carry the volume whose map is this one.
+pub(super) fn proved(tree: &Tree, below: Below<'_>, known: Option<&Map>) -> Vec<Proved> {
+    let disks = find_usable(tree, below.nqn, below.identity, known);
+    let carried_bytes = carried_bytes(&disks, below.identity.size_bytes);
+    let number = |disk: &Namespace| {
+        Some(Proved {
+            dev: disk.dev?,
+            diskseq: disk.diskseq,
+            carried_bytes,
+        })
+    };
     disks.into_iter().filter_map(number).collect()
 }
 
 /// The table of a volume over these disks.
 pub(super) fn table(disks: &[Proved], below: Below<'_>, on_path_loss: OnPathLoss) -> MapTable {
+    let carried = disks.first().map(|disk| disk.carried_bytes);
     MapTable {
-        devices: disks.iter().map(|(dev, _)| *dev).collect(),
-        size_bytes: below.identity.size_bytes,
+        devices: disks.iter().map(|disk| disk.dev).collect(),
+        size_bytes: carried.unwrap_or(below.identity.size_bytes),
         read_only: below.read_only,
         on_path_loss,
     }
 }
 
-/// Whether the live table is over exactly these disks and as long as the volume.
-pub(super) fn carries(map: &Map, disks: &[Proved], below: Below<'_>) -> bool {
-    let same = map.paths.len() == disks.len()
-        && disks.iter().all(|(dev, _)| map.find_path(*dev).is_some());
-    same && map.size_bytes / 512 == below.identity.size_bytes / 512
+/// Whether the live table is over exactly these disks, and as long as what they carry of the volume.
+pub(super) fn carries(map: &Map, disks: &[Proved]) -> bool {
+    let is_carried = |disk: &Proved| {
+        let is_as_long = map.size_bytes / 512 == disk.carried_bytes / 512;
+        is_as_long && map.find_path(disk.dev).is_some()
+    };
+    map.paths.len() == disks.len() && disks.iter().all(is_carried)
 }

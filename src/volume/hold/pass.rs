@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use super::super::identity::Disk;
 use super::super::recover::RecoverError;
-use super::super::sight::{LookError, map_of};
+use super::super::sight::LookError;
 use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
 use super::lock::MapGuard;
@@ -59,7 +59,6 @@ impl Volumes {
     /// # Errors
     /// [`RecoverError`]. The map is then suspended or as it was; the next look brings it back.
     pub fn pass_errors(&self, id: &VolumeId) -> Result<Passed, RecoverError> {
-        let map = map_of(id);
         // Not under the lock: it may have to wait for the disk.
         let Some(asked) = self.find_failed(id)? else {
             return Ok(Passed::NotNeeded);
@@ -67,13 +66,12 @@ impl Volumes {
         if !self.host().serves(&self.node(&asked)) {
             return Ok(Passed::NotNeeded);
         }
-        let locked = self.lock_map(map).map_err(SwapError::from)?;
+        let Some((locked, record)) = self.lock_wanted(id)? else {
+            return Ok(Passed::NotNeeded);
+        };
         if self.find_failed(id)?.as_ref() != Some(&asked) {
             return Ok(Passed::NotNeeded);
         }
-        let Some(record) = self.find_wanted(id)? else {
-            return Ok(Passed::NotNeeded);
-        };
         let Some(below) = Below::of(&record) else {
             return Ok(Passed::NotNeeded);
         };
@@ -95,11 +93,11 @@ impl Volumes {
         // In this order: controllers that are live after the paths have failed did not fail them.
         let known = self.read_map(below.map)?;
         let tree = self.config.trees.scan_subsystem(below.nqn)?;
-        let disks = proved(&tree, below);
-        if !known.is_some_and(|known| has_failed(&known, &disks, below)) {
+        let disks = proved(&tree, below, known.as_ref());
+        if !known.is_some_and(|known| has_failed(&known, &disks)) {
             return Ok(None);
         }
-        let first = disks.first().map(|(dev, _)| *dev);
+        let first = disks.first().map(|disk| disk.dev);
         let disk = first.and_then(|dev| tree.find_namespace_by_dev(dev));
         Ok(disk.and_then(Disk::of))
     }
@@ -121,7 +119,7 @@ impl Volumes {
             Err(error) => return Err(error.into()),
         }
         let before = self.count(&known);
-        if !self.load_passing(below, asked)? {
+        if !self.load_passing(below, &known, asked)? {
             return Ok(Passed::NotNeeded);
         }
         self.host().resume_map(map)?;
@@ -133,15 +131,15 @@ impl Volumes {
     }
 
     /// Gives the suspended map the table that hands errors up. Where there is no proof it stays suspended.
-    fn load_passing(&self, below: Below<'_>, asked: &Disk) -> Result<bool, SwapError> {
+    fn load_passing(&self, below: Below<'_>, known: &Map, asked: &Disk) -> Result<bool, SwapError> {
         let tree = self.config.trees.scan_subsystem(below.nqn);
-        let disks = proved(&tree.map_err(LookError::Scan)?, below);
-        let is_asked = |disk: &Proved| disk.0 == asked.dev && disk.1 == asked.diskseq();
+        let disks = proved(&tree.map_err(LookError::Scan)?, below, Some(known));
+        let is_asked = |disk: &Proved| disk.dev == asked.dev && disk.diskseq == asked.diskseq();
         if !disks.first().is_some_and(is_asked) {
             return Ok(false);
         }
         let table = table(&disks, below, OnPathLoss::Pass);
-        let loaded = self.load_proved(below, &disks, &table);
+        let loaded = self.load_proved(below, Some(known), &disks, &table);
         if loaded.is_err() {
             self.resume_old(below.map);
         }
@@ -182,9 +180,9 @@ impl Volumes {
 }
 
 /// Whether a map queues, lies over exactly these disks, and I/O has failed on all of them.
-fn has_failed(map: &Map, disks: &[Proved], below: Below<'_>) -> bool {
+fn has_failed(map: &Map, disks: &[Proved]) -> bool {
     let queues = map.on_path_loss == Some(OnPathLoss::Queue);
     let is_whole = queues && !map.is_let_go && !map.suspended && !map.has_inactive_table;
     let has_failed = !disks.is_empty() && map.usable_paths().next().is_none();
-    is_whole && has_failed && carries(map, disks, below)
+    is_whole && has_failed && carries(map, disks)
 }

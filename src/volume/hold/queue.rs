@@ -7,7 +7,6 @@
 //! Invariant: a map that somebody lets go never queues again.
 
 use super::super::recover::RecoverError;
-use super::super::sight::map_of;
 use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
 use super::map::SwapError;
@@ -19,12 +18,10 @@ impl Volumes {
     /// # Errors
     /// [`RecoverError`].
     pub fn queue(&self, id: &VolumeId) -> Result<bool, RecoverError> {
-        let map = map_of(id);
-        let _locked = self.lock_map(map).map_err(SwapError::from)?;
-        let Some(record) = self.find_wanted(id)? else {
+        let Some((locked, _)) = self.lock_wanted(id)? else {
             return Ok(false);
         };
-        match self.read_map(map)?.filter(|_| record.map() == Some(map)) {
+        match self.read_map(locked.map())? {
             Some(known) => Ok(self.queue_again(&known)?),
             None => Ok(false),
         }

@@ -4,8 +4,8 @@
 //! (`process_queued_bios` in drivers/md/dm-mpath.c): a processor is busy for as long as it waits. A
 //! suspended map keeps the same requests at no cost.
 //!
-//! Invariants: only where every disk of the map is gone, for the suspend waits for I/O that waits below the
-//! map, and an interrupted one is not harmless; under the lock of the map, so that none is suspended whose
+//! Invariants: only where every disk of the map is gone, or nothing is under way and a controller would keep what comes
+//! next: the suspend waits for I/O that waits below the map, and an interrupted one is not harmless; under the lock of the map, so that none is suspended whose
 //! disk is just coming back.
 
 use std::fs;
@@ -13,9 +13,9 @@ use std::io::ErrorKind;
 use std::time::Instant;
 
 use super::super::recover::RecoverError;
-use super::super::sight::map_of;
 use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
+use super::company::find_keeping;
 use super::map::{Below, SwapError, proved};
 use crate::host::MapError;
 use crate::host::dm::{Map, MapPath};
@@ -48,26 +48,30 @@ impl Volumes {
         done
     }
 
-    /// Suspends the map of a volume, if all of its disks are gone and no other carries the volume now.
+    /// Suspends the map of a volume, if all of its disks are gone, or are lost and would be kept by a controller, and no
+    /// other carries the volume now.
     ///
     /// # Errors
     /// [`RecoverError`].
     pub fn suspend(&self, id: &VolumeId) -> Result<Suspended, RecoverError> {
-        let map = map_of(id);
-        let _locked = self.lock_map(map).map_err(SwapError::from)?;
-        let Some(record) = self.find_wanted(id)? else {
+        let Some((_locked, record)) = self.lock_wanted(id)? else {
             return Ok(Suspended::NotNeeded);
         };
         let Some(below) = Below::of(&record) else {
             return Ok(Suspended::NotNeeded);
         };
-        let known = self.read_map(map)?;
+        let known = self.read_map(below.map)?;
         let tree = self.config.trees.scan_subsystem(below.nqn)?;
         if let Some(known) = &known {
             self.queue_again(known)?;
         }
         match known {
-            Some(known) if proved(&tree, below).is_empty() => Ok(self.suspend_lost(&known)?),
+            Some(known) if proved(&tree, below, Some(&known)).is_empty() => {
+                match find_keeping(&record, &tree).is_empty() {
+                    true => Ok(self.suspend_lost(&known)?),
+                    false => Ok(self.suspend_exposed(&known)?),
+                }
+            }
             _ => Ok(Suspended::NotNeeded),
         }
     }
@@ -81,8 +85,28 @@ impl Volumes {
             let entry = fs::symlink_metadata(self.config.root.join(entry));
             !entry.is_err_and(|error| error.kind() == ErrorKind::NotFound)
         };
-        let is_held = known.suspended || known.is_let_go;
-        if is_held || known.paths.is_empty() || known.paths.iter().any(is_there) {
+        if known.paths.is_empty() || known.paths.iter().any(is_there) {
+            return Ok(Suspended::NotNeeded);
+        }
+        self.suspend_waiting(known)
+    }
+
+    /// Keeps what comes from a disk where a controller would keep it, and suspends the map if nothing of it is under way.
+    fn suspend_exposed(&self, known: &Map) -> Result<Suspended, SwapError> {
+        if known.suspended || known.is_let_go {
+            return Ok(Suspended::NotNeeded);
+        }
+        for path in known.usable_paths() {
+            self.host().fail_path(known.id, path.dev)?;
+        }
+        match known.io {
+            Some(_) => Ok(Suspended::NotNeeded),
+            None => self.suspend_waiting(known),
+        }
+    }
+
+    fn suspend_waiting(&self, known: &Map) -> Result<Suspended, SwapError> {
+        if known.suspended || known.is_let_go {
             return Ok(Suspended::NotNeeded);
         }
         let map = known.id;
@@ -90,7 +114,7 @@ impl Volumes {
             Ok(()) => Ok(Suspended::Done),
             Err(error @ MapError::Waits { .. }) => {
                 let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(%map, error, "a map without a path keeps a processor busy");
+                tracing::warn!(%map, error, "a map without a path is not suspended, and keeps a processor busy");
                 Ok(Suspended::NotYet)
             }
             Err(MapError::Missing { .. }) => Ok(Suspended::NotNeeded),

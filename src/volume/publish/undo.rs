@@ -52,7 +52,7 @@ impl Volumes {
         let target = &request.target_path;
         if done.bound {
             let own = Own {
-                volume_id: &request.volume_id,
+                map: self.map_of(&request.volume_id, Some(&done.before)),
                 identity: done.before.identity(),
             };
             self.unmount_volume(target, own)?;

@@ -7,11 +7,12 @@ use nvme_sysfs::Namespace;
 
 use super::{StageError, Staging};
 use crate::host::MountAccess;
+use crate::host::dm::{Map, MapPath};
 use crate::volume::capability::{AccessType, Capability};
 use crate::volume::filesystem::mount_access;
 use crate::volume::identity::VolumeIdentity;
 use crate::volume::record::{Phase, StageRecord};
-use crate::volume::sight::map_of;
+use crate::volume::sight::LookError;
 
 impl Staging<'_> {
     /// Takes the namespace for this volume. Two filesystems on one namespace would each have a map of
@@ -40,13 +41,38 @@ impl Staging<'_> {
         Ok(())
     }
 
+    /// Refuses the map that this volume would have where it may be another's: what waits in it would be written to this
+    /// namespace. It is this volume's if this namespace was taken for it before, and no other disk is below the map; or,
+    /// where the record of that is lost, if nothing but this namespace is.
+    pub(super) fn refuse_foreign(
+        &self,
+        map: &Map,
+        namespace: &Namespace,
+    ) -> Result<(), StageError> {
+        let was_taken = self.taken.as_ref().is_some_and(|it| it.names(namespace));
+        let tree = self.volumes.config.trees.scan().map_err(LookError::Scan)?;
+        let is_foreign = |path: &&MapPath| match tree.find_namespace_by_dev(path.dev) {
+            Some(disk) => disk.identity != namespace.identity,
+            None => !was_taken,
+        };
+        match map.paths.iter().find(is_foreign) {
+            None => Ok(()),
+            Some(path) => Err(StageError::ForeignMap {
+                map: map.id,
+                disk: path.dev,
+            }),
+        }
+    }
+
     /// A map over the namespace that no record names: what it is used for is not known.
     fn refuse_covered(
         &self,
         namespace: &Namespace,
         records: &[StageRecord],
     ) -> Result<(), StageError> {
-        let own = map_of(&self.record.volume_id);
+        let own = self
+            .volumes
+            .map_of(&self.record.volume_id, Some(&self.record));
         let sight = self.volumes.look()?;
         let covers = |dev| {
             sight.maps.iter().find(|map| {

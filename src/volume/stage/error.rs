@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use nvme_sysfs::DevT;
 use thiserror::Error;
 
-use crate::host::{CheckError, FormatError, HeadError, MountError};
+use crate::host::{CheckError, FormatError, HeadError, MapId, MountError};
 use crate::volume::attach::AttachError;
 use crate::volume::filesystem::{InspectError, PrepareError};
 use crate::volume::hold::{ChooseHoldError, SwapError};
@@ -67,6 +67,17 @@ pub enum StageError {
         map: String,
         /// Kernel name of the disk.
         disk: String,
+    },
+    /// The map of the volume may hold I/O that is meant for another namespace.
+    #[error(
+        "the map {map} lies over {disk}, which is not this volume, or of which no record is left: let it go with \
+         `nvmeof-csi release`, unmount what is on it and remove it"
+    )]
+    ForeignMap {
+        /// Which map.
+        map: MapId,
+        /// Number of the disk below it.
+        disk: DevT,
     },
     /// This node cannot be judged.
     #[error(transparent)]

@@ -13,7 +13,7 @@ use crate::host::dm::Map;
 use crate::volume::current::find_current;
 use crate::volume::identity::Disk;
 use crate::volume::mounts::{find_shown, is_shut_down, shows_map, shows_nvme};
-use crate::volume::sight::{LookError, Sight, map_of};
+use crate::volume::sight::{LookError, Sight};
 use crate::volume::standing::Standing;
 use crate::volume::volumes::Volumes;
 
@@ -24,7 +24,7 @@ impl Volume<'_> {
         if !self.raw || sight.mounts.find_mount_at(staging).is_some() {
             return None;
         }
-        match sight.find_map(map_of(&self.request.volume_id)) {
+        match sight.find_map(self.map) {
             Some(map) => Some(Disk::of_map(map)),
             None => self.namespace(sight.tree()).and_then(Disk::of),
         }
@@ -61,7 +61,7 @@ impl Volumes {
     pub(super) fn look_at(&self, volume: &Volume<'_>) -> Result<Standing, LookError> {
         let sight = self.look()?;
         let path = &volume.request.staging_target_path;
-        let map = sight.find_map(map_of(&volume.request.volume_id));
+        let map = sight.find_map(volume.map);
         let mount = match sight.mounts.find_mount_at(path) {
             Some(mount) if !is_shut_down(mount) => mount,
             None if volume.raw => return Ok(look_at_raw(volume, map, sight.tree())),

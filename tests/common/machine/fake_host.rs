@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nvme_fabrics::{
-    ConnectError, ConnectHow, ConnectOptions, Connected, DialError, DisconnectError, OWNER,
+    ConnectError, ConnectHow, ConnectOptions, Connected, DialError, DisconnectError, Owner,
     RescanError, TuneError, Tuning,
 };
 use nvme_sysfs::{ControllerState, DevT, Instance, Nqn, Sysfs};
@@ -26,6 +26,7 @@ use nvmeof_csi::host::{
 };
 use rustix::io::Errno;
 
+use super::DRIVER;
 use super::devices::Devices;
 use super::filesystems;
 use super::words::{failed, name, refused, short};
@@ -234,7 +235,11 @@ impl Host for FakeHost {
             state.devices.connect(controller);
             let entry = self.registry_entry(controller);
             fs::create_dir_all(&entry).expect("a directory");
-            fs::write(entry.join("owner"), format!("{OWNER}\n")).expect("a file");
+            fs::write(
+                entry.join("owner"),
+                format!("{}\n", Owner::Driver(DRIVER.to_owned())),
+            )
+            .expect("a file");
             Ok(connected(ConnectHow::Created))
         })
     }
@@ -326,6 +331,10 @@ impl Host for FakeHost {
 
     fn reinstate_path(&self, _: MapId, disk: DevT) -> Result<(), MapError> {
         self.effect(format!("reinstate {disk}"), |_| Ok(()))
+    }
+
+    fn fail_path(&self, _: MapId, disk: DevT) -> Result<(), MapError> {
+        self.effect(format!("fail {disk}"), |_| Ok(()))
     }
 
     fn queue_map(&self, _: MapId) -> Result<(), MapError> {

@@ -12,12 +12,14 @@ pub(crate) mod kubelet;
 mod words;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nvme_fabrics::HostIdentity;
 use nvme_sysfs::Sysfs;
+use nvmeof_csi::host::MapId;
 use nvmeof_csi::report::reporter::Reporter;
 use nvmeof_csi::volume::{Timing, Volumes, VolumesConfig};
 use nvmeof_csi::watch::Trees;
@@ -29,6 +31,12 @@ use kubelet::Kubelet;
 
 /// The driver that kubelet asks.
 const DRIVER: &str = "test.csi";
+
+/// The map of a volume that this driver serves.
+pub(crate) fn map_of(volume: &str) -> MapId {
+    MapId::of_volume(DRIVER, volume)
+}
+
 /// The volume of every test, by the name that its PersistentVolume gives the driver.
 const VOLUME: &str = "volume-1";
 /// Its PersistentVolume.
@@ -57,6 +65,9 @@ impl Machine {
             fs::create_dir_all(root.join(below)).expect("a directory");
         }
         fs::write(root.join("proc/self/mountinfo"), TABLE).expect("a file");
+        fs::create_dir(root.join("proc/self/ns")).expect("a directory");
+        // Of the first PID namespace, in which all processes are seen.
+        symlink("pid:[4026531836]", root.join("proc/self/ns/pid")).expect("a link");
         let devices = Devices::of(&root, capture);
         let machine = Machine {
             host: Arc::new(FakeHost::new(root, devices)),
@@ -128,6 +139,7 @@ impl Machine {
         let hostid = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
         VolumesConfig {
             root: self.root(),
+            driver: DRIVER.to_owned(),
             state_dir: self.state_dir(),
             host: Arc::clone(&self.host) as _,
             trees: Trees::of(Sysfs::at(self.root())),

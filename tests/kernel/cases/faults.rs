@@ -3,6 +3,7 @@
 mod bystanders;
 mod calls;
 mod commands;
+mod company;
 mod demo;
 mod expanded;
 mod fleet;
@@ -29,7 +30,6 @@ use std::fs;
 use std::path::Path;
 
 use kernel_lab::guest::nvmet::{Port, Subsystem};
-use nvmeof_csi::host::MapId;
 use tonic::{Code, Status};
 
 use crate::case::{Case, Need};
@@ -56,6 +56,7 @@ pub(super) fn all() -> Vec<Case> {
         flood::CASES,
         memory::CASES,
         bystanders::CASES,
+        company::CASES,
         media::CASES,
         unreadable::CASES,
         removed::CASES,
@@ -243,7 +244,7 @@ fn gone() {
 
 /// The disks below the map of a volume, each by the number that no other disk of this boot has.
 fn disks_below(volume: &Volume) -> Vec<String> {
-    let uuid = MapId::of_volume(&volume.id).uuid();
+    let uuid = volume.map().uuid();
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
     let directories = fs::read_dir("/sys/block").expect("the disks");
     let mut directories = directories.map(|entry| entry.expect("an entry").path());

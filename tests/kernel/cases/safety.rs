@@ -21,7 +21,10 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new("a_spare_path_of_a_mounted_device_may_go", spare_path),
     Case::new("a_pcie_controller_is_never_disconnected", pcie),
-    Case::new("an_excluded_controller_is_never_disconnected", excluded),
+    Case::new(
+        "a_controller_that_is_excluded_later_is_disconnected_and_not_connected_again",
+        excluded,
+    ),
 ];
 
 /// Connects the volume, makes a filesystem on it and mounts it at `/mnt`.
@@ -131,8 +134,7 @@ fn excluded() {
         format!("[exclusions]\nexclusion = nqn={NQN}\n"),
     )
     .expect("/etc/nvme is writable");
-    cli(&["disconnect", "--nqn", NQN])
-        .expect(5)
-        .says(&["exclu"]);
-    assert_eq!(controllers().len(), 1);
+    cli(&["disconnect", "--nqn", NQN]).expect(0);
+    assert_eq!(controllers().len(), 0);
+    connect(&["--wait"]).expect(5).says(&["exclu"]);
 }

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount, umount};
 use nvmeof_csi::csi::proto as csi;
+use nvmeof_csi::host::MapId;
 
 use super::{KUBELET, is_mounted};
 use crate::kubelet::Kubelet;
 use crate::scene::{NQN, UUID};
 
-/// The driver that kubelet asks.
+/// The name of the driver, unless it is given another.
 const DRIVER: &str = "direct.nvmeof.csi";
 /// The pod that has every volume, by its UID.
 const POD: &str = "5f1c1d7e-7d8e-4b55-9c9d-0d1f5a0a7c11";
@@ -27,11 +28,23 @@ pub(crate) enum Use {
 #[derive(Debug, Clone)]
 pub(crate) struct Volume {
     pub(crate) id: String,
+    /// The driver that kubelet asks.
+    pub(crate) driver: &'static str,
     pub(crate) usage: Use,
     pub(crate) context: BTreeMap<String, String>,
 }
 
 impl Volume {
+    /// kubelet in the guest.
+    fn kubelet(&self) -> Kubelet {
+        Kubelet::at(Path::new(KUBELET), self.driver)
+    }
+
+    /// The map that it has where it is held by one.
+    pub(crate) fn map(&self) -> MapId {
+        MapId::of_volume(self.driver, &self.id)
+    }
+
     /// The namespace [`UUID`] of [`NQN`] on the first cable.
     pub(crate) fn new(usage: Use) -> Self {
         Self::of("volume-1", usage, NQN, UUID)
@@ -48,6 +61,7 @@ impl Volume {
             .into();
         Self {
             id: id.to_owned(),
+            driver: DRIVER,
             usage,
             context,
         }
@@ -55,15 +69,15 @@ impl Volume {
 
     pub(crate) fn staging(&self) -> PathBuf {
         match self.usage {
-            Use::Filesystem(_) => kubelet().staging(&self.id),
-            Use::Block => kubelet().block_staging(&self.id),
+            Use::Filesystem(_) => self.kubelet().staging(&self.id),
+            Use::Block => self.kubelet().block_staging(&self.id),
         }
     }
 
     pub(crate) fn target(&self) -> PathBuf {
         match self.usage {
-            Use::Filesystem(_) => kubelet().target(POD, &self.id),
-            Use::Block => kubelet().block_target(POD, &self.id),
+            Use::Filesystem(_) => self.kubelet().target(POD, &self.id),
+            Use::Block => self.kubelet().block_target(POD, &self.id),
         }
     }
 
@@ -71,7 +85,7 @@ impl Volume {
     pub(crate) fn asked(&self) -> PathBuf {
         match self.usage {
             Use::Filesystem(_) => self.target(),
-            Use::Block => kubelet().block_node(POD, &self.id),
+            Use::Block => self.kubelet().block_node(POD, &self.id),
         }
     }
 
@@ -170,7 +184,7 @@ impl Volume {
         // What kubelet knows of each (`volumeHealthPaths`): of a raw disk where its own nodes are.
         let (staging, published) = match self.usage {
             Use::Filesystem(_) => (self.staging(), self.target().display().to_string()),
-            Use::Block => (kubelet().block_nodes(&self.id), String::new()),
+            Use::Block => (self.kubelet().block_nodes(&self.id), String::new()),
         };
         csi::NodeGetVolumeHealthRequest {
             volume_id: self.id.clone(),
@@ -186,9 +200,4 @@ impl Volume {
             ..csi::NodeGetVolumeStatsRequest::default()
         }
     }
-}
-
-/// kubelet in the guest.
-fn kubelet() -> Kubelet {
-    Kubelet::at(Path::new(KUBELET), DRIVER)
 }

@@ -1,16 +1,15 @@
 //! What is not of the volumes: controllers of others, their maps, and namespaces that are well.
 
-use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::fs;
 
 use kernel_lab::guest::program;
 
+use super::company::{OTHER_HOST, connect_by_hand};
 use super::{Running, disks_below, volume};
 use crate::case::Case;
 use crate::plugin::{Plugin, Use, Volume};
 use crate::scene::{
     NQN, OTHER_UUID, Scene, UUID, attribute, cli, controllers, eventually, subsystem, target,
-    wait_state,
 };
 use crate::writer::Writer;
 
@@ -26,27 +25,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 const OTHER_NQN: &str = "nqn.2026-01.org.example:other";
-const OTHER_HOST: &str = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
 const THIRD_UUID: &str = "33333333-3333-4333-8333-333333333333";
-
-/// Connects as somebody who has never heard of the program; returns the controller.
-fn connect_by_hand(nqn: &str, service: u16, more: &str) -> String {
-    let options = format!(
-        "transport=tcp,traddr={},trsvcid={service},nqn={nqn},ctrl_loss_tmo=555{more}",
-        target(0)
-    );
-    let mut how = File::options();
-    let device = how.read(true).write(true).open("/dev/nvme-fabrics");
-    let mut device = device.expect("the device opens");
-    device.write_all(options.as_bytes()).expect("a connect");
-    let mut reply = String::new();
-    device.read_to_string(&mut reply).expect("a reply");
-    let instance = reply.trim().strip_prefix("instance=");
-    let instance = instance.and_then(|rest| rest.split(',').next());
-    let controller = format!("nvme{}", instance.expect("its number"));
-    wait_state(&controller, "live");
-    controller
-}
 
 /// dmsetup, as an administrator runs it.
 pub(super) fn dmsetup(arguments: &[&str]) -> String {
@@ -149,9 +128,14 @@ fn others() {
     assert_ne!(disks_below(&running.volume), before, "a swap");
     others.assert_untouched();
 
-    // Another host on this machine reaches the same namespace, and the head of it outlives ours.
+    // Another host on this machine reaches the same namespace, and the head of it outlives ours. Nothing of its
+    // controller is changed, but that it gives up at once: what waits must wait in the map.
     let host = format!(",hostnqn=nqn.2014-08.org.nvmexpress:uuid:{OTHER_HOST},hostid={OTHER_HOST}");
-    others.watch(connect_by_hand(NQN, 4421, &host));
+    let sharing = connect_by_hand(NQN, 4421, &host);
+    eventually("theirs to give up at once", || {
+        (attribute(&sharing, "ctrl_loss_tmo").as_deref() == Some("0")).then_some(())
+    });
+    others.watch(sharing);
     let theirs: Vec<String> = others
         .controllers
         .iter()

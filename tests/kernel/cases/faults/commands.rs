@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
-use nvmeof_csi::host::MapId;
 
 use super::Running;
 use super::bystanders::dmsetup;
@@ -196,5 +195,5 @@ fn fail_path(running: &Running) {
 
 /// Of the map, as dmsetup lists it.
 fn name(running: &Running) -> String {
-    MapId::of_volume(&running.volume.id).name()
+    running.volume.map().name()
 }

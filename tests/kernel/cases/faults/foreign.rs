@@ -85,7 +85,7 @@ const LOOP: &str = "/dev/loop0";
 
 /// How the volume is lost.
 #[derive(Debug, Clone, Copy)]
-enum Loss {
+pub(super) enum Loss {
     /// For longer than its controller lives.
     Cable,
     /// The target takes it away.
@@ -94,7 +94,7 @@ enum Loss {
 
 /// What stands where the volume was.
 #[derive(Debug, Clone, Copy)]
-struct Foreign {
+pub(super) struct Foreign {
     what: &'static str,
     uuid: &'static str,
     bytes: u64,
@@ -103,7 +103,7 @@ struct Foreign {
 }
 
 impl Foreign {
-    const fn uuid() -> Foreign {
+    pub(super) const fn uuid() -> Foreign {
         Foreign {
             what: "another UUID",
             uuid: OTHER_UUID,
@@ -174,7 +174,7 @@ fn busy(foreign: Foreign, loss: Loss) {
 
 /// The volume is lost; another namespace takes its place for a while. What waits goes on waiting, and
 /// not a byte of the other one changes.
-fn stand_in(running: &Running, foreign: Foreign, loss: Loss, writer: &Writer) {
+pub(super) fn stand_in(running: &Running, foreign: Foreign, loss: Loss, writer: &Writer) {
     let exported = &running.exported;
     let file = Path::new("/tmp/foreign.img");
     nvmet::backing_file(file, foreign.bytes).expect("a backing file");

@@ -10,7 +10,6 @@ use std::thread;
 
 use kernel_lab::guest::nvmet::{self, Port, Subsystem};
 use nix::sys::signal::{Signal, kill};
-use nvmeof_csi::host::MapId;
 
 use super::bystanders::dmsetup;
 use super::foreign::{assert_untouched, losetup, mismatch, own_file};
@@ -34,6 +33,10 @@ pub(super) const CASES: &[Case] = &[
     Case::new("row_27_a_bad_block_below_xfs_fails_alone", || {
         alone(Use::Filesystem("xfs"));
     }),
+    Case::new(
+        "row_27_a_write_past_the_end_of_a_namespace_that_shrank_fails_alone",
+        shrunk,
+    ),
     Case::new("row_27_a_bad_block_behind_two_paths_fails_alone", two_paths),
     Case::new(
         "row_27_without_multipath_a_bad_block_behind_two_paths_fails_alone",
@@ -94,6 +97,10 @@ impl Disk {
             "0 {bad} linear {LOOP} 0\n{bad} {} error\n{good} {rest} linear {LOOP} {good}\n",
             good - bad
         ));
+    }
+
+    fn shrink(&self, bytes: u64) {
+        self.load(&format!("0 {} linear {LOOP} 0\n", bytes / SECTOR));
     }
 
     fn mend(&self) {
@@ -174,7 +181,7 @@ impl Damaged {
 
     /// The map holds again, and users know.
     fn is_told(&self) {
-        let name = MapId::of_volume(&self.running.volume.id).name();
+        let name = self.running.volume.map().name();
         eventually("a map that queues", || {
             let queues = dmsetup(&["table", &name]).contains("queue_if_no_path");
             let waits = dmsetup(&["info", &name]).contains("INACTIVE");
@@ -247,6 +254,61 @@ fn alone(usage: Use) {
     damaged.end(written);
 }
 
+/// A write that waits behind the end as the plugin comes to it, and what is asked for later.
+fn shrunk() {
+    let damaged = Damaged::start(Use::Block);
+    let exported = damaged.running.exported.clone();
+    let map = damaged.running.volume.map().name();
+    let is_as_long = |sectors: u64| {
+        let table = dmsetup(&["table", &map]);
+        let found = table.starts_with(&format!("0 {sectors} multipath "));
+        found.then_some(())
+    };
+    let refused = |told: Receiver<std::io::Result<()>>| {
+        let answer = told.recv_timeout(PATIENCE).expect("an answer in time");
+        answer.expect_err("it lies behind the end")
+    };
+    let writer = damaged.running.writer();
+    let plugin = process(&damaged.running.plugin);
+    kill(plugin, Signal::SIGSTOP).expect("it stops");
+    damaged.disk.shrink(SMALL / 2);
+    exported.revalidate(1).expect("the target looks");
+    eventually("a smaller disk", || {
+        (sectors_of(UUID) == SMALL / 2 / SECTOR).then_some(())
+    });
+    let told = begin(write, &damaged.path, damaged.at);
+    eventually("a path that has failed", || {
+        dmsetup(&["status", &map]).contains(" F ").then_some(())
+    });
+    kill(plugin, Signal::SIGCONT).expect("it goes on");
+    let error = refused(told);
+    assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
+    assert_eq!(is_as_long(SMALL / 2 / SECTOR), Some(()));
+    writer.wait_for(20);
+    refused(begin(write, &damaged.path, damaged.at));
+    refused(begin(read, &damaged.path, damaged.at));
+    writer.wait_for(20);
+    let health = damaged.running.plugin.health(&damaged.running.volume);
+    assert_eq!(health.expect("an answer"), ["IdentityMismatch"]);
+    damaged.disk.mend();
+    exported.revalidate(1).expect("the target looks");
+    eventually("a map as long as before", || is_as_long(SMALL / SECTOR));
+    write(&damaged.path, damaged.at).expect("a write to its end");
+    let written = writer.end("row 27, a namespace that shrank");
+    damaged.end(written);
+}
+
+/// The length of the disk that a namespace has here.
+fn sectors_of(uuid: &str) -> u64 {
+    let disks = fs::read_dir("/sys/block").expect("the disks");
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+    let mut disks = disks.map(|entry| entry.expect("an entry").path());
+    let disk =
+        disks.find(|disk| read(disk.join("uuid")).trim() == uuid && disk.join("dev").exists());
+    let size = read(disk.expect("the disk").join("size"));
+    size.trim().parse().expect("a size")
+}
+
 fn two_paths() {
     let scene = Scene::new();
     scene.add_cable(1);
@@ -292,7 +354,7 @@ fn lost_after_it() {
 /// The plugin is stopped in the moment in which errors pass, so that the loss falls into it.
 fn lost_within_it() {
     let damaged = Damaged::start(Use::Block);
-    let name = MapId::of_volume(&damaged.running.volume.id).name();
+    let name = damaged.running.volume.map().name();
     damaged.disk.damage(damaged.byte);
     let plugin = process(&damaged.running.plugin);
     // Held back, the next command leaves the time to stop it before that.
@@ -380,7 +442,7 @@ fn killed() {
         let error = answer.expect_err("the block is bad");
         assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
         writer.wait_for(20);
-        let name = MapId::of_volume(&damaged.running.volume.id).name();
+        let name = damaged.running.volume.map().name();
         eventually("a map that queues", || {
             let queues = dmsetup(&["table", &name]).contains("queue_if_no_path");
             queues.then_some(())

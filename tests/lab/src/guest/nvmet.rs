@@ -88,6 +88,14 @@ impl Subsystem {
     pub fn grow(&self, nsid: u32, backing: &Path, bytes: u64) -> io::Result<()> {
         let file = File::options().write(true).open(backing);
         context(file, || format!("open {}", backing.display()))?.set_len(bytes)?;
+        self.revalidate(nsid)
+    }
+
+    /// Has the target ask for the size of what is behind a namespace, and tell the hosts.
+    ///
+    /// # Errors
+    /// When the namespace is not enabled.
+    pub fn revalidate(&self, nsid: u32) -> io::Result<()> {
         put(&self.namespace(nsid).join("revalidate_size"), "1")
     }
 

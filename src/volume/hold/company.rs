@@ -1,0 +1,168 @@
+//! Controllers that would keep the I/O of a held volume.
+//!
+//! What waits in a map goes nowhere before its new disk was proved. What waits below it, in a head, is sent by the kernel
+//! as soon as any controller of that head is live again, before anything is compared: by one that outlives a loss
+//! (`ctrl_loss_tmo` above 0) to whatever stands behind the name by then. So every controller that carries the disk of a
+//! held volume must give up at once, whoever connected it, wherever it leads and in whose name.
+//!
+//! Invariant: a controller that is not ours is left as it is where somebody else uses another disk that it carries: that
+//! one would fail at the next loss, which it survived before.
+
+use std::time::Duration;
+
+use nvme_fabrics::{Owner, TuneError, Tuning};
+use nvme_sysfs::{Controller, ControllerLoss, ControllerState, Instance, Namespace, Nqn, Tree};
+use thiserror::Error;
+
+use super::super::identity::VolumeIdentity;
+use super::super::owner::OwnerError;
+use super::super::record::{RecordError, StageRecord};
+use super::super::volumes::Volumes;
+use crate::causes::chain;
+use crate::host::usage::{Look, UsageError, find_any_use};
+
+/// Why the I/O of a volume may wait where a map does not hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{controller} carries its disk and outlives a loss: {why}")]
+pub struct Keeping {
+    /// Which controller.
+    pub controller: Instance,
+    /// Why it is left like that.
+    pub why: String,
+}
+
+/// Why a volume is not held by a map.
+#[derive(Debug, Error)]
+pub enum CompanyError {
+    /// A controller keeps its I/O.
+    #[error(transparent)]
+    Keeping(#[from] Keeping),
+    /// The records cannot be read.
+    #[error("cannot tell which disks are volumes of this driver")]
+    Records(#[from] RecordError),
+    /// It cannot be told who connected a controller.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    /// It cannot be told whether a disk is in use.
+    #[error("cannot tell whether another disk of the subsystem is in use")]
+    Usage(#[from] UsageError),
+}
+
+/// The controllers that carry the disk of a volume and would outlive a loss.
+fn find_outliving<'a>(tree: &'a Tree, nqn: &Nqn, identity: &VolumeIdentity) -> Vec<&'a Controller> {
+    let disks = tree.find_subsystems(nqn).flat_map(|s| &s.namespaces);
+    let ours: Vec<&Namespace> = disks.filter(|disk| identity.names(disk)).collect();
+    let at_once = ControllerLoss::After(Duration::ZERO);
+    let is_going = |state: &ControllerState| {
+        use ControllerState::{Dead, Deleting, DeletingNoIo};
+        matches!(state, Deleting | DeletingNoIo | Dead)
+    };
+    tree.find_subsystems(nqn)
+        .flat_map(|subsystem| &subsystem.controllers)
+        .filter(|controller| controller.ctrl_loss_tmo.is_some_and(|loss| loss != at_once))
+        .filter(|controller| !is_going(&controller.state))
+        .filter(|controller| ours.iter().any(|disk| controller.carries(disk)))
+        .collect()
+}
+
+impl Volumes {
+    /// The first controller of the disk of a volume that outlives a loss and must not be tuned.
+    ///
+    /// # Errors
+    /// [`CompanyError`].
+    pub(super) fn find_spared(
+        &self,
+        tree: &Tree,
+        nqn: &Nqn,
+        identity: &VolumeIdentity,
+    ) -> Result<Option<Keeping>, CompanyError> {
+        let (records, _) = self.records.read_readable()?;
+        for controller in find_outliving(tree, nqn, identity) {
+            if let Some(why) = self.find_foreign_use(tree, controller, identity, &records)? {
+                let controller = controller.instance;
+                return Ok(Some(Keeping { controller, why }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Has every controller that carries the disk of a held volume give up at once, as far as that hurts nobody else.
+    ///
+    /// # Errors
+    /// [`CompanyError`] with the first controller that stays as it is.
+    pub(in crate::volume) fn give_up_at_once(
+        &self,
+        tree: &Tree,
+        nqn: &Nqn,
+        identity: &VolumeIdentity,
+    ) -> Result<(), CompanyError> {
+        let (records, _) = self.records.read_readable()?;
+        let mut spared = None;
+        for controller in find_outliving(tree, nqn, identity) {
+            let why = match self.find_foreign_use(tree, controller, identity, &records)? {
+                Some(used) => Some(used),
+                None => self.tune_to_give_up(controller.instance, nqn),
+            };
+            let controller = controller.instance;
+            spared = spared.or(why.map(|why| Keeping { controller, why }));
+        }
+        spared.map_or(Ok(()), |keeping| Err(keeping.into()))
+    }
+
+    /// Why a controller could not be tuned. One that has gone meanwhile keeps nothing.
+    fn tune_to_give_up(&self, controller: Instance, nqn: &Nqn) -> Option<String> {
+        let tuning = Tuning {
+            ctrl_loss_tmo: Some(ControllerLoss::After(Duration::ZERO)),
+            ..Tuning::default()
+        };
+        match self.host().tune(controller, nqn, &tuning) {
+            Ok(()) | Err(TuneError::Missing { .. } | TuneError::OtherSubsystem { .. }) => None,
+            Err(error) => Some(format!(
+                "its ctrl_loss_tmo cannot be set, {}",
+                chain(&error)
+            )),
+        }
+    }
+
+    /// A use of another disk that a controller of others carries, which is no volume held by a map of ours. Another driver
+    /// of this program may have given a raw disk to a pod that has it not open just now.
+    fn find_foreign_use(
+        &self,
+        tree: &Tree,
+        controller: &Controller,
+        identity: &VolumeIdentity,
+        records: &[StageRecord],
+    ) -> Result<Option<String>, CompanyError> {
+        if self.owns(controller.instance)? {
+            return Ok(None);
+        }
+        let is_held = |disk: &Namespace| {
+            let mut held = records.iter().filter(|record| record.map().is_some());
+            held.any(|record| record.identity().is_some_and(|it| it.names(disk)))
+        };
+        let mut others = tree
+            .namespaces()
+            .filter(|disk| controller.carries(disk) && !identity.names(disk) && !is_held(disk))
+            .peekable();
+        let Some(first) = others.peek() else {
+            return Ok(None);
+        };
+        if let Some(Owner::Driver(driver)) = self.owner(controller.instance)? {
+            let disk = &first.name;
+            return Ok(Some(format!(
+                "{disk} behind it may be a volume of {driver}"
+            )));
+        }
+        let used = find_any_use(&self.config.root, others, Look::Visible)?;
+        Ok(used.map(|used| format!("somebody else uses another disk behind it, {used}")))
+    }
+}
+
+/// The controllers in which I/O of a volume may wait though a map holds it: they carry its disk and would outlive a loss.
+#[must_use]
+pub fn find_keeping<'a>(record: &StageRecord, tree: &'a Tree) -> Vec<&'a Controller> {
+    match record.identity().filter(|_| record.map().is_some()) {
+        Some(identity) => find_outliving(tree, &record.source.nqn, identity),
+        None => Vec::new(),
+    }
+}

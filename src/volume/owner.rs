@@ -1,0 +1,51 @@
+//! Who connected a controller.
+
+use nvme_fabrics::{Owner, Registry, RegistryError};
+use nvme_sysfs::{Controller, Instance};
+use thiserror::Error;
+
+use super::volumes::Volumes;
+
+/// It cannot be told who connected a controller.
+#[derive(Debug, Error)]
+#[error("cannot tell who connected {controller}")]
+pub struct OwnerError {
+    /// Which.
+    controller: Instance,
+    /// Why.
+    source: RegistryError,
+}
+
+impl Volumes {
+    /// Whether this driver may have connected a controller: its name stands in the registry, or that of a version
+    /// which told nobody apart.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub(super) fn owns(&self, controller: Instance) -> Result<bool, OwnerError> {
+        let owner = self.owner(controller)?;
+        Ok(match owner {
+            Some(Owner::Driver(driver)) => driver == self.config.driver,
+            Some(Owner::Program) => true,
+            Some(Owner::Administrator | Owner::Other(_)) | None => false,
+        })
+    }
+
+    /// Whether nobody but this driver can want a controller: it connected it, or it is one of a discovery that was killed.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub fn may_be_dropped(&self, controller: &Controller) -> Result<bool, OwnerError> {
+        let owner = self.owner(controller.instance)?;
+        Ok(owner.is_some_and(|owner| match owner {
+            Owner::Driver(driver) => driver == self.config.driver,
+            other => other.is_this_program() && !controller.serves_io(),
+        }))
+    }
+
+    /// Its name in the registry; `None` where nobody has put one there.
+    pub(super) fn owner(&self, controller: Instance) -> Result<Option<Owner>, OwnerError> {
+        let owner = Registry::at(&self.config.root).owner(controller);
+        owner.map_err(|source| OwnerError { controller, source })
+    }
+}
