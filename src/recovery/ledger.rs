@@ -12,6 +12,7 @@ mod repairs;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nvme_sysfs::{DevT, Instance, Nqn};
@@ -87,6 +88,8 @@ pub(super) struct Seen {
     pub(super) record: StageRecord,
     /// What is wrong with it.
     pub(super) findings: Vec<Finding>,
+    /// Where it is mounted, if something is wrong with that.
+    pub(super) mounts: Vec<PathBuf>,
     /// The I/O of its map that is under way.
     pub(super) io: Option<IoCounts>,
 }

@@ -47,6 +47,7 @@ pub(super) fn seen(id: &str, findings: &[Finding]) -> Seen {
     Seen {
         record: record(id),
         findings: findings.to_vec(),
+        mounts: Vec::new(),
         io: None,
     }
 }
@@ -298,24 +299,6 @@ fn a_stale_mount_is_believed_when_it_is_seen_twice_and_tried_three_times() {
         &[Finding::NoPath, Finding::Stale(Stale::DeviceGone)],
     )];
     assert!(ledger.plan(now, &changed, &[]).actions.contains(&repair));
-}
-
-#[test]
-fn a_use_is_waited_out() {
-    let mut ledger = Ledger::default();
-    let mut now = Instant::now();
-    let stale = [seen("a", &[Finding::Stale(Stale::DeviceGone)])];
-    let repair = Action::Repair(id("a"));
-    ledger.plan(now, &stale, &[]);
-    for _ in 0..10 {
-        assert_eq!(
-            ledger.plan(now, &stale, &[]).actions,
-            std::slice::from_ref(&repair)
-        );
-        let in_use = Came::InUse("app".to_owned());
-        ledger.ended(now, &repair, &in_use, &mut Plan::default());
-        now += SECOND;
-    }
 }
 
 #[test]
