@@ -22,7 +22,8 @@ pub mod services;
 mod status;
 mod user;
 
-pub use parameters::{SECRET_NAMES, parameter_names};
+pub use capability::MAX_FLAGS;
+pub use parameters::{SECRET_NAMES, parameter_bounds, parameter_names};
 
 /// The messages and services of the protocol, generated from `csi.proto` (the test `protocol` compares).
 #[expect(clippy::too_many_lines, reason = "written by tonic-prost-build")]

@@ -14,6 +14,8 @@ mod detach;
 mod expand;
 #[path = "volume/format.rs"]
 mod format;
+#[path = "volume/full.rs"]
+mod full;
 #[path = "volume/health.rs"]
 mod health;
 #[path = "volume/kill.rs"]

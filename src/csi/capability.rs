@@ -12,6 +12,12 @@ use crate::host::ParseMountFlagError;
 use crate::volume::request::{AccessMode, AccessType, Capability, FilesystemType, MountFlag};
 
 const FIELD: &str = "volume_capability";
+const FLAGS: &str = "volume_capability.mount.mount_flags";
+
+/// How many mount flags a volume may have: more than there are different ones.
+pub const MAX_FLAGS: usize = 64;
+/// How much of what is wrong with a flag is said, in bytes: the flag is a part of it.
+const SHOWN: usize = 1024;
 
 /// The StorageClass's key for the type of the filesystem. The provisioner takes it out and fills
 /// `fs_type`; in the attributes of a PersistentVolume written by hand it arrives here.
@@ -73,6 +79,11 @@ fn parse_mount(mount: MountVolume, fstype: Option<&str>) -> Result<AccessType, I
             "is refused: kubelet sets the group of the files (VOLUME_MOUNT_GROUP is not announced)",
         ));
     }
+    let number = mount.mount_flags.len();
+    if number > MAX_FLAGS {
+        let rule = format!("has {number} flags, at most {MAX_FLAGS} are allowed");
+        return Err(InvalidRequest::field(FLAGS, rule));
+    }
     let fs = parse_fs_type(&mount.fs_type, fstype)?;
     let flags = mount.mount_flags.into_iter().map(parse_flag);
     let flags = flags.collect::<Result<Vec<MountFlag>, _>>()?;
@@ -87,7 +98,9 @@ fn parse_flag(flag: String) -> Result<MountFlag, InvalidRequest> {
 }
 
 fn invalid_flag(error: ParseMountFlagError) -> InvalidRequest {
-    InvalidRequest::field("volume_capability.mount.mount_flags", error)
+    let mut rule = error.to_string();
+    rule.truncate(rule.floor_char_boundary(SHOWN));
+    InvalidRequest::field(FLAGS, rule)
 }
 
 fn parse_fs_type(fs_type: &str, fstype: Option<&str>) -> Result<FilesystemType, InvalidRequest> {

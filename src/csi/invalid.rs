@@ -2,6 +2,9 @@
 
 use thiserror::Error;
 
+/// How much of a value is repeated, in bytes: kubelet shows the message in an event.
+const SHOWN: usize = 512;
+
 /// The field of a request that breaks a rule, the value where it is no secret, and the rule.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum InvalidRequest {
@@ -42,9 +45,11 @@ impl InvalidRequest {
         value: impl Into<String>,
         rule: impl ToString,
     ) -> InvalidRequest {
+        let mut value = value.into();
+        value.truncate(value.floor_char_boundary(SHOWN));
         InvalidRequest::Value {
             field: field.into(),
-            value: value.into(),
+            value,
             rule: rule.to_string(),
         }
     }

@@ -28,7 +28,7 @@ use super::request;
 use super::status::{Coded, Failure};
 use super::user::User;
 use crate::cluster::node_id::{NodeName, node_id};
-use crate::host::blocking::Blocking;
+use crate::host::blocking::{Blocking, Caller};
 use crate::report::reporter::Reporter;
 use crate::volume::Volumes;
 
@@ -77,6 +77,7 @@ impl Node {
         T: Send + 'static,
         E: Coded + Send + 'static,
     {
+        let work = move |volumes: &Volumes, wanted: &R, _: &Caller| work(volumes, wanted);
         let done = self.carry_out(call, metadata, wanted, work).await;
         done.map_err(Status::from)
     }
@@ -87,7 +88,7 @@ impl Node {
         (call, user): (&Call, User),
         metadata: &MetadataMap,
         wanted: Result<R, InvalidRequest>,
-        work: fn(&Volumes, &R) -> Result<(), E>,
+        work: fn(&Volumes, &R, &Caller) -> Result<(), E>,
     ) -> Result<(), Status>
     where
         R: Send + 'static,
@@ -111,7 +112,7 @@ impl Node {
         call: &Call,
         metadata: &MetadataMap,
         wanted: Result<R, InvalidRequest>,
-        work: fn(&Volumes, &R) -> Result<T, E>,
+        work: impl FnOnce(&Volumes, &R, &Caller) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Failure<E>>
     where
         R: Send + 'static,
@@ -121,10 +122,10 @@ impl Node {
         let wanted = wanted.map_err(Failure::Invalid)?;
         let volumes = Arc::clone(&self.volumes);
         let limit = time_limit(metadata);
-        let job = move || work(&volumes, &wanted);
+        let job = move |caller: &Caller| work(&volumes, &wanted, caller);
         let ended = self
             .blocking
-            .run(limit, call.operation().as_str(), job)
+            .run_for(limit, call.operation().as_str(), job)
             .await;
         ended.map_err(Failure::Blocked)?.map_err(Failure::Volume)
     }
@@ -143,7 +144,7 @@ impl proto::node_server::Node for Node {
         let user = User::of(&message.volume_id, &message.volume_context);
         let wanted = request::stage(message, &self.host);
         let done = self
-            .mount((&call, user), &metadata, wanted, Volumes::stage)
+            .mount((&call, user), &metadata, wanted, Volumes::stage_for)
             .await;
         call.end(done.map(|()| NodeStageVolumeResponse {}))
     }
@@ -172,7 +173,9 @@ impl proto::node_server::Node for Node {
         let user = User::of(&message.volume_id, &message.volume_context);
         let wanted = request::publish(message);
         let done = self
-            .mount((&call, user), &metadata, wanted, Volumes::publish)
+            .mount((&call, user), &metadata, wanted, |volumes, wanted, _| {
+                volumes.publish(wanted)
+            })
             .await;
         call.end(done.map(|()| NodePublishVolumeResponse {}))
     }

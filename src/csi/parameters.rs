@@ -12,7 +12,7 @@
 //!
 //! Names that other drivers use for the same are in [`keys`]. Invariant: a [`Source`] that comes out
 //! of here makes connect options that the kernel's parser takes, and no value smuggles in another
-//! option.
+//! option. Every value has a bound, for whoever writes a PersistentVolume may write anything.
 
 mod address;
 mod keys;
@@ -30,7 +30,7 @@ use crate::volume::request::{
 use crate::volume::{Hold, connect_options};
 use keys::{Given, Key};
 
-pub use keys::parameter_names;
+pub use keys::{parameter_bounds, parameter_names};
 
 /// The keys of a Secret for NodeStageVolume.
 pub const SECRET_NAMES: [&str; 2] = ["dhchapSecret", "dhchapCtrlSecret"];

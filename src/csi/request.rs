@@ -28,6 +28,9 @@ pub(super) use controller::{Validation, attach, detach, validate};
 /// The longest path that the kernel takes in one call, without the closing NUL: `PATH_MAX` - 1.
 const MAX_PATH: usize = 4095;
 
+/// The longest name of an object of Kubernetes, that of a DNS subdomain (RFC 1123).
+const MAX_NAME: usize = 253;
+
 /// Keys that kubelet adds where CSIDriver has `podInfoOnMount`.
 const POD_NAME: &str = "csi.storage.k8s.io/pod.name";
 const POD_NAMESPACE: &str = "csi.storage.k8s.io/pod.namespace";
@@ -225,16 +228,22 @@ fn no_publish_context(context: &Map) -> Result<(), InvalidRequest> {
 /// The claim that is bound to the volume, where its context says so.
 pub(super) fn claim(context: &Map) -> Option<ClaimRef> {
     Some(ClaimRef {
-        namespace: context.get(CLAIM_NAMESPACE)?.clone(),
-        name: context.get(CLAIM_NAME)?.clone(),
+        namespace: object_name(context, CLAIM_NAMESPACE)?,
+        name: object_name(context, CLAIM_NAME)?,
     })
 }
 
 /// The pod, where kubelet names it.
 pub(super) fn pod(context: &Map) -> Option<PodRef> {
     Some(PodRef {
-        namespace: context.get(POD_NAMESPACE)?.clone(),
-        name: context.get(POD_NAME)?.clone(),
-        uid: context.get(POD_UID).cloned(),
+        namespace: object_name(context, POD_NAMESPACE)?,
+        name: object_name(context, POD_NAME)?,
+        uid: object_name(context, POD_UID),
     })
+}
+
+/// What is longer is the name of nothing in Kubernetes: it is not kept.
+fn object_name(context: &Map, key: &str) -> Option<String> {
+    let name = context.get(key).filter(|name| name.len() <= MAX_NAME);
+    name.cloned()
 }

@@ -3,7 +3,7 @@
 //! A job runs on one of a fixed number of threads. Whoever waits for it waits until its deadline and
 //! no longer; a job that has begun goes on even so, and keeps what it owns (its volume's lock, above
 //! all) until it has ended, because nothing can take back a system call that waits for a dead
-//! device. A job that has not begun at its deadline never begins.
+//! device. A job that has not begun at its deadline never begins. One that can stop halfway asks its [`Caller`].
 //!
 //! Threads of our own, not tokio's blocking pool: theirs are shared with whatever else blocks, and
 //! their number is no limit to rely on.
@@ -12,7 +12,7 @@ use std::any::Any;
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -73,6 +73,24 @@ impl std::fmt::Debug for Job {
 #[derive(Debug, Default)]
 struct Phase(AtomicU8);
 
+/// Whoever waits for a job, as the job sees it.
+#[derive(Debug, Clone, Default)]
+pub struct Caller(Arc<AtomicBool>);
+
+impl Caller {
+    /// One that waits for as long as it takes.
+    #[must_use]
+    pub fn patient() -> Caller {
+        Caller::default()
+    }
+
+    /// Whether nobody waits any more: the deadline has passed, or the call was given up.
+    #[must_use]
+    pub fn has_gone(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 impl Phase {
     const WAITING: u8 = 0;
     const BEGUN: u8 = 1;
@@ -87,12 +105,13 @@ impl Phase {
     }
 }
 
-/// Gives a job up when its caller goes away before it has begun.
-struct Waiting(Arc<Phase>);
+/// Gives a job up when its caller goes away before it has begun, and tells it when it has.
+struct Waiting(Arc<Phase>, Caller);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.leave_waiting(Phase::GIVEN_UP);
+        self.1.0.store(true, Ordering::Release);
     }
 }
 
@@ -129,11 +148,28 @@ impl Blocking {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        self.run_for(deadline, name, |_: &Caller| job()).await
+    }
+
+    /// The same for a job that asks whether anybody still waits for it.
+    ///
+    /// # Errors
+    /// [`Blocked`].
+    pub async fn run_for<T, F>(
+        &self,
+        deadline: Duration,
+        name: &'static str,
+        job: F,
+    ) -> Result<T, Blocked>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Caller) -> T + Send + 'static,
+    {
         let (answer, result) = oneshot::channel();
-        let phase = Arc::new(Phase::default());
-        let waiting = Waiting(Arc::clone(&phase));
+        let (phase, caller) = (Arc::new(Phase::default()), Caller::default());
+        let waiting = Waiting(Arc::clone(&phase), caller.clone());
         let run = Box::new(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(job));
+            let outcome = catch_unwind(AssertUnwindSafe(|| job(&caller)));
             if answer.send(outcome).is_err() {
                 tracing::warn!(
                     job = name,
@@ -216,6 +252,24 @@ mod tests {
         release.send(()).expect("it waits");
         end.await.expect("it goes on to its end");
         assert!(kept.upgrade().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_job_sees_that_its_caller_has_gone() {
+        let pool = pool(1);
+        let (release, released) = mpsc::channel::<()>();
+        let (told, seen) = oneshot::channel();
+        let job = move |caller: &Caller| {
+            let before = caller.has_gone();
+            released.recv().expect("the test releases it");
+            told.send((before, caller.has_gone()))
+                .expect("the test waits");
+        };
+        let late = pool.run_for(Duration::from_millis(200), "late", job).await;
+        late.expect_err("it waits to be released");
+        release.send(()).expect("it waits");
+        assert_eq!(seen.await, Ok((false, true)));
+        assert!(!Caller::patient().has_gone());
     }
 
     #[tokio::test]

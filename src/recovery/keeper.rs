@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::action::{Action, Came};
 use super::apply::apply;
-use super::detect::{detect, find_unwanted};
+use super::detect::{Finding, detect, find_unwanted};
 use super::ledger::{Ledger, Notice, Plan, Seen};
 use crate::causes::chain;
 use crate::host::blocking::Blocking;
@@ -26,7 +26,7 @@ use crate::report::metrics::Metrics;
 use crate::report::outcome::{ClaimRef, Outcome, PodRef};
 use crate::report::reporter::Reporter;
 use crate::volume::record::{Complete, StageRecord};
-use crate::volume::{Sight, VolumeId, Volumes};
+use crate::volume::{Sight, VolumeId, Volumes, view};
 use crate::watch::{Snapshot, Trees};
 
 /// Longest time between two looks while volumes are staged: a path that goes down emits no uevent.
@@ -365,9 +365,14 @@ fn judge(
         }
         let map = record.map().and_then(|map| sight.find_map(map));
         let io = map.and_then(|map| map.io);
+        let mounts = match findings.iter().any(Finding::is_about_mounts) {
+            true => view::mounted_at(&record, sight),
+            false => Vec::new(),
+        };
         Seen {
             record,
             findings,
+            mounts,
             io,
         }
     });

@@ -13,6 +13,7 @@ mod retune;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nvme_sysfs::{DevT, Instance, Nqn};
@@ -34,6 +35,9 @@ use retune::Retune;
 const GRACE: Duration = Duration::from_secs(300);
 /// How often a controller without namespaces is told to look for some.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long a controller shows no namespace before that is told. One that was just connected has none yet: its namespaces
+/// follow within a second, and where the kernel has missed them, after one of the first two looks that it is told to take.
+const TELL_ORPHAN: Duration = Duration::from_secs(10);
 /// How soon a map is looked at again that had no disk to take.
 const SWAP_AGAIN: Duration = Duration::from_secs(1);
 /// How soon what was cut off is tried again to be finished.
@@ -59,14 +63,22 @@ struct Memory {
     mismatch: Option<String>,
     /// The device that somebody else has mounted, and whether that was told.
     foreign: Option<(DevT, bool)>,
-    /// Since when a controller shows no namespace, and when it is told to look again.
-    orphans: BTreeMap<Instance, (Instant, Instant)>,
+    orphans: BTreeMap<Instance, Orphan>,
     retune: Retune,
     swap_at: Option<Instant>,
     suspend_at: Option<Instant>,
     /// When a map is told again to queue, or to let go, whose change was cut off.
     finish_at: Option<Instant>,
     swap_told: Option<String>,
+}
+
+/// A controller that shows no namespace.
+#[derive(Debug)]
+struct Orphan {
+    since: Instant,
+    /// When it is told to look again.
+    look_at: Instant,
+    told: bool,
 }
 
 /// One volume as it was seen.
@@ -76,6 +88,8 @@ pub(super) struct Seen {
     pub(super) record: StageRecord,
     /// What is wrong with it.
     pub(super) findings: Vec<Finding>,
+    /// Where it is mounted, if something is wrong with that.
+    pub(super) mounts: Vec<PathBuf>,
     /// The I/O of its map that is under way.
     pub(super) io: Option<IoCounts>,
 }
@@ -171,8 +185,8 @@ impl Ledger {
                 self.unwanted.remove(controller);
                 // One that has to stay is left for as long again.
                 for memory in self.volumes.values_mut() {
-                    if let Some((since, _)) = memory.orphans.get_mut(controller) {
-                        *since = now;
+                    if let Some(orphan) = memory.orphans.get_mut(controller) {
+                        orphan.since = now;
                     }
                 }
             }
@@ -311,27 +325,32 @@ impl Memory {
                 _ => None,
             })
             .collect();
-        self.orphans.retain(|known, _| {
+        self.orphans.retain(|known, orphan| {
             let stays = orphans.contains(known);
-            if !stays {
+            if !stays && orphan.told {
                 let message = format!("{known} serves a namespace again, or is gone");
                 plan.tell(id, Reason::OrphanCleaned, message);
             }
             stays
         });
         for controller in orphans {
-            let (since, look_at) = self.orphans.entry(controller).or_insert_with(|| {
+            let orphan = self.orphans.entry(controller).or_insert(Orphan {
+                since: now,
+                look_at: now,
+                told: false,
+            });
+            let passed = now.duration_since(orphan.since);
+            if passed >= TELL_ORPHAN && !std::mem::replace(&mut orphan.told, true) {
                 let message = format!("{controller} is live and serves no namespace");
                 plan.tell(id, Reason::OrphanDetected, message);
-                (now, now)
-            });
-            if now.duration_since(*since) >= GRACE {
+            }
+            if passed >= GRACE {
                 plan.actions.push(Action::Drop {
                     controller,
                     nqn: seen.record.source.nqn.clone(),
                 });
-            } else if now >= *look_at {
-                *look_at = now + LOOK_AGAIN;
+            } else if now >= orphan.look_at {
+                orphan.look_at = now + LOOK_AGAIN;
                 let volume = id.clone();
                 plan.actions.push(Action::LookAgain { volume, controller });
             }

@@ -222,7 +222,11 @@ mod tests {
 
     #[test]
     fn what_is_about_the_safety_of_data_never_goes_for_anything_else() {
-        for reason in [Reason::DataLost, Reason::IdentityMismatch] {
+        for reason in [
+            Reason::DataLost,
+            Reason::IdentityMismatch,
+            Reason::MediaError,
+        ] {
             let mut backlog = full_of(reason);
             let late = (MOST.to_string(), Reason::PathLost);
             assert_eq!(goes(&mut backlog, Reason::PathLost), late);

@@ -2,8 +2,9 @@
 //!
 //! A volume that comes to this node is looked up by the name of its PersistentVolume, which kubelet's
 //! path holds, and is known as long as it is here. Only one that was never known is looked for among all
-//! PersistentVolumes, together with all others that anything waits about. Invariant: what the API
-//! server does not answer is not remembered.
+//! PersistentVolumes, together with all others that anything waits about; what is passed on the way of the same driver
+//! is remembered, too. Invariants: what the API server does not answer is not remembered; nothing is asked before it is its
+//! turn.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -23,6 +24,9 @@ const REMEMBER: Duration = Duration::from_secs(600);
 const PAGE: u32 = 100;
 /// How many volumes are remembered at most.
 const MOST: usize = 1024;
+/// How many of them may be such that nobody has asked for yet. A cluster may have any number of volumes of this driver, and those of
+/// this node need their places.
+const PASSED: usize = MOST / 2;
 
 /// A claim as events name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +107,7 @@ impl Claims {
         }
     }
 
-    /// Looks for all of these volumes among the PersistentVolumes.
+    /// Looks for all of these volumes among the PersistentVolumes, and remembers those of this driver that are passed.
     pub(super) async fn look_for(
         &mut self,
         client: &Client,
@@ -116,9 +120,11 @@ impl Claims {
             self.rate.wait().await;
             let list = ask_patiently(volumes(client).list(&page)).await?;
             for Volume { spec, .. } in list.items {
-                let found = self.handle(&spec).and_then(|handle| wanted.take(handle));
-                if let Some(volume_id) = found {
-                    self.remember(&volume_id, spec.claim_ref.and_then(claim_of), until);
+                let Some(handle) = self.handle(&spec).map(str::to_owned) else {
+                    continue;
+                };
+                if wanted.remove(&handle) || self.is_new(&handle) {
+                    self.remember(&handle, spec.claim_ref.and_then(claim_of), until);
                 }
             }
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -128,6 +134,11 @@ impl Claims {
         }
         self.give_up(wanted);
         Ok(())
+    }
+
+    /// Whether nothing is known of a volume, and there is a place for what nobody has asked for.
+    fn is_new(&self, volume_id: &str) -> bool {
+        self.known.len() < PASSED && !self.known.contains_key(volume_id)
     }
 
     /// There is nothing to be found of these for a while.

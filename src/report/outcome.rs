@@ -136,7 +136,10 @@ impl Reason {
     #[must_use]
     pub fn weight(self) -> Weight {
         match (self, self.severity()) {
-            (Reason::IdentityMismatch | Reason::DataLost, _) => Weight::DataSafety,
+            // A write that fails at the target is lost, too.
+            (Reason::IdentityMismatch | Reason::DataLost | Reason::MediaError, _) => {
+                Weight::DataSafety
+            }
             (_, Severity::Warning) => Weight::NeedsAction,
             (_, Severity::Normal) => Weight::Informs,
         }

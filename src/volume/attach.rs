@@ -4,13 +4,14 @@
 //! disk that comes out is never the hidden path form and has a device node; controllers that this
 //! call made are told to the caller, also when it fails.
 
+mod dial;
 mod options;
 mod wait;
 
 use std::error::Error;
 use std::time::Duration;
 
-use nvme_fabrics::{ConnectError, ConnectHow, ConnectOptions, OptionsError, Tuning};
+use nvme_fabrics::{ConnectError, ConnectHow, ConnectOptions, Connected, OptionsError, Tuning};
 use nvme_sysfs::{AmbiguousNamespace, Instance, Namespace, Nqn, ScanError, Transport, Tree};
 use thiserror::Error;
 
@@ -21,6 +22,7 @@ use super::source::Source;
 use super::volumes::Volumes;
 use crate::causes::chain;
 use crate::host::DeviceNode;
+use crate::host::blocking::Caller;
 pub(crate) use options::connect_options;
 
 /// A volume's namespace on this node.
@@ -48,6 +50,12 @@ pub enum AttachError {
         /// Why the first one failed; the log has the others.
         source: Box<ConnectError>,
     },
+    /// Nobody waits for the volume any more, and nothing of it was connected by then.
+    #[error("no address of {nqn} was connected before the caller gave up")]
+    GivenUp {
+        /// The subsystem.
+        nqn: Nqn,
+    },
     /// There are controllers, and the namespace did not appear.
     #[error("{nqn} has no usable {wanted} after {waited:?}: {seen}")]
     NotReady {
@@ -74,38 +82,39 @@ impl Volumes {
     pub(super) fn attach(
         &self,
         source: &Source,
-        hold: &Hold,
+        on: (&Hold, &Caller),
         secrets: &Secrets,
         created: &mut Vec<Instance>,
     ) -> Result<Attached, AttachError> {
-        self.connect(source, hold, secrets, created)?;
+        self.connect(source, on, secrets, created)?;
         self.wait_for_namespace(source)
     }
 
-    /// Connects every address of the source that is not connected.
+    /// Connects every address of the source that is not connected, unless the caller goes meanwhile.
     pub(super) fn connect(
         &self,
         source: &Source,
-        hold: &Hold,
+        (hold, caller): (&Hold, &Caller),
         secrets: &Secrets,
         created: &mut Vec<Instance>,
     ) -> Result<(), AttachError> {
         let connects = connect_options(source, hold, secrets, &self.config.identity)?;
         let _subsystem = self.subsystems.lock(&source.nqn);
-        self.connect_all(source, &connects, created)
+        let answers = dial::connect_all(self.host(), caller, &connects);
+        self.take_answers(source, (&connects, answers), created)
     }
 
-    fn connect_all(
+    fn take_answers(
         &self,
         source: &Source,
-        connects: &[ConnectOptions],
+        (connects, answers): (&[ConnectOptions], Vec<Result<Connected, ConnectError>>),
         created: &mut Vec<Instance>,
     ) -> Result<(), AttachError> {
         let nqn = &source.nqn;
         let mut first_failure = None;
         let mut connected = 0;
-        for options in connects {
-            match self.host().connect(options) {
+        for (options, answer) in connects.iter().zip(answers) {
+            match answer {
                 Ok(controller) => {
                     connected += 1;
                     if controller.how == ConnectHow::Created {
@@ -126,6 +135,7 @@ impl Volumes {
                 addresses: connects.len(),
                 source: Box::new(source),
             }),
+            None if connected == 0 => Err(AttachError::GivenUp { nqn: nqn.clone() }),
             _ => Ok(()),
         }
     }

@@ -2,20 +2,20 @@
 //!
 //! Not only where it is staged and published: kubelet asks about a raw disk at a bind mount of its own
 //! of what it had published (`pkg/volume/csi/csi_block.go`, `MapBlockVolume`), and resolves links in its
-//! directory before it asks to expand one. Such a place is judged by the disk that the mount shows.
+//! directory before it asks to expand one. Any other place is judged by the disk that the topmost mount shows there.
 //! Invariant: a path is compared with records and the mount table, and never given to the kernel.
 
 use std::path::{Path, PathBuf};
 
 use super::capability::AccessType;
-use super::mounts::shows;
+use super::mounts::{is_node, shows};
 use super::record::StageRecord;
 use crate::host::mountinfo::{Mount, MountTable};
 
 /// What is at a path that a caller names.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place<'a> {
-    /// The volume is staged or published there.
+    /// The volume is staged or published there, or its filesystem is mounted there.
     Own,
     /// Somebody has mounted the node of a raw disk there: the volume's, or what was it.
     Node(Option<&'a Mount>),
@@ -30,13 +30,20 @@ pub(super) fn find_place<'a>(
     if record.staging_target_path == path || record.find_publication(path).is_some() {
         return Some(Place::Own);
     }
-    if record.capability.access != AccessType::Block {
-        return None;
-    }
     let mount = mounts.find_mount_at(path);
     let disk = &record.staged()?.disk;
-    let is_node = mount.is_some_and(|mount| shows(mount, disk)) || is_kubelets(record, path);
-    is_node.then_some(Place::Node(mount))
+    let shown = mount.filter(|mount| shows(mount, disk));
+    match record.capability.access {
+        AccessType::Block => {
+            let is_node = shown.is_some() || is_kubelets(record, path);
+            is_node.then_some(Place::Node(mount))
+        }
+        // The node of its disk is no filesystem.
+        AccessType::Filesystem { .. } => {
+            let shown = shown.filter(|mount| !is_node(mount));
+            shown.map(|_| Place::Own)
+        }
+    }
 }
 
 /// Where kubelet has the node that was published at `target`: `volumeDevices/PV/dev/POD_UID` beside

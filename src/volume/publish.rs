@@ -19,6 +19,7 @@ use super::record::{Publication, StageRecord, Staged};
 use super::repair::Repaired;
 use super::request::{PublishRequest, Readonly};
 use super::sight::Sight;
+use super::unpublish::forget_gone;
 use super::view::has_lost_disk;
 use super::volumes::Volumes;
 use crate::host::{Access, MountAccess, MountFlag, MountPoint};
@@ -40,7 +41,8 @@ impl Volumes {
         let not_staged = || PublishError::NotStaged {
             volume_id: id.clone(),
         };
-        let record = record.ok_or_else(not_staged)?;
+        let mut record = record.ok_or_else(not_staged)?;
+        forget_gone(&mut record, &self.read_mounts()?);
         record.staged().ok_or_else(not_staged)?;
         check_compatible(&record, request)?;
         let mut record = self.mend(record)?;
@@ -148,6 +150,10 @@ impl Volumes {
             pod: request.pod.clone(),
             withdrawn: false,
         };
+        // A repeated call needs no room on the disk.
+        if record.find_publication(&request.target_path) == Some(&publication) {
+            return Ok(());
+        }
         remove_publication(record, request);
         record.publications.push(publication);
         Ok(self.records.write(record)?)

@@ -8,6 +8,8 @@
 //! Invariant: a record of another boot says nothing about mounts and controllers. All that counts of
 //! it is [`Phase::Interrupted`]: the namespace may hold half a filesystem that we began to make.
 
+mod error;
+mod gone;
 mod secrets;
 mod store;
 
@@ -28,7 +30,8 @@ use super::volume_id::VolumeId;
 use super::volumes::OpenVolumesError;
 use crate::host::{FilesystemType, MapId, MountAccess, MountFlag};
 
-pub use store::{Complete, RecordError, Records};
+pub use error::RecordError;
+pub use store::{Complete, Records};
 
 /// One volume on this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +122,7 @@ pub struct Publication {
 /// # Errors
 /// [`OpenVolumesError`].
 pub fn read_staged(root: &Path, state_dir: &Path) -> Result<Vec<StageRecord>, OpenVolumesError> {
-    let records = Records::at(state_dir, read_boot_id(root)?);
+    let records = Records::at(root, state_dir, read_boot_id(root)?)?;
     let all = records.read_all()?;
     Ok(all.iter().filter(|r| r.is_active()).cloned().collect())
 }

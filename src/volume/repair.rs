@@ -20,11 +20,12 @@ use super::current::find_usable;
 use super::filesystem::{InspectError, Memory, PrepareError, Step, mount_access, next_step};
 use super::hold::{Below, SwapError};
 use super::identity::Disk;
-use super::mounts::shows;
+use super::mounts::{is_dead, shows};
 use super::record::{Phase, Publication, RecordError, StageRecord, Staged};
 use super::sight::{LookError, Sight};
 use super::unmount::{Own, UnmountVolumeError};
-use super::view::{Stale, find_stale, is_missing};
+use super::unpublish::forget_gone;
+use super::view::{Stale, current_disk, find_stale, is_missing};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::device_node::OpenNodeError;
@@ -110,8 +111,9 @@ impl Volumes {
     }
 
     /// The same for whoever holds the lock of the volume.
-    pub(super) fn repair_locked(&self, record: StageRecord) -> Result<Repaired, RepairError> {
+    pub(super) fn repair_locked(&self, mut record: StageRecord) -> Result<Repaired, RepairError> {
         let sight = self.look()?;
+        forget_gone(&mut record, &sight.mounts);
         let Some(staged) = record.staged().cloned() else {
             return Ok(Repaired::NotStale);
         };
@@ -133,6 +135,12 @@ impl Volumes {
                 return Ok(Repaired::Done(Stale::Publication));
             }
         };
+        if let Some(disk) = find_unrecorded(&record, &staged, &sight) {
+            record_shown(&mut record, &staged, &disk, &sight);
+            let missing = missing(&record, &sight);
+            self.bind_all(record, &missing, &disk)?;
+            return Ok(Repaired::Done(stale));
+        }
         let usable = find_usable(sight.tree(), &record.source.nqn, &staged.identity, None);
         let Some(namespace) = usable.first().copied().cloned() else {
             return Ok(Repaired::NotReached);
@@ -177,7 +185,8 @@ impl Volumes {
             identity: staged.identity.clone(),
             disk: disk.clone(),
         });
-        self.records.write(&record)?;
+        // The pods have lost their mounts: they get them back whatever can be written.
+        self.records.note(&record)?;
         self.bind_all(record, &[missing, shown].concat(), &disk)
     }
 
@@ -203,7 +212,7 @@ impl Volumes {
                 Err(error) => bound = bound.and(Err(error)),
             }
         }
-        self.records.write(&record)?;
+        self.records.note(&record)?;
         bound
     }
 
@@ -349,6 +358,42 @@ fn is_bindable(record: &StageRecord, staged: &Staged, sight: &Sight) -> bool {
     match record.capability.access {
         AccessType::Filesystem { .. } => mount.is_some_and(|mount| shows(mount, &staged.disk)),
         AccessType::Block => true,
+    }
+}
+
+/// The disk that everything of a filesystem shows already, though the record names another: an earlier repair has mounted it
+/// and could not write that down.
+fn find_unrecorded(record: &StageRecord, staged: &Staged, sight: &Sight) -> Option<Disk> {
+    // A number that two disks have had one after the other says nothing about a mount.
+    let disk = current_disk(record, staged, sight).filter(|disk| disk.dev != staged.disk.dev)?;
+    let access = mount_access(record.capability.mode);
+    let mount = sight.mounts.find_mount_at(&record.staging_target_path)?;
+    let is_alive = matches!(record.capability.access, AccessType::Filesystem { .. })
+        && shows(mount, &disk)
+        && !is_dead(mount, access);
+    let mut targets = record.publications.iter().map(|it| &it.target_path);
+    let shows_disk = |target: &PathBuf| {
+        let mount = sight.mounts.find_mount_at(target);
+        mount.is_none_or(|mount| shows(mount, &disk))
+    };
+    (is_alive && targets.all(shows_disk)).then_some(disk)
+}
+
+/// Lets the record say which disk is mounted.
+fn record_shown(record: &mut StageRecord, staged: &Staged, disk: &Disk, sight: &Sight) {
+    record.phase = Phase::Staged(Staged {
+        identity: staged.identity.clone(),
+        disk: disk.clone(),
+    });
+    for publication in &mut record.publications {
+        if sight
+            .mounts
+            .find_mount_at(&publication.target_path)
+            .is_some()
+        {
+            publication.disk = disk.clone();
+            publication.withdrawn = false;
+        }
     }
 }
 

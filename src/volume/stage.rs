@@ -26,6 +26,7 @@ use super::request::StageRequest;
 use super::sight::LookError;
 use super::source::PathLossHold;
 use super::volumes::Volumes;
+use crate::host::blocking::Caller;
 use crate::host::{FilesystemType, FormatOver, FormatRequest, MapId, MountFlag, MountRequest};
 use crate::report::outcome::{Outcome, Reason};
 
@@ -36,6 +37,7 @@ pub use error::StageError;
 struct Staging<'a> {
     volumes: &'a Volumes,
     request: &'a StageRequest,
+    caller: &'a Caller,
     /// As it is on the disk, once it was written.
     record: StageRecord,
     /// The namespace that this volume had taken before this call, if any.
@@ -56,11 +58,20 @@ struct Done {
 }
 
 impl Volumes {
-    /// Stages a volume. One that is staged the same way already is a success.
+    /// Stages a volume for a caller that waits for as long as it takes. One that is staged the same way already is a
+    /// success.
     ///
     /// # Errors
     /// [`StageError`]; what this call did is undone.
     pub fn stage(&self, request: &StageRequest) -> Result<(), StageError> {
+        self.stage_for(request, &Caller::patient())
+    }
+
+    /// The same for one that may go: then no further address is dialled.
+    ///
+    /// # Errors
+    /// [`StageError`]; what this call did is undone.
+    pub fn stage_for(&self, request: &StageRequest, caller: &Caller) -> Result<(), StageError> {
         let id = &request.volume_id;
         self.tell_coming(id, &request.staging_target_path);
         let _volume = self.locks.try_lock(id).ok_or(StageError::Busy)?;
@@ -68,10 +79,10 @@ impl Volumes {
         if let Some(known) = known.as_ref().filter(|known| known.is_active()) {
             check_compatible(known, request)?;
             if self.is_staged(known)? {
-                return self.renew(known, request);
+                return self.renew(known, (request, caller));
             }
         }
-        let mut staging = Staging::new(self, request, known);
+        let mut staging = Staging::new((self, caller), request, known);
         let result = staging.carry_out();
         if result.is_err() {
             staging.undo();
@@ -104,7 +115,11 @@ impl Volumes {
 
     /// A repeated call: new secrets are kept, and addresses that could not be connected before are
     /// tried again. The volume is staged whatever comes of that.
-    fn renew(&self, known: &StageRecord, request: &StageRequest) -> Result<(), StageError> {
+    fn renew(
+        &self,
+        known: &StageRecord,
+        (request, caller): (&StageRequest, &Caller),
+    ) -> Result<(), StageError> {
         let record = StageRecord {
             source: request.source.clone(),
             claim: request.claim.clone().or_else(|| known.claim.clone()),
@@ -117,7 +132,8 @@ impl Volumes {
             .write_secrets(&request.volume_id, &request.secrets)?;
         let mut created = Vec::new();
         let hold = record.hold.as_ref().unwrap_or(&Hold::None);
-        if let Err(error) = self.connect(&request.source, hold, &request.secrets, &mut created) {
+        let on = (hold, caller);
+        if let Err(error) = self.connect(&request.source, on, &request.secrets, &mut created) {
             let error: &(dyn Error + 'static) = &error;
             tracing::warn!(volume_id = %request.volume_id, error, "a staged volume is not reached");
         }
@@ -147,7 +163,11 @@ fn check_compatible(known: &StageRecord, request: &StageRequest) -> Result<(), S
 }
 
 impl<'a> Staging<'a> {
-    fn new(volumes: &'a Volumes, request: &'a StageRequest, known: Option<StageRecord>) -> Self {
+    fn new(
+        (volumes, caller): (&'a Volumes, &'a Caller),
+        request: &'a StageRequest,
+        known: Option<StageRecord>,
+    ) -> Self {
         let claim = request.claim.clone();
         let fresh = StageRecord::new(
             request.volume_id.clone(),
@@ -176,6 +196,7 @@ impl<'a> Staging<'a> {
             volumes,
             request,
             taken: record.identity().filter(|_| existed).cloned(),
+            caller,
             record,
             done: Done {
                 record: !existed,
@@ -214,11 +235,12 @@ impl<'a> Staging<'a> {
         let Staging {
             volumes,
             request,
+            caller,
             done,
             ..
         } = self;
-        let hold = self.record.hold.as_ref().unwrap_or(&Hold::None);
-        Ok(volumes.attach(&request.source, hold, &request.secrets, &mut done.created)?)
+        let on = (self.record.hold.as_ref().unwrap_or(&Hold::None), *caller);
+        Ok(volumes.attach(&request.source, on, &request.secrets, &mut done.created)?)
     }
 
     /// Sees to it that I/O waits while no path exists. Where a map does that, the map's disk is what

@@ -2,7 +2,12 @@
 //!
 //! Needs neither a record nor a live device, and may come before or after anything else. Invariant:
 //! what is removed is an empty directory or file, and only after the mount table shows that nothing
-//! is mounted there any more.
+//! is mounted there any more. Once that is done the call is a success, also where the record cannot be written: a full
+//! disk is when pods are evicted, and the publication that stays in the record says nothing without its mount.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use thiserror::Error;
 
@@ -11,6 +16,7 @@ use super::request::UnpublishRequest;
 use super::unmount::{Own, UnmountVolumeError};
 use super::volumes::Volumes;
 use crate::host::MountPointError;
+use crate::host::mountinfo::MountTable;
 
 /// Why a pod still has a volume.
 #[derive(Debug, Error)]
@@ -45,13 +51,40 @@ impl Volumes {
         };
         self.unmount_volume(target, own)?;
         self.host().remove_mount_point(target)?;
-        if let Some(mut record) = record.filter(|record| record.find_publication(target).is_some())
-        {
-            record
-                .publications
-                .retain(|publication| publication.target_path != *target);
-            self.records.write(&record)?;
+        match record {
+            Some(record) => self.forget_publication(record, target),
+            None => Ok(()),
+        }
+    }
+
+    fn forget_publication(
+        &self,
+        mut record: StageRecord,
+        target: &Path,
+    ) -> Result<(), UnpublishError> {
+        let known = record.publications.len();
+        let mounts = self.read_mounts().map_err(UnmountVolumeError::Look)?;
+        forget_gone(&mut record, &mounts);
+        record
+            .publications
+            .retain(|publication| publication.target_path != *target);
+        if record.publications.len() < known {
+            self.records.note(&record)?;
         }
         Ok(())
     }
+}
+
+/// Forgets the publications whose place is gone: they were taken away when the record could not be written. Where only the
+/// mount is missing the pod may still have it, as far as the record is asked.
+pub(super) fn forget_gone(record: &mut StageRecord, mounts: &MountTable) {
+    record.publications.retain(|publication| {
+        let target = &publication.target_path;
+        // Where nothing is mounted, nothing answers but kubelet's own directory.
+        let is_gone = || match fs::symlink_metadata(target) {
+            Err(error) => error.kind() == ErrorKind::NotFound,
+            Ok(_) => false,
+        };
+        mounts.find_mount_at(target).is_some() || !is_gone()
+    });
 }

@@ -2,7 +2,8 @@
 //!
 //! Works without a record too, by what is mounted at the staging path, and with a target that is
 //! gone. Invariant: the record is removed last, so that a call that fails is repeated with all that
-//! the first one knew.
+//! the first one knew; then it is a success, also where the record cannot be removed and is only marked as one of a
+//! volume that has left.
 
 mod look;
 mod stuck;

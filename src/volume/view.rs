@@ -1,5 +1,6 @@
 //! A volume as it stands on this node now, for whoever has to bring it back. Pure.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nvme_sysfs::{Controller, DevT, Namespace, Nqn, Tree};
@@ -219,6 +220,21 @@ pub fn find_stale(record: &StageRecord, sight: &Sight) -> Option<Stale> {
         });
         stale.then_some(Stale::Publication)
     })
+}
+
+/// Where the volume is mounted as this program sees it: its own places, and all others that show a disk of it.
+#[must_use]
+pub fn mounted_at(record: &StageRecord, sight: &Sight) -> Vec<PathBuf> {
+    let staged = record.staged().map(|staged| &staged.disk);
+    let published = record.publications.iter().map(|it| &it.disk);
+    let disks: Vec<&Disk> = staged.into_iter().chain(published).collect();
+    let is_place =
+        |path: &Path| record.staging_target_path == path || record.find_publication(path).is_some();
+    let mounts = sight.mounts.iter();
+    let of_volume = mounts.filter(|mount| {
+        is_place(&mount.mount_point) || disks.iter().any(|disk| shows(mount, disk))
+    });
+    of_volume.map(|mount| mount.mount_point.clone()).collect()
 }
 
 /// Whether the disk that a volume was staged from carries it no more, and what is at its staging path,

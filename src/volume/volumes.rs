@@ -117,8 +117,10 @@ impl Volumes {
     /// # Errors
     /// [`OpenVolumesError`].
     pub fn new(config: VolumesConfig) -> Result<Volumes, OpenVolumesError> {
-        let records = Records::at(&config.state_dir, read_boot_id(&config.root)?);
+        let boot_id = read_boot_id(&config.root)?;
+        let records = Records::at(&config.root, &config.state_dir, boot_id)?;
         records.drop_earlier_boots()?;
+        records.mend();
         Ok(Volumes {
             config,
             records,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use nvmeof_csi::csi::{SECRET_NAMES, parameter_names};
+use nvmeof_csi::csi::{MAX_FLAGS, SECRET_NAMES, parameter_bounds, parameter_names};
 use nvmeof_csi::host::mount_flag;
 
 use crate::files::text;
@@ -37,6 +37,24 @@ fn the_parameters_of_the_page_are_those_of_the_program() {
     let page = text("README.md");
     let listed = listed(&page, "| key | value | without it |");
     assert_eq!(listed, parameter_names().collect());
+}
+
+#[test]
+fn the_bounds_of_the_page_are_those_of_the_program() {
+    let page = text("README.md");
+    let rows = rows(&page, "| key | value | without it |");
+    for (name, bound) in parameter_bounds() {
+        let said = match name {
+            Some(name) => {
+                let row = rows.iter().find(|row| quoted(row[1]).any(|it| it == name));
+                (row.expect(name)[2], format!("up to {bound} "))
+            }
+            None => (page.as_str(), format!("a string of at most {bound} bytes")),
+        };
+        assert!(said.0.contains(&said.1), "{:?}: {}", name, said.1);
+    }
+    let flags = format!("`mountOptions` of a PersistentVolume, at most {MAX_FLAGS}.");
+    assert!(page.contains(&flags), "{flags}");
 }
 
 #[test]

@@ -57,6 +57,32 @@ async fn one_look_at_all_volumes_serves_all_that_nobody_named() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_look_at_all_volumes_serves_those_that_are_told_of_later() {
+    let mut scene = Scene::new(Behaviour::Works);
+    scene.reporter.tell(unnamed("volume-2"));
+    let asked = scene.pass(SECOND).await;
+    assert!(asked.len() == 1 && asked[0].is_look(), "{asked:?}");
+    scene.reporter.tell(unnamed("volume-1"));
+    assert_eq!(scene.asked().await.object(), "found");
+    // And not for ever: a claim may be bound anew.
+    scene.pass(11 * MINUTE).await;
+    scene.reporter.tell(unnamed("volume-1"));
+    assert!(scene.asked().await.is_look());
+}
+
+#[tokio::test(start_paused = true)]
+async fn looks_at_all_volumes_are_put_off_before_they_are_taken() {
+    let mut scene = Scene::new(Behaviour::Works);
+    let mut looks = 0;
+    for number in 2..102 {
+        scene.reporter.tell(unnamed(&format!("volume-{number}")));
+        looks += scene.pass(Duration::from_millis(10)).await.len();
+    }
+    // A second has passed.
+    assert!((64..=65).contains(&looks), "{looks}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_volume_that_went_is_looked_for_anew() {
     let mut scene = Scene::new(Behaviour::Works);
     scene.reporter.came("volume-1", "pv-1");

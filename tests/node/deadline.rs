@@ -80,6 +80,30 @@ async fn a_call_past_its_deadline_says_so_and_a_retry_is_aborted_until_it_has_en
 }
 
 #[tokio::test]
+async fn no_further_address_is_dialled_once_the_caller_has_gone() {
+    let running = Running::start().await;
+    let mut node = running.node().await;
+    let ports: Vec<String> = (1..=32).map(|port| format!("10.0.0.2:{port}")).collect();
+    let mut many = requests::stage(&running.machine);
+    let key = "addresses".to_owned();
+    many.volume_context.insert(key, ports.join(","));
+    let held = Held::hold(&running.machine.host);
+    let mut stage = Request::new(many);
+    stage.set_timeout(Duration::from_secs(2));
+    let late = node.node_stage_volume(stage).await.expect_err("held");
+    assert_eq!(late.code(), Code::DeadlineExceeded, "{late}");
+    held.release();
+    let unstage = || requests::unstage(&running.machine);
+    while let Err(status) = node.node_unstage_volume(unstage()).await {
+        assert_eq!(status.code(), Code::Aborted, "{status}");
+    }
+    let log = running.machine.host.take_log();
+    let dialled = log.iter().filter(|it| it.starts_with("connect")).count();
+    assert!((1..=8).contains(&dialled), "{log:?}");
+    assert!(running.machine.state_files().is_empty());
+}
+
+#[tokio::test]
 async fn a_call_that_finds_no_thread_is_told_that_it_was_not_begun() {
     let running = Running::on(crate::machine::Machine::new("trixie-one-path"), |options| {
         options.blocking_threads = 1.try_into().expect("not zero");

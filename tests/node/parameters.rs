@@ -1,6 +1,8 @@
 //! Volume contexts and secrets of NodeStageVolume, as a StorageClass or a PersistentVolume has them.
 
 use nvmeof_csi::csi::proto::NodeStageVolumeRequest;
+use nvmeof_csi::csi::proto::volume_capability::access_mode::Mode;
+use nvmeof_csi::csi::proto::volume_capability::{AccessType, MountVolume};
 use tonic::{Code, Status};
 
 use crate::plugin::{Running, hostnqn};
@@ -93,6 +95,83 @@ async fn a_wrong_value_is_refused_and_its_key_named() {
         assert!(text.contains(words), "{words:?} for {key}={value}: {text}");
     }
     assert!(running.machine.host.take_log().is_empty());
+}
+
+/// So many addresses.
+fn addresses(number: u16) -> String {
+    let ports = 1..=number;
+    let texts: Vec<String> = ports.map(|port| format!("10.0.0.2:{port}")).collect();
+    texts.join(",")
+}
+
+#[tokio::test]
+async fn what_is_longer_or_more_than_a_volume_may_have_is_refused_and_not_repeated() {
+    let running = Running::start().await;
+    let long = |bytes: usize| "x".repeat(bytes);
+    for (key, value, words) in [
+        (
+            "addresses",
+            addresses(33),
+            "has 33 addresses, at most 32 are allowed",
+        ),
+        (
+            "addresses",
+            long(4097),
+            "has 4097 bytes, at most 4096 are allowed",
+        ),
+        ("nqn", long(4097), "has 4097 bytes"),
+        ("nqn", long(224), "has 224 bytes, at most 223 are allowed"),
+        ("hostIface", long(100_000), "has 100000 bytes"),
+        ("hostNqn", long(4096), "must be this node's own"),
+        (
+            "pathLossTimeout",
+            "596524h".to_owned(),
+            "is more than 2147483647 seconds",
+        ),
+    ] {
+        let mut message = requests::stage(&running.machine);
+        message.volume_context.insert(key.to_owned(), value);
+        let text = refusal(&running, message).await.message().to_owned();
+        assert!(text.contains(&format!("volume_context[{key:?}]")), "{text}");
+        assert!(text.contains(words), "{words:?} for {key}: {text}");
+        assert!(text.len() < 1024, "{}", text.len());
+    }
+    let mut message = requests::stage(&running.machine);
+    message.volume_context.insert(long(10_000), long(10_000));
+    let unknown = refusal(&running, message).await;
+    assert!(unknown.message().len() < 1024, "{unknown}");
+    assert!(running.machine.host.take_log().is_empty());
+}
+
+#[tokio::test]
+async fn as_many_addresses_as_are_allowed_are_taken() {
+    let running = Running::start().await;
+    let mut message = requests::stage(&running.machine);
+    let key = "addresses".to_owned();
+    message.volume_context.insert(key, addresses(32));
+    let answer = running.node().await.node_stage_volume(message).await;
+    let error = answer.expect_err("no port of these answers");
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    let log = running.machine.host.take_log();
+    let wanted: Vec<_> = (1..=32).map(|port| format!("connect {port}")).collect();
+    assert_eq!(log, wanted);
+}
+
+#[tokio::test]
+async fn more_mount_flags_than_there_are_different_ones_are_refused() {
+    let running = Running::start().await;
+    for flags in [vec!["ro".to_owned(); 65], vec!["x".repeat(100_000)]] {
+        let mut message = requests::stage(&running.machine);
+        let mount = MountVolume {
+            mount_flags: flags,
+            ..MountVolume::default()
+        };
+        let capability = requests::capability(AccessType::Mount(mount), Mode::SingleNodeWriter);
+        message.volume_capability = Some(capability);
+        let text = refusal(&running, message).await.message().to_owned();
+        assert!(text.contains("mount_flags"), "{text}");
+        assert!(text.len() < 2048, "{}", text.len());
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! From addresses to a namespace.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use nvme_sysfs::NamespaceSelector;
@@ -8,7 +9,7 @@ use nvmeof_csi::volume::{
 };
 
 use crate::machine::Machine;
-use crate::requests::{block, id, source, stage};
+use crate::requests::{block, ext4, id, source, stage, unstage};
 
 #[test]
 fn every_address_is_connected() {
@@ -33,6 +34,39 @@ fn one_address_is_enough_and_the_other_is_tried_again() {
     machine.host.answer("4421");
     volumes.stage(&request).expect("staged already");
     assert_eq!(machine.host.connected().len(), 2);
+}
+
+#[test]
+fn addresses_are_dialled_beside_each_other_and_answered_in_their_order() {
+    let machine = Machine::new("trixie-two-paths-ana");
+    let mut request = stage(&machine, block());
+    request.source = source(&[4422, 4420, 4421, 4423]);
+    // None is answered before all were begun.
+    machine.host.answer_together(4);
+    machine.volumes().stage(&request).expect("two are enough");
+    assert_eq!(machine.host.connected().len(), 2);
+    let request = unstage(&request);
+    machine.volumes().unstage(&request).expect("unstaged");
+    let mut request = stage(&machine, block());
+    request.source = source(&[4423, 4422]);
+    let error = machine.volumes().stage(&request).expect_err("no answer");
+    let StageError::Attach(AttachError::NoController { source, .. }) = &error else {
+        panic!("{error}");
+    };
+    let first = source.source().expect("the dial").to_string();
+    assert!(first.contains("4423"), "{first}");
+}
+
+#[test]
+fn a_stage_that_fails_disconnects_whatever_it_connected() {
+    let machine = Machine::new("trixie-two-paths-ana");
+    let mut request = stage(&machine, ext4());
+    request.source = source(&[4420, 4421]);
+    machine.host.answer_together(2);
+    machine.host.fail("mount");
+    machine.volumes().stage(&request).expect_err("no mount");
+    assert!(machine.host.connected().is_empty());
+    assert!(machine.state_files().is_empty());
 }
 
 #[test]

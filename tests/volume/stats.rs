@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use nvmeof_csi::volume::request::StageRequest;
+use nvmeof_csi::volume::request::{ExpandRequest, StageRequest};
 use nvmeof_csi::volume::{HealthReason, StatsError, Unit, Volumes};
 
 use crate::machine::{Machine, PV};
-use crate::requests::{block, ext4, give, id, stage, target_of};
+use crate::requests::{block, expand, ext4, give, id, stage, target_of};
 
 const SIZE: u64 = 64 << 20;
 
@@ -39,6 +39,31 @@ fn a_healthy_filesystem_tells_bytes_and_inodes() {
     assert!(bytes.total > 0 && bytes.used + bytes.available <= bytes.total);
     let staging = volumes.stats(&id("volume-1"), &machine.staging());
     assert_eq!(staging.expect("stats").usage.len(), 2);
+}
+
+#[test]
+fn a_filesystem_is_wherever_it_is_mounted_and_the_node_of_its_disk_is_no_filesystem() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let staged = stage(&machine, ext4());
+    volumes.stage(&staged).expect("staged");
+    let elsewhere = machine.root().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("a directory");
+    not_there(&volumes, &elsewhere);
+    let node = machine.root().join("node");
+    machine.mount_foreign(&node, "0:6 /nvme0n1 PATH rw - devtmpfs udev rw");
+    not_there(&volumes, &node);
+    machine.mount_foreign(&elsewhere, "259:1 / PATH rw - ext4 /dev/nvme0n1 rw");
+    let stats = volumes.stats(&id("volume-1"), &elsewhere).expect("stats");
+    assert_eq!(stats.usage.len(), 2);
+    let request = ExpandRequest {
+        volume_path: elsewhere.clone(),
+        staging_target_path: None,
+        ..expand(&machine, &staged, SIZE)
+    };
+    volumes.expand(&request).expect("as large");
+    machine.mount_foreign(&elsewhere, "0:44 / PATH rw - tmpfs tmpfs rw");
+    not_there(&volumes, &elsewhere);
 }
 
 #[test]

@@ -80,6 +80,26 @@ pub fn parameter_names() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|(name, _)| *name)
 }
 
+/// How many addresses a volume may have: each is a controller of its own, which is dialled, kept, and connected again. A
+/// target with more ports than that serves any node by some of them.
+pub(super) const MAX_ADDRESSES: usize = 32;
+/// How many bytes a value may have: more than so many addresses of the longest form need.
+pub(super) const MAX_VALUE: usize = 4096;
+/// How many seconds a time may last: what the kernel's own numbers of seconds hold (`int`).
+pub(super) const MAX_SECONDS: u64 = 2_147_483_647;
+/// How much of a name that is not known is repeated.
+const SHOWN: usize = 128;
+
+/// The bounds that are this program's own and not the kernel's, by the name of the parameter; without a name, that of
+/// every value in bytes.
+pub fn parameter_bounds() -> [(Option<&'static str>, u64); 3] {
+    [
+        (Some("addresses"), MAX_ADDRESSES as u64),
+        (Some("pathLossTimeout"), MAX_SECONDS),
+        (None, MAX_VALUE as u64),
+    ]
+}
+
 /// Keys of Kubernetes itself: the provisioner's and, with `podInfoOnMount`, kubelet's.
 const KUBERNETES: &str = "csi.storage.k8s.io/";
 
@@ -92,6 +112,7 @@ pub(super) struct Given<'a>(BTreeMap<Key, (&'a str, &'a str)>);
 
 /// How a message names the key.
 pub(super) fn field(name: &str) -> String {
+    let name = &name[..name.floor_char_boundary(SHOWN)];
     format!("volume_context[{name:?}]")
 }
 
@@ -110,6 +131,7 @@ impl<'a> Given<'a> {
                     "is not a known parameter",
                 ));
             };
+            check_length(name, value, *key)?;
             check_characters(name, value, *key)?;
             if let Some((other, _)) = given.insert(*key, (name.as_str(), value.as_str())) {
                 let rule = format!("says the same as {other:?}: only one may be given");
@@ -181,6 +203,20 @@ fn token(key: Key) -> TokenSet {
         | Key::PathLossTimeout
         | Key::MultiMountProtection => TokenSet::empty(),
     }
+}
+
+/// Whoever writes a PersistentVolume may write anything.
+fn check_length(name: &str, value: &str, key: Key) -> Result<(), InvalidRequest> {
+    let addresses = value.split(',').count();
+    let rule = if key == Key::Addresses && addresses > MAX_ADDRESSES {
+        format!("has {addresses} addresses, at most {MAX_ADDRESSES} are allowed")
+    } else if value.len() > MAX_VALUE {
+        let bytes = value.len();
+        format!("has {bytes} bytes, at most {MAX_VALUE} are allowed")
+    } else {
+        return Ok(());
+    };
+    Err(InvalidRequest::field(field(name), rule))
 }
 
 /// The kernel splits its option string at commas and line breaks and has no escape for either.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nvme_sysfs::{ControllerLoss, Transport};
 
-use super::keys::{Given, Key};
+use super::keys::{Given, Key, MAX_SECONDS};
 use crate::csi::invalid::InvalidRequest;
 use crate::number::{parse_seconds, parse_seconds_or_minus_one, parse_u8, parse_u32};
 use crate::volume::request::{MultiMount, PathLossHold};
@@ -31,10 +31,15 @@ pub(super) fn path_loss_hold(given: &Given<'_>) -> Result<PathLossHold, InvalidR
 pub(super) fn path_loss_timeout(given: &Given<'_>) -> Result<Option<Duration>, InvalidRequest> {
     match given.value(Key::PathLossTimeout) {
         None | Some("never") => Ok(None),
-        Some(text) => parse_duration(text).map(Some).ok_or_else(|| {
+        Some(text) => {
             let rule = "must be never, or a number of at least 1 with one of the units s, m, h";
-            given.refusal(Key::PathLossTimeout, rule)
-        }),
+            let refuse = |rule: &str| given.refusal(Key::PathLossTimeout, rule);
+            let time = parse_duration(text).ok_or_else(|| refuse(rule))?;
+            match time.as_secs() <= MAX_SECONDS {
+                true => Ok(Some(time)),
+                false => Err(refuse(&format!("is more than {MAX_SECONDS} seconds"))),
+            }
+        }
     }
 }
 

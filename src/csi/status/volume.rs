@@ -68,6 +68,8 @@ impl Coded for AttachError {
             AttachError::NotReady { .. } => Code::Unavailable,
             // The author of the volume has to say which one, or other options.
             AttachError::Ambiguous(_) | AttachError::Options(_) => Code::FailedPrecondition,
+            // It has heard DEADLINE_EXCEEDED already, or nothing.
+            AttachError::GivenUp { .. } => Code::DeadlineExceeded,
             AttachError::Scan(_) => Code::Internal,
         }
     }
@@ -76,7 +78,10 @@ impl Coded for AttachError {
         match self {
             AttachError::NoController { source, .. } => source.remedy(),
             AttachError::Ambiguous(_) => Some("set namespaceUUID or nsid"),
-            AttachError::NotReady { .. } | AttachError::Options(_) | AttachError::Scan(_) => None,
+            AttachError::NotReady { .. }
+            | AttachError::GivenUp { .. }
+            | AttachError::Options(_)
+            | AttachError::Scan(_) => None,
         }
     }
 }

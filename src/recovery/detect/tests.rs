@@ -71,13 +71,16 @@ impl World {
         }
     }
 
-    fn findings(&self) -> Vec<Finding> {
-        let sight = Sight {
+    fn sight(&self) -> Sight {
+        Sight {
             tree: self.tree.scan().expect("a tree"),
             maps: self.maps.clone(),
             mounts: MountTable::parse(self.mounts.as_bytes()).expect("a table"),
-        };
-        detect(&self.record, &sight, &hostnqn())
+        }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        detect(&self.record, &self.sight(), &hostnqn())
     }
 
     /// What is found after a change, which is taken back.
@@ -474,4 +477,14 @@ fn a_volume_that_is_not_staged_is_not_judged() {
     let mut world = World::bare("trixie-connecting");
     world.record.phase = Phase::Attaching;
     assert_eq!(world.findings(), []);
+}
+
+#[test]
+fn the_mounts_of_a_volume_are_its_places_and_all_others_that_show_its_disk() {
+    let mut world = World::bare("trixie-one-path");
+    publish(&mut world, "41 1 0:44 / /pod rw - tmpfs tmpfs rw\n");
+    world.mounts += "42 1 259:1 / /elsewhere rw - ext4 /dev/nvme0n1 rw\n";
+    world.mounts += "43 1 259:9 / /others rw - ext4 /dev/nvme7n1 rw\n";
+    let mounted = view::mounted_at(&world.record, &world.sight());
+    assert_eq!(mounted, ["/stage", "/pod", "/elsewhere"].map(PathBuf::from));
 }

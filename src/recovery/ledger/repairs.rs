@@ -1,5 +1,6 @@
 //! Stale mounts: what users hear of them, and when the next attempt to mount anew is made.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{Plan, Seen};
@@ -14,8 +15,11 @@ use crate::volume::view::Stale;
 const ATTEMPTS: u32 = 3;
 /// The longest time between two of them.
 const LIMIT: Duration = Duration::from_secs(4);
-/// How often it is looked whether a use has ended, or a path is back.
+/// How often it is looked whether a path is back.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The longest time between two looks whether a use has ended, each of which reads the mounts of every process. The end of a
+/// pod shows among the mounts of the volume, and is not waited for; that of a container alone shows nowhere else.
+const IN_USE: Duration = Duration::from_secs(30);
 
 /// The repairs of one volume.
 #[derive(Debug, Default)]
@@ -28,6 +32,11 @@ pub(super) struct Repairs {
     failures: u32,
     backoff: Backoff,
     next: Option<Instant>,
+    /// Whether an attempt is under way.
+    runs: bool,
+    /// Where the volume was mounted when the last attempt was begun, if that found somebody who uses it.
+    used: Option<Vec<PathBuf>>,
+    mounts: Vec<PathBuf>,
     told: Option<String>,
 }
 
@@ -53,13 +62,22 @@ impl Repairs {
             self.failures = 0;
             self.backoff = Backoff::default();
         }
-        let is_due = self.next.is_none_or(|at| now >= at);
+        if self.used.as_ref().is_some_and(|used| *used != seen.mounts) {
+            self.used = None;
+            self.next = None;
+            self.backoff = Backoff::default();
+        }
+        let is_due = self.next.is_none_or(|at| now >= at) && !self.runs;
         if is_due && self.failures < ATTEMPTS {
+            self.runs = true;
+            self.mounts.clone_from(&seen.mounts);
             plan.actions.push(Action::Repair(id.clone()));
         }
     }
 
     pub(super) fn ended(&mut self, now: Instant, id: &VolumeId, came: &Came, plan: &mut Plan) {
+        self.runs = false;
+        self.used = None;
         match came {
             Came::Repaired(stale) => {
                 plan.tell(id, Reason::StaleMountRecovered, stale.describe());
@@ -71,7 +89,8 @@ impl Repairs {
                 self.tell(id, error, plan);
             }
             Came::InUse(user) => {
-                self.next = Some(now + AGAIN);
+                self.next = Some(now + self.backoff.failed(IN_USE));
+                self.used = Some(std::mem::take(&mut self.mounts));
                 self.tell(id, user, plan);
             }
             _ => self.next = Some(now + AGAIN),
@@ -94,4 +113,78 @@ fn find_stale(seen: &Seen) -> Option<Stale> {
         Finding::MapMissing | Finding::MapLetGo => Some(Stale::FilesystemDead),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery::ledger::Ledger;
+    use crate::recovery::ledger::tests::{SECOND, id, seen};
+
+    const USED: &str = "app";
+
+    /// A stale volume of which this is mounted.
+    fn stale(mounted: &[&str]) -> [Seen; 1] {
+        let mounts = mounted.iter().map(PathBuf::from).collect();
+        let findings = [Finding::Stale(Stale::DeviceGone)];
+        [Seen {
+            mounts,
+            ..seen("a", &findings)
+        }]
+    }
+
+    /// The seconds in which an attempt is made, each of which finds a user.
+    fn attempts(ledger: &mut Ledger, began: Instant, seconds: u32, seen: &[Seen]) -> Vec<u32> {
+        let repair = Action::Repair(id("a"));
+        let mut made = Vec::new();
+        for second in 0..seconds {
+            let now = began + SECOND * second;
+            if ledger.plan(now, seen, &[]).actions.contains(&repair) {
+                made.push(second);
+                let in_use = Came::InUse(USED.to_owned());
+                ledger.ended(now, &repair, &in_use, &mut Plan::default());
+            }
+        }
+        made
+    }
+
+    #[test]
+    fn a_use_is_waited_out_and_looked_at_less_and_less_often() {
+        let mut ledger = Ledger::default();
+        let now = Instant::now();
+        ledger.plan(now, &stale(&["/a"]), &[]);
+        let made = attempts(&mut ledger, now, 600, &stale(&["/a"]));
+        // 1, 2, 4, 8, 16 seconds apart, then 30, each up to a tenth and a look later.
+        let apart: Vec<u32> = made.windows(2).map(|two| two[1] - two[0]).collect();
+        assert!(apart.is_sorted_by_key(|time| (*time).min(30)), "{apart:?}");
+        let (first, last) = (apart[0], apart[apart.len() - 1]);
+        assert!((1..=2).contains(&first), "{apart:?}");
+        assert!((30..=34).contains(&last), "{apart:?}");
+    }
+
+    #[test]
+    fn a_use_is_looked_at_again_as_soon_as_the_mounts_of_the_volume_change() {
+        let mut ledger = Ledger::default();
+        let now = Instant::now();
+        ledger.plan(now, &stale(&["/a", "/pod"]), &[]);
+        let made = attempts(&mut ledger, now, 100, &stale(&["/a", "/pod"]));
+        let soon = now + SECOND * (made.last().expect("one") + 1);
+        assert_eq!(attempts(&mut ledger, soon, 1, &stale(&["/a"])), [0]);
+    }
+
+    #[test]
+    fn what_changes_while_an_attempt_is_under_way_is_not_missed() {
+        let mut ledger = Ledger::default();
+        let mut now = Instant::now();
+        let repair = Action::Repair(id("a"));
+        ledger.plan(now, &stale(&["/a", "/pod"]), &[]);
+        attempts(&mut ledger, now, 100, &stale(&["/a", "/pod"]));
+        now += SECOND * 140;
+        let plan = ledger.plan(now, &stale(&["/a", "/pod"]), &[]);
+        assert_eq!(plan.actions, std::slice::from_ref(&repair));
+        assert_eq!(ledger.plan(now, &stale(&["/a"]), &[]).actions, []);
+        let in_use = Came::InUse(USED.to_owned());
+        ledger.ended(now, &repair, &in_use, &mut Plan::default());
+        assert_eq!(ledger.plan(now, &stale(&["/a"]), &[]).actions, [repair]);
+    }
 }

@@ -47,6 +47,7 @@ pub(super) fn seen(id: &str, findings: &[Finding]) -> Seen {
     Seen {
         record: record(id),
         findings: findings.to_vec(),
+        mounts: Vec::new(),
         io: None,
     }
 }
@@ -301,24 +302,6 @@ fn a_stale_mount_is_believed_when_it_is_seen_twice_and_tried_three_times() {
 }
 
 #[test]
-fn a_use_is_waited_out() {
-    let mut ledger = Ledger::default();
-    let mut now = Instant::now();
-    let stale = [seen("a", &[Finding::Stale(Stale::DeviceGone)])];
-    let repair = Action::Repair(id("a"));
-    ledger.plan(now, &stale, &[]);
-    for _ in 0..10 {
-        assert_eq!(
-            ledger.plan(now, &stale, &[]).actions,
-            std::slice::from_ref(&repair)
-        );
-        let in_use = Came::InUse("app".to_owned());
-        ledger.ended(now, &repair, &in_use, &mut Plan::default());
-        now += SECOND;
-    }
-}
-
-#[test]
 fn a_controller_that_nobody_wants_goes_after_its_grace() {
     let mut ledger = Ledger::default();
     let now = Instant::now();
@@ -405,13 +388,33 @@ fn a_controller_that_shows_nothing_is_told_to_look_and_goes_after_its_grace() {
     };
     let first = ledger.plan(now, &orphan, &[]);
     assert_eq!(first.actions, std::slice::from_ref(&look));
-    assert_eq!(reasons(&first), [Reason::OrphanDetected]);
+    assert_eq!(reasons(&first), []);
     ledger.ended(now, &look, &Came::Done, &mut Plan::default());
     assert_eq!(ledger.plan(now + SECOND, &orphan, &[]).actions, []);
-    let later = ledger.plan(now + LOOK_AGAIN, &orphan, &[]);
+    let later = ledger.plan(now + SECOND * 5, &orphan, &[]);
     assert_eq!(later.actions, [look]);
+    let told = ledger.plan(now + SECOND * 10, &orphan, &[]);
+    assert_eq!(reasons(&told), [Reason::OrphanDetected]);
+    let again = ledger.plan(now + SECOND * 11, &orphan, &[]);
+    assert_eq!(reasons(&again), []);
     let gone = ledger.plan(now + GRACE, &orphan, &[]).actions;
     assert!(matches!(gone[..], [Action::Drop { .. }]), "{gone:?}");
     let cleaned = ledger.plan(now + GRACE, &[seen("a", &[])], &[]);
     assert_eq!(reasons(&cleaned), [Reason::OrphanCleaned]);
+}
+
+#[test]
+fn a_controller_whose_namespace_comes_within_seconds_is_told_neither_as_an_orphan_nor_as_none() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let orphan = [seen("a", &[Finding::Orphan(Instance(3))])];
+    for second in 0..10 {
+        let plan = ledger.plan(now + SECOND * second, &orphan, &[]);
+        assert_eq!(reasons(&plan), [], "{second}");
+    }
+    let well = ledger.plan(now + SECOND * 10, &[seen("a", &[])], &[]);
+    assert_eq!(reasons(&well), []);
+    // Another time is another time.
+    let plan = ledger.plan(now + SECOND * 11, &orphan, &[]);
+    assert_eq!(reasons(&plan), []);
 }

@@ -1,7 +1,8 @@
 //! The directory of the records.
 //!
 //! Invariants: a file appears whole and on the disk (temporary file, fsync, rename, fsync of the
-//! directory); a record that cannot be read is an error and never "no record".
+//! directory); a record that cannot be read is an error and never "no record". What was undone on this node stays
+//! undone where the filesystem takes nothing: then the record is mended by the next write that works.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -13,7 +14,8 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::Uuid;
 use serde::Deserialize;
 
-use super::{Phase, StageRecord, secrets};
+use super::gone::{Gone, Marks};
+use super::{Phase, RecordError, StageRecord, secrets};
 use crate::shared::{Reading, Shared};
 use crate::volume::request::Secrets;
 use crate::volume::volume_id::VolumeId;
@@ -27,6 +29,7 @@ pub struct Records {
     directory: PathBuf,
     boot_id: Uuid,
     all: Shared<Vec<StageRecord>>,
+    gone: Gone,
 }
 
 /// Whether every record could be read.
@@ -38,47 +41,6 @@ pub enum Complete {
     No,
 }
 
-/// Why a record could not be read, written or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// A file or directory cannot be accessed.
-    #[error("cannot access {}", path.display())]
-    Io {
-        /// Which one.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file is no record.
-    #[error("{} is no stage record", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Where it breaks the form.
-        source: serde_json::Error,
-    },
-    /// Another release wrote it.
-    #[error(
-        "{} has version {found}, this program reads version {}: a newer release wrote it",
-        path.display(),
-        StageRecord::VERSION
-    )]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
-    /// It is the record of another volume than its directory says.
-    #[error("{} is the record of volume {found}", path.display())]
-    OtherVolume {
-        /// The file.
-        path: PathBuf,
-        /// Whose record it is.
-        found: VolumeId,
-    },
-}
-
 /// The one field that every form has.
 #[derive(Deserialize)]
 struct Version {
@@ -86,13 +48,21 @@ struct Version {
 }
 
 impl Records {
-    /// The records below `state_dir`, seen from this boot.
-    pub(in crate::volume) fn at(state_dir: &Path, boot_id: Uuid) -> Records {
-        Records {
+    /// The records below `state_dir`, seen from this boot of the machine below `root`.
+    ///
+    /// # Errors
+    /// [`RecordError`], when it cannot be told which volumes have left without their record.
+    pub(in crate::volume) fn at(
+        root: &Path,
+        state_dir: &Path,
+        boot_id: Uuid,
+    ) -> Result<Records, RecordError> {
+        Ok(Records {
             directory: state_dir.join("volumes"),
             boot_id,
             all: Shared::default(),
-        }
+            gone: Gone::read(root, state_dir, boot_id)?,
+        })
     }
 
     /// The running boot.
@@ -100,7 +70,7 @@ impl Records {
         self.boot_id
     }
 
-    /// What is known about a volume; of another boot only what still counts.
+    /// What is known about a volume; of another boot, or of one that has left, only what still counts.
     ///
     /// # Errors
     /// [`RecordError`].
@@ -109,7 +79,11 @@ impl Records {
         id: &VolumeId,
     ) -> Result<Option<StageRecord>, RecordError> {
         let record = self.read_any(id)?;
-        Ok(record.and_then(|record| self.seen_from_this_boot(record)))
+        let record = record.and_then(|record| self.seen_from_this_boot(record));
+        Ok(match self.gone.has(id) {
+            true => record.and_then(StageRecord::remainder),
+            false => record,
+        })
     }
 
     /// What is known about every volume.
@@ -174,11 +148,83 @@ impl Records {
         replace(&path, |temporary| secrets::write(temporary, secrets))
     }
 
-    /// Puts a record in place of what was there.
+    /// Puts a record in place of what was there, and mends what could not be removed before.
     ///
     /// # Errors
     /// [`RecordError`]; then the file is the old or the new one.
     pub(in crate::volume) fn write(&self, record: &StageRecord) -> Result<(), RecordError> {
+        let marks = self.marks_over(&record.volume_id);
+        match (self.put(record), marks) {
+            (Ok(()), Some(mut marks)) => marks.remove(&record.volume_id)?,
+            (written, _) => written?,
+        }
+        self.mend();
+        Ok(())
+    }
+
+    /// Writes what has happened already and is not to be taken back. Where the filesystem takes nothing, the record
+    /// stays as it is until the next write.
+    ///
+    /// # Errors
+    /// Any other [`RecordError`].
+    pub(in crate::volume) fn note(&self, record: &StageRecord) -> Result<(), RecordError> {
+        match self.write(record) {
+            Err(error) if error.is_no_room() => {
+                tell_later(&record.volume_id, &error);
+                Ok(())
+            }
+            written => written,
+        }
+    }
+
+    /// Removes the record of a volume that has left, and its secrets; nothing there is a success. What an unfinished
+    /// filesystem needs is kept. Where the filesystem takes nothing, the record says nothing from now on, and
+    /// is removed later.
+    ///
+    /// # Errors
+    /// [`RecordError`]; then it may still be believed.
+    pub(in crate::volume) fn close(&self, id: &VolumeId) -> Result<(), RecordError> {
+        let marks = self.marks_over(id);
+        let removed = self.remove(id);
+        drop(marks);
+        match removed {
+            Err(error) if error.is_no_room() => {
+                self.gone.lock().add(id)?;
+                tell_later(id, &error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+            Ok(()) => self.gone.lock().remove(id),
+        }
+    }
+
+    /// Removes the records that could not be removed when their volumes left, as far as it can be done now.
+    pub(in crate::volume) fn mend(&self) {
+        let mut marks = self.gone.lock();
+        for id in marks.all() {
+            match self.mend_one(&id, &mut marks) {
+                Ok(()) => {
+                    tracing::info!(volume_id = %id, "the record of a volume that has left is removed")
+                }
+                Err(error) => {
+                    let error: &(dyn Error + 'static) = &error;
+                    tracing::debug!(volume_id = %id, error, "the record of a volume that has left stays");
+                }
+            }
+        }
+    }
+
+    /// The marks, if this volume has one.
+    fn marks_over(&self, id: &VolumeId) -> Option<Marks<'_>> {
+        Some(self.gone.lock()).filter(|marks| marks.has(id))
+    }
+
+    fn mend_one(&self, id: &VolumeId, marks: &mut Marks<'_>) -> Result<(), RecordError> {
+        self.remove(id)?;
+        marks.remove(id)
+    }
+
+    fn put(&self, record: &StageRecord) -> Result<(), RecordError> {
         let directory = self.volume(&record.volume_id);
         make_directory(&directory)?;
         let path = directory.join(RECORD);
@@ -189,17 +235,14 @@ impl Records {
         replace(&path, |temporary| write_synced(temporary, &text))
     }
 
-    /// Removes a record and its secrets; nothing there is a success. What an unfinished filesystem
-    /// needs is kept.
-    ///
-    /// # Errors
-    /// [`RecordError`].
-    pub(in crate::volume) fn close(&self, id: &VolumeId) -> Result<(), RecordError> {
+    fn remove(&self, id: &VolumeId) -> Result<(), RecordError> {
         let directory = self.volume(id);
         remove_file(&directory.join(SECRETS))?;
-        match self.read(id)?.and_then(StageRecord::remainder) {
-            Some(remainder) => self.write(&remainder),
-            None => self.remove(&directory),
+        let record = self.read_any(id)?;
+        let record = record.and_then(|record| self.seen_from_this_boot(record));
+        match record.and_then(StageRecord::remainder) {
+            Some(remainder) => self.put(&remainder),
+            None => self.remove_directory(&directory),
         }
     }
 
@@ -221,11 +264,11 @@ impl Records {
     fn drop_earlier_boot(&self, id: &VolumeId) -> Result<(), RecordError> {
         match self.read_any(id)? {
             Some(record) if record.boot_id == self.boot_id => Ok(()),
-            _ => self.close(id),
+            _ => self.remove(id),
         }
     }
 
-    fn remove(&self, directory: &Path) -> Result<(), RecordError> {
+    fn remove_directory(&self, directory: &Path) -> Result<(), RecordError> {
         remove_file(&directory.join(RECORD))?;
         for name in [RECORD, SECRETS] {
             remove_file(&temporary(&directory.join(name)))?;
@@ -282,6 +325,11 @@ impl Records {
     fn volume(&self, id: &VolumeId) -> PathBuf {
         self.directory.join(id.as_str())
     }
+}
+
+fn tell_later(id: &VolumeId, error: &RecordError) {
+    let error: &(dyn Error + 'static) = error;
+    tracing::warn!(volume_id = %id, error, "the record of a volume is behind: it is mended when there is room for it");
 }
 
 fn parse(path: &Path, text: &[u8]) -> Result<StageRecord, RecordError> {

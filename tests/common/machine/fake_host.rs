@@ -29,6 +29,7 @@ use rustix::io::Errno;
 use super::DRIVER;
 use super::devices::Devices;
 use super::filesystems;
+use super::meeting::Meeting;
 use super::words::{failed, name, refused, short};
 
 /// When a program dies.
@@ -57,6 +58,7 @@ impl fmt::Debug for Change {
 pub(crate) struct FakeHost {
     root: PathBuf,
     state: Mutex<State>,
+    meeting: Meeting,
 }
 
 #[derive(Debug)]
@@ -81,6 +83,7 @@ impl FakeHost {
     pub(crate) fn new(root: PathBuf, devices: Devices) -> FakeHost {
         FakeHost {
             root,
+            meeting: Meeting::default(),
             state: Mutex::new(State {
                 devices,
                 log: Vec::new(),
@@ -110,6 +113,11 @@ impl FakeHost {
     /// A port of the target stops answering.
     pub(crate) fn silence(&self, trsvcid: &str) {
         self.state().silent.insert(trsvcid.to_owned());
+    }
+
+    /// The next so many connects are answered when all of them have begun.
+    pub(crate) fn answer_together(&self, number: usize) {
+        self.meeting.expect(number);
     }
 
     pub(crate) fn answer(&self, trsvcid: &str) {
@@ -214,6 +222,7 @@ impl FakeHost {
 impl Host for FakeHost {
     fn connect(&self, options: &ConnectOptions) -> Result<Connected, ConnectError> {
         let port = options.address().trsvcid.clone().unwrap_or_default();
+        self.meeting.come();
         self.effect(format!("connect {port}"), |state| {
             if let Some(refusal) = state.refusal {
                 return Err(refusal(options.nqn().clone()));

@@ -9,6 +9,7 @@ pub(crate) mod fake_host;
 pub(crate) mod filesystems;
 #[path = "../kubelet.rs"]
 pub(crate) mod kubelet;
+mod meeting;
 mod words;
 
 use std::fs;
