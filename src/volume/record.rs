@@ -5,6 +5,9 @@
 //! version or an unknown field is an error and not half a record. Secrets lie beside it in a file of
 //! their own.
 //!
+//! A running node is upgraded under its volumes: a field that is added later has `#[serde(default)]`, so that what an
+//! earlier version wrote stays readable. `fixtures/records` keeps such records.
+//!
 //! Invariant: a record of another boot says nothing about mounts and controllers. All that counts of
 //! it is [`Phase::Interrupted`]: the namespace may hold half a filesystem that we began to make.
 
@@ -257,5 +260,44 @@ impl StageRecord {
             publications: Vec::new(),
             ..self
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Whether everything of `old` is in `new`, which may have more.
+    fn is_kept(old: &Value, new: &Value) -> bool {
+        match (old, new) {
+            (Value::Object(old), Value::Object(new)) => old
+                .iter()
+                .all(|(key, value)| new.get(key).is_some_and(|new| is_kept(value, new))),
+            (Value::Array(old), Value::Array(new)) => {
+                old.len() == new.len() && old.iter().zip(new).all(|(old, new)| is_kept(old, new))
+            }
+            _ => old == new,
+        }
+    }
+
+    #[test]
+    fn what_earlier_versions_wrote_stays_readable() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/records");
+        let entries = fs::read_dir(directory).expect("the records");
+        let mut read = 0;
+        for path in entries.map(|entry| entry.expect("an entry").path()) {
+            let text = fs::read_to_string(&path).expect("a file");
+            let record = serde_json::from_str::<StageRecord>(&text);
+            let record = record.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let old = serde_json::from_str(&text).expect("json");
+            let new = serde_json::to_value(&record).expect("json");
+            assert!(is_kept(&old, &new), "{}: {new:#}", path.display());
+            read += 1;
+        }
+        assert_eq!(read, 3);
     }
 }

@@ -52,7 +52,11 @@ pub(super) const CASES: &[Case] = &[
     ),
     Case::new(
         "row_31_a_controller_that_others_need_and_that_comes_later_is_told_and_gets_no_write",
-        comes_later,
+        || {
+            comes_later(Foreign::uuid());
+            crate::guest::clean_up().expect("a clean machine");
+            comes_later(Foreign::smaller());
+        },
     ),
     Case::new(
         "row_31_two_drivers_with_the_same_handles_keep_their_hands_off_each_other",
@@ -68,6 +72,9 @@ pub(super) const CASES: &[Case] = &[
 const CUT: Duration = Duration::from_secs(6);
 
 pub(super) const OTHER_HOST: &str = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
+
+/// Of a namespace that others have.
+const THEIR_UUID: &str = "33333333-3333-4333-8333-333333333333";
 
 /// How somebody else reaches the subsystem of the volume.
 #[derive(Debug, Clone, Copy)]
@@ -181,7 +188,7 @@ struct Shared {
 impl Shared {
     fn make() -> Shared {
         let scene = Scene::new();
-        let exported = subsystem(NQN, &[(1, UUID), (2, OTHER_UUID)]);
+        let exported = subsystem(NQN, &[(1, UUID), (2, THEIR_UUID)]);
         let port = scene.listen(1, target(0), 4420, &[&exported]);
         Shared {
             scene,
@@ -194,7 +201,7 @@ impl Shared {
     fn occupy() -> (String, Writer) {
         let theirs = connect_by_hand(NQN, 4420, ",reconnect_delay=1,keep_alive_tmo=2");
         let disk = eventually("the disk of others", || {
-            let run = cli(&["resolve", "--nqn", NQN, "--uuid", OTHER_UUID]);
+            let run = cli(&["resolve", "--nqn", NQN, "--uuid", THEIR_UUID]);
             (run.code == Some(0)).then(|| run.out.trim().to_owned())
         });
         let writer = Writer::start_raw(Path::new(&disk));
@@ -236,7 +243,7 @@ fn spares() {
     verify(&own_file(), written);
 }
 
-fn comes_later() {
+fn comes_later(foreign: Foreign) {
     let Shared {
         scene,
         exported,
@@ -257,7 +264,7 @@ fn comes_later() {
         dmsetup(&["info", &map]).contains("SUSPENDED").then_some(())
     });
     let writer = Writer::start_raw(&running.volume.target());
-    stand_in(&running, Foreign::uuid(), Loss::Cable, &writer);
+    stand_in(&running, foreign, Loss::Cable, &writer);
     writer.wait_for(20);
     assert_eq!(attribute(&theirs, "ctrl_loss_tmo"), before);
     bystander.target_returns();

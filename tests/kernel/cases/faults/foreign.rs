@@ -112,7 +112,7 @@ impl Foreign {
         }
     }
 
-    const fn smaller() -> Foreign {
+    pub(super) const fn smaller() -> Foreign {
         Foreign {
             what: "the same UUID, smaller",
             uuid: UUID,
