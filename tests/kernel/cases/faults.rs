@@ -74,13 +74,14 @@ pub(super) fn all() -> Vec<Case> {
 }
 
 /// How the rows begin that run on each kernel with every run of the tests; the others want `LAB_FAULTS`.
-const ALWAYS: [&str; 6] = [
+const ALWAYS: [&str; 7] = [
     "row_1_a_cut_link_costs_no_write",
     "row_2_",
     "row_4_",
     "row_5_",
     "row_10_",
     "row_12_",
+    "row_31_",
 ];
 
 /// A volume that a pod has.
