@@ -17,11 +17,12 @@ const LET_GO: &str = "-let-go";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MapId(Digits);
 
+/// As bytes, most significant first: errors carry them, and shall stay small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Digits {
     /// FNV-1a of the volume handle alone. Nothing makes such a one any more, but a record may name it.
-    Short(u64),
-    Long(u128),
+    Short([u8; 8]),
+    Long([u8; 16]),
 }
 
 /// A text that is no map of ours.
@@ -43,10 +44,9 @@ impl MapId {
             hash.update(part);
         }
         let digest = hash.finish();
-        let first = digest.as_ref().iter().take(size_of::<u128>());
-        MapId(Digits::Long(
-            first.fold(0, |number, byte| number << 8 | u128::from(*byte)),
-        ))
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest.as_ref()[..16]);
+        MapId(Digits::Long(first))
     }
 
     /// Name of the map, as `dmsetup` lists it.
@@ -79,8 +79,8 @@ impl fmt::Display for MapId {
 impl fmt::Display for Digits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Digits::Short(number) => write!(f, "{number:016x}"),
-            Digits::Long(number) => write!(f, "{number:032x}"),
+            Digits::Short(bytes) => write!(f, "{:016x}", u64::from_be_bytes(*bytes)),
+            Digits::Long(bytes) => write!(f, "{:032x}", u128::from_be_bytes(*bytes)),
         }
     }
 }
@@ -92,10 +92,10 @@ impl FromStr for MapId {
     fn from_str(text: &str) -> Result<MapId, ParseMapIdError> {
         let digits = text.strip_prefix(UUID_PREFIX).and_then(|digits| {
             let number = match digits.len() {
-                16 => u64::from_str_radix(digits, 16).ok().map(Digits::Short),
-                _ => u128::from_str_radix(digits, 16).ok().map(Digits::Long),
+                16 => Digits::Short(u64::from_str_radix(digits, 16).ok()?.to_be_bytes()),
+                _ => Digits::Long(u128::from_str_radix(digits, 16).ok()?.to_be_bytes()),
             };
-            number.filter(|number| number.to_string() == digits)
+            (number.to_string() == digits).then_some(number)
         });
         let error = || ParseMapIdError(text.to_owned());
         digits.map(MapId).ok_or_else(error)

@@ -39,13 +39,25 @@ pub enum CompanyError {
     Keeping(#[from] Keeping),
     /// The records cannot be read.
     #[error("cannot tell which disks are volumes of this driver")]
-    Records(#[from] RecordError),
+    Records(#[source] Box<RecordError>),
     /// It cannot be told who connected a controller.
     #[error(transparent)]
     Owner(#[from] OwnerError),
     /// It cannot be told whether a disk is in use.
     #[error("cannot tell whether another disk of the subsystem is in use")]
-    Usage(#[from] UsageError),
+    Usage(#[source] Box<UsageError>),
+}
+
+impl From<RecordError> for CompanyError {
+    fn from(error: RecordError) -> CompanyError {
+        CompanyError::Records(Box::new(error))
+    }
+}
+
+impl From<UsageError> for CompanyError {
+    fn from(error: UsageError) -> CompanyError {
+        CompanyError::Usage(Box::new(error))
+    }
 }
 
 /// The controllers that carry the disk of a volume and would outlive a loss.
