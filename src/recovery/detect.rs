@@ -86,8 +86,7 @@ pub fn detect(record: &StageRecord, sight: &Sight, hostnqn: &Nqn) -> Vec<Finding
     match hold {
         Hold::Dm(_) => {
             findings.extend(find_map(&view));
-            let keeping = view::find_keeping(record, sight.tree()).into_iter();
-            findings.extend(keeping.map(|it| Finding::Untuned(it.instance)));
+            findings.extend(view.keeping.iter().copied().map(Finding::Untuned));
         }
         Hold::Native => findings.extend(find_unkept(record, &view)),
         Hold::None => {}

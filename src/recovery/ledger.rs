@@ -203,6 +203,9 @@ impl Ledger {
             Action::Suspend(volume) => {
                 if let Some(memory) = self.volumes.get_mut(volume) {
                     memory.paths.disturbed();
+                    // Its paths may have been failed by us.
+                    memory.paths.forget_failures();
+                    memory.media.lost();
                 }
             }
             Action::Retune(volume) => {

@@ -12,7 +12,10 @@ use std::error::Error;
 use std::time::Duration;
 
 use nvme_fabrics::{ConnectError, ConnectHow, ConnectOptions, Connected, OptionsError, Tuning};
-use nvme_sysfs::{AmbiguousNamespace, Instance, Namespace, Nqn, ScanError, Transport, Tree};
+use nvme_sysfs::{
+    AmbiguousNamespace, Controller, ControllerLoss, Instance, Namespace, Nqn, ScanError, Transport,
+    Tree,
+};
 use thiserror::Error;
 
 use super::hold::Hold;
@@ -140,7 +143,8 @@ impl Volumes {
         }
     }
 
-    /// Lets the kernel keep the controllers that this driver connected for a volume that was to get a map, and gets none.
+    /// Lets the kernel keep the controllers that this driver connected and that give up at once, for a volume that gets no
+    /// map: they were made for one that was to have one.
     pub(super) fn keep_controllers(&self, source: &Source, hold: &Hold, tree: &Tree) {
         if source.transport == Transport::Loop {
             return;
@@ -150,9 +154,12 @@ impl Volumes {
             ..Tuning::default()
         };
         let nqn = &source.nqn;
+        let at_once = ControllerLoss::After(Duration::ZERO);
+        let gives_up = |controller: &&Controller| controller.ctrl_loss_tmo == Some(at_once);
         let asked = tree
             .controllers()
-            .filter(|controller| source.asks_for(controller, &self.identity().hostnqn));
+            .filter(|controller| source.asks_for(controller, &self.identity().hostnqn))
+            .filter(gives_up);
         for controller in asked.map(|controller| controller.instance) {
             let done = self.owns(controller).map_err(|error| chain(&error));
             let done = done.and_then(|owns| match owns {

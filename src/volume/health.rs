@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use nvme_sysfs::{Controller, Namespace, Nqn, Tree};
+use nvme_sysfs::{Instance, Namespace, Nqn, Tree};
 
 use super::capability::AccessType;
 use super::condition::{
@@ -13,13 +13,13 @@ use super::condition::{
 };
 use super::current::{Carrier, Current, find_carrier};
 use super::filesystem::mount_access;
-use super::hold::MEDIA_ERRORS_LAST;
+use super::hold::{MEDIA_ERRORS_LAST, find_keeping};
 use super::identity::Disk;
 use super::mounts::{describe, is_dead, shows};
 use super::place::kubelet_node;
 use super::record::{Publication, StageRecord, Staged};
 use super::sight::Sight;
-use super::view::{View, find_keeping};
+use super::view::View;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::MountAccess;
@@ -38,6 +38,7 @@ impl Volumes {
         let sight = self.look()?;
         let mut entries = judge(&record, &sight);
         entries.extend(self.judge_media(&record));
+        self.judge_not_held(&record, &mut entries);
         let has_disk = View::of(&record, &sight).disk.is_some();
         if let Some(refused) = self.refused_disks().get(volume_id).filter(|_| has_disk) {
             let lost = entries.iter_mut();
@@ -46,6 +47,25 @@ impl Volumes {
             }
         }
         Ok(entries)
+    }
+
+    /// Adds why its I/O is not held, as far as this process knows.
+    fn judge_not_held(&self, record: &StageRecord, entries: &mut Vec<HealthEntry>) {
+        let reasons = self.not_held();
+        let Some(why) = reasons.get(&record.volume_id) else {
+            return;
+        };
+        let mut seen = entries.iter_mut();
+        match seen.find(|entry| entry.reason == HealthReason::NotHeld) {
+            Some(entry) => entry.message += &format!("; {why}"),
+            // With a map, what is not seen any more has passed.
+            None if record.map().is_some() => {}
+            None => entries.push(HealthEntry {
+                status: HealthStatus::Degraded,
+                reason: HealthReason::NotHeld,
+                message: format!("its I/O is not held during a loss: {why}"),
+            }),
+        }
     }
 
     /// Whether requests have failed at the target within the last minute, as far as this process knows.
@@ -124,13 +144,12 @@ fn let_go(map: &Map) -> HealthEntry {
     }
 }
 
-fn not_held(controller: &Controller) -> HealthEntry {
+fn not_held(controller: Instance) -> HealthEntry {
     HealthEntry {
         status: HealthStatus::Degraded,
         reason: HealthReason::NotHeld,
         message: format!(
-            "{} outlives a loss, and sends what waits in it to whatever stands behind the name then",
-            controller.instance
+            "{controller} outlives a loss, and sends what waits in it to whatever stands behind the name then"
         ),
     }
 }

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::text;
 use crate::host::MapId;
 pub use choice::{ChooseHoldError, HoldError};
-pub use company::find_keeping;
+pub(super) use company::find_keeping;
 pub use company::{CompanyError, Keeping};
 pub use let_go::{LetGo, LetGoError, Waits};
 pub(super) use map::Below;

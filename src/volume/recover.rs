@@ -252,7 +252,16 @@ impl Volumes {
         let nqn = &record.source.nqn;
         let tree = self.config.trees.scan()?;
         match (hold, record.identity()) {
-            (Hold::Dm(_), Some(identity)) => self.give_up_at_once(&tree, nqn, identity)?,
+            (Hold::Dm(_), Some(identity)) => {
+                let done = self.give_up_at_once(&tree, nqn, identity, &mut Vec::new());
+                match &done {
+                    Err(CompanyError::Keeping(keeping)) => {
+                        self.not_held().insert(id.clone(), keeping.to_string());
+                    }
+                    _ => drop(self.not_held().remove(id)),
+                }
+                done?;
+            }
             (Hold::Native, Some(identity)) => {
                 let time = native_time(record.source.path_loss_timeout);
                 let heads = tree.find_subsystems(nqn).flat_map(|it| &it.namespaces);

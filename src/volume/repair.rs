@@ -138,8 +138,11 @@ impl Volumes {
         if let Some(disk) = find_unrecorded(&record, &staged, &sight) {
             record_shown(&mut record, &staged, &disk, &sight);
             let missing = missing(&record, &sight);
-            self.bind_all(record, &missing, &disk)?;
-            return Ok(Repaired::Done(stale));
+            // Without room for it, it is recorded later.
+            return Ok(match self.bind_all(record, &missing, &disk)? {
+                true => Repaired::Done(stale),
+                false => Repaired::NotStale,
+            });
         }
         let usable = find_usable(sight.tree(), &record.source.nqn, &staged.identity, None);
         let Some(namespace) = usable.first().copied().cloned() else {
@@ -187,16 +190,17 @@ impl Volumes {
         });
         // The pods have lost their mounts: they get them back whatever can be written.
         self.records.note(&record)?;
-        self.bind_all(record, &[missing, shown].concat(), &disk)
+        self.bind_all(record, &[missing, shown].concat(), &disk)?;
+        Ok(())
     }
 
-    /// Gives the pods their mounts.
+    /// Gives the pods their mounts, and says whether that was recorded.
     fn bind_all(
         &self,
         mut record: StageRecord,
         withdrawn: &[Publication],
         disk: &Disk,
-    ) -> Result<(), RepairError> {
+    ) -> Result<bool, RepairError> {
         // One pod that cannot get it keeps it from no other.
         let mut bound = Ok(());
         for publication in withdrawn {
@@ -212,8 +216,8 @@ impl Volumes {
                 Err(error) => bound = bound.and(Err(error)),
             }
         }
-        self.records.note(&record)?;
-        bound
+        let is_recorded = self.records.note(&record)?;
+        bound.map(|()| is_recorded)
     }
 
     /// Unmounts what pods have, then the staging mount. Where one is used after all, what was taken

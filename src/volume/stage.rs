@@ -12,7 +12,7 @@ mod undo;
 use std::error::Error;
 use std::time::Duration;
 
-use nvme_sysfs::{Instance, Namespace};
+use nvme_sysfs::{ControllerLoss, Instance, Namespace};
 
 use super::attach::Attached;
 use super::capability::AccessType;
@@ -52,6 +52,8 @@ struct Done {
     record: bool,
     created: Vec<Instance>,
     map: Option<MapId>,
+    /// The controllers that give up at once now, and what they did before.
+    tuned: Vec<(Instance, ControllerLoss)>,
     /// The disk that outlives its paths now, and the time that it had before.
     head: Option<(String, Duration)>,
     mounted: bool,
@@ -251,16 +253,14 @@ impl<'a> Staging<'a> {
             .volumes
             .settle_hold(&self.record, &attached.namespace)?;
         let identity = VolumeIdentity::of(&attached.namespace);
-        let without_map =
-            chosen.as_ref().is_some_and(|it| it.map().is_some()) && hold.map().is_none();
-        if without_map {
+        if hold.map().is_none() {
             self.keep_controllers(&hold)?;
         }
         if Some(&hold) != chosen.as_ref() {
             self.record.hold = Some(hold.clone());
             self.volumes.records.write(&self.record)?;
         }
-        if without_map {
+        if hold.map().is_none() {
             // Once more, for what the keeper connected before it knew.
             self.keep_controllers(&hold)?;
         }
@@ -299,11 +299,12 @@ impl<'a> Staging<'a> {
 
     /// Before there is a map, nothing may be left that would keep what the map is to hold. Where there is one, the keeper
     /// goes on trying, and tells.
-    fn have_controllers_give_up(&self, identity: &VolumeIdentity) -> Result<(), StageError> {
+    fn have_controllers_give_up(&mut self, identity: &VolumeIdentity) -> Result<(), StageError> {
         let volumes = self.volumes;
         let tree = volumes.config.trees.scan().map_err(LookError::Scan)?;
         let is_asked_for = self.request.source.hold == PathLossHold::Dm;
-        match volumes.give_up_at_once(&tree, &self.request.source.nqn, identity) {
+        let nqn = &self.request.source.nqn;
+        match volumes.give_up_at_once(&tree, nqn, identity, &mut self.done.tuned) {
             Err(CompanyError::Keeping(keeping)) if is_asked_for && self.done.map.is_some() => {
                 Err(ChooseHoldError::from(HoldError::Company(keeping)).into())
             }
@@ -321,8 +322,10 @@ impl<'a> Staging<'a> {
 
     /// A volume that was to be held by a map, and is not.
     fn tell_not_held(&self, why: &str) {
+        let id = &self.request.volume_id;
+        self.volumes.not_held().insert(id.clone(), why.to_owned());
         self.volumes.config.reporter.tell(Outcome {
-            volume_id: self.request.volume_id.to_string(),
+            volume_id: id.to_string(),
             claim: self.record.claim.clone(),
             pods: self.record.pods(),
             reason: Reason::NotHeld,

@@ -15,12 +15,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nvme_sysfs::Nqn;
+use nvme_sysfs::{Instance, Nqn};
 use thiserror::Error;
 
 use super::capability::AccessType;
 use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
-use super::hold::{Hold, LetGo, LetGoError, Waits};
+use super::hold::{Hold, LetGo, LetGoError, Waits, find_keeping};
 use super::identity::VolumeIdentity;
 use super::mounts::{find_shown, shows_map, shows_nvme};
 use super::record::{RecordError, StageRecord};
@@ -58,6 +58,14 @@ pub enum UnstageError {
          stay for others"
     )]
     Held,
+    /// What waits in a controller of others cannot be let go.
+    #[error(
+        "I/O of the volume waits in {controller}, which somebody else has connected: disconnect that, or wait until its target returns"
+    )]
+    Kept {
+        /// Which.
+        controller: Instance,
+    },
     /// What waits for a path waits on.
     #[error("cannot let go of what waits for a path")]
     LetGo(#[from] LetGoError),
@@ -118,6 +126,7 @@ impl Volumes {
         self.forget_usage(id);
         self.media_errors().remove(id);
         self.refused_disks().remove(id);
+        self.not_held().remove(id);
         self.config.reporter.went(id.as_str());
         Ok(())
     }
@@ -206,12 +215,29 @@ impl Volumes {
     }
 
     fn unmount(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
+        if let Some(controller) = self.find_keeper_of_io(volume)? {
+            return Err(UnstageError::Kept { controller });
+        }
         let path = &volume.request.staging_target_path;
         let own = Own {
             map: volume.map,
             identity: volume.identity.as_ref(),
         };
         Ok(self.unless_lost(volume, || self.unmount_volume(path, own))?)
+    }
+
+    /// A controller of others in which I/O of the volume waits though its map was let go: an unmount would wait for as
+    /// long as that one lives.
+    fn find_keeper_of_io(&self, volume: &Volume<'_>) -> Result<Option<Instance>, UnstageError> {
+        let Some(record) = &volume.record else {
+            return Ok(None);
+        };
+        let map = self.read_map(volume.map)?;
+        if !map.is_some_and(|map| map.was_let_go() && map.io.is_some()) {
+            return Ok(None);
+        }
+        let tree = self.config.trees.scan().map_err(LookError::Scan)?;
+        Ok(find_keeping(record, &tree).into_iter().next())
     }
 
     /// Does something that waits for the target. Where the last path goes meanwhile and does not

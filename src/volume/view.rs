@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nvme_sysfs::{Controller, DevT, Namespace, Nqn, Tree};
-
-pub use super::hold::find_keeping;
+use nvme_sysfs::{Controller, DevT, Instance, Namespace, Nqn, Tree};
 
 use super::capability::AccessType;
 use super::current::{
     Current, carried_bytes, count_map_paths, count_usable_paths, find_current, find_usable,
 };
 use super::filesystem::mount_access;
+use super::hold::find_keeping;
 use super::identity::Disk;
 use super::mounts::{find_shown, is_dead, shows, shows_nvme};
 use super::record::{Publication, StageRecord, Staged};
@@ -28,6 +27,8 @@ pub struct View {
     pub disk: Option<Namespace>,
     /// How its map stands.
     pub map: MapView,
+    /// The controllers in which its I/O may wait though a map holds it.
+    pub keeping: Vec<Instance>,
     /// In what the namespace behind the name is another one, if it is.
     pub mismatch: Option<String>,
 }
@@ -104,6 +105,7 @@ impl View {
             usable_paths: 0,
             disk: None,
             map: MapView::None,
+            keeping: Vec::new(),
             mismatch: None,
         };
         let Some(identity) = record.identity() else {
@@ -122,13 +124,15 @@ impl View {
             (Some(_), None, _) | (None, _, None) => 0,
         };
         let usable = find_usable(tree, nqn, identity, map);
+        let keeping = find_keeping(record, tree);
         View {
             usable_paths,
             disk: disk.cloned(),
             map: map.map_or(MapView::None, |map| {
-                let keeps = !find_keeping(record, tree).is_empty();
+                let keeps = !keeping.is_empty();
                 judge_map(map, tree, &usable, identity.size_bytes, keeps)
             }),
+            keeping,
             mismatch: mismatch.map(|mismatch| mismatch.to_string()),
         }
     }

@@ -97,6 +97,8 @@ pub struct Volumes {
     pub(super) media_errors: Mutex<HashMap<VolumeId, Instant>>,
     /// Why the map of a volume does not get the disk that is there.
     pub(super) refused_disks: Mutex<HashMap<VolumeId, String>>,
+    /// Why the I/O of a volume is not held by a map, or not all of it.
+    pub(super) not_held: Mutex<HashMap<VolumeId, String>>,
 }
 
 /// Why there are no volumes to work on.
@@ -134,6 +136,7 @@ impl Volumes {
             last_usage: Mutex::default(),
             media_errors: Mutex::default(),
             refused_disks: Mutex::default(),
+            not_held: Mutex::default(),
         })
     }
 

@@ -147,7 +147,10 @@ fn a_map_whose_new_disk_somebody_has_taken_is_suspended_until_it_is_free() {
     assert!(matches!(error, RecoverError::Swap(_)), "{error}");
     assert_eq!(machine.host.take_log(), [LOAD, "suspend map"]);
     let health = volumes.health(&id("volume-1")).expect("an answer");
-    let entry = health.first().expect("no path");
+    let reasons: Vec<_> = health.iter().map(|entry| entry.reason.as_str()).collect();
+    // The controller of the captures is not tuned.
+    assert_eq!(reasons, ["NoPath", "NotHeld"]);
+    let entry = &health[0];
     assert!(
         entry.message.contains("somebody else uses 259:1"),
         "{entry:?}"

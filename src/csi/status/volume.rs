@@ -139,7 +139,7 @@ impl Coded for UnstageError {
             // kubelet has to unpublish first.
             UnstageError::Published { .. } => Code::FailedPrecondition,
             // The target may come back, or the other volumes of the subsystem may go.
-            UnstageError::Held => Code::Unavailable,
+            UnstageError::Held | UnstageError::Kept { .. } => Code::Unavailable,
             UnstageError::Unmount(error) => error.code(),
             UnstageError::Detach(error) => error.code(),
             UnstageError::LetGo(error) => error.code(),

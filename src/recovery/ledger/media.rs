@@ -74,6 +74,12 @@ impl Media {
         self.reinstated = Some(now);
     }
 
+    /// The target was lost, which is no matter of a bad block.
+    pub(super) fn lost(&mut self) {
+        self.reinstated = None;
+        self.helps = false;
+    }
+
     /// What came of letting errors through.
     pub(super) fn ended(&mut self, now: Instant, came: &Came) {
         self.tried = Some(now);

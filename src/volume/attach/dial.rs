@@ -16,9 +16,10 @@ use crate::host::blocking::Caller;
 
 /// How long the next address waits for one that takes its time: what answers at all answers sooner.
 const MOMENT: Duration = Duration::from_millis(250);
-/// How many are connected at once. The kernel connects one after the other; these only dial.
-const AT_ONCE: usize = 8;
-/// What a thread needs that dials and writes one line.
+/// How many are connected at once. Those that a port answers queue up in the kernel, which connects one after the other for
+/// the whole machine.
+const AT_ONCE: usize = 4;
+/// What a thread needs that looks for existing controllers, dials and connects.
 const STACK: usize = 256 * 1024;
 
 /// What comes of one connect.

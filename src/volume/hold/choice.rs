@@ -69,6 +69,9 @@ pub enum HoldError {
     /// What waits may wait where no map holds it.
     #[error("pathLossHold is dm, but {0}")]
     Company(Keeping),
+    /// A raw disk for readers cannot get the map that it needs.
+    #[error("a raw block volume for readers needs a map, but {0}")]
+    ReadersBesideOthers(Keeping),
     /// Nothing but a map keeps those who may only read a raw block device from writing to it.
     #[error(
         "a raw block volume for readers needs a map, or anybody who opens its device could write: \
@@ -268,7 +271,7 @@ impl Volumes {
         }
         // A sibling that has no map yet meets the same company.
         let hold = protect_readers(without_map(namespace), record, namespace);
-        let hold = hold.map_err(|_| HoldError::Company(keeping.clone()))?;
+        let hold = hold.map_err(|_| HoldError::ReadersBesideOthers(keeping.clone()))?;
         Ok((hold, Some(keeping.to_string())))
     }
 

@@ -8,6 +8,8 @@
 //! Invariant: a controller that is not ours is left as it is where somebody else uses another disk that it carries: that
 //! one would fail at the next loss, which it survived before.
 
+use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nvme_fabrics::{Owner, TuneError, Tuning};
@@ -17,6 +19,7 @@ use thiserror::Error;
 use super::super::identity::VolumeIdentity;
 use super::super::owner::OwnerError;
 use super::super::record::{RecordError, StageRecord};
+use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
 use crate::causes::chain;
 use crate::host::usage::{Look, UsageError, find_any_use};
@@ -98,7 +101,8 @@ impl Volumes {
         Ok(None)
     }
 
-    /// Has every controller that carries the disk of a held volume give up at once, as far as that hurts nobody else.
+    /// Has every controller that carries the disk of a held volume give up at once, as far as that hurts nobody else. Those
+    /// that were changed are added to `tuned`, with what they had.
     ///
     /// # Errors
     /// [`CompanyError`] with the first controller that stays as it is.
@@ -107,6 +111,7 @@ impl Volumes {
         tree: &Tree,
         nqn: &Nqn,
         identity: &VolumeIdentity,
+        tuned: &mut Vec<(Instance, ControllerLoss)>,
     ) -> Result<(), CompanyError> {
         let (records, _) = self.records.read_readable()?;
         let mut spared = None;
@@ -115,6 +120,13 @@ impl Volumes {
                 Some(used) => Some(used),
                 None => self.tune_to_give_up(controller.instance, nqn),
             };
+            if why.is_none() {
+                tuned.extend(
+                    controller
+                        .ctrl_loss_tmo
+                        .map(|loss| (controller.instance, loss)),
+                );
+            }
             let controller = controller.instance;
             spared = spared.or(why.map(|why| Keeping { controller, why }));
         }
@@ -134,6 +146,12 @@ impl Volumes {
                 chain(&error)
             )),
         }
+    }
+
+    /// Why the I/O of each volume is not held by a map, or not all of it, as far as this process knows.
+    pub(in crate::volume) fn not_held(&self) -> MutexGuard<'_, HashMap<VolumeId, String>> {
+        let reasons = self.not_held.lock();
+        reasons.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A use of another disk that a controller of others carries, which is no volume held by a map of ours. Another driver
@@ -171,10 +189,10 @@ impl Volumes {
 }
 
 /// The controllers in which I/O of a volume may wait though a map holds it: they carry its disk and would outlive a loss.
-#[must_use]
-pub fn find_keeping<'a>(record: &StageRecord, tree: &'a Tree) -> Vec<&'a Controller> {
-    match record.identity().filter(|_| record.map().is_some()) {
-        Some(identity) => find_outliving(tree, &record.source.nqn, identity),
-        None => Vec::new(),
-    }
+pub(in crate::volume) fn find_keeping(record: &StageRecord, tree: &Tree) -> Vec<Instance> {
+    let Some(identity) = record.identity().filter(|_| record.map().is_some()) else {
+        return Vec::new();
+    };
+    let outliving = find_outliving(tree, &record.source.nqn, identity);
+    outliving.iter().map(|it| it.instance).collect()
 }

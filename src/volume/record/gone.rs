@@ -7,6 +7,7 @@
 //! has a mark does so with the marks locked, for records are also mended by the calls of other volumes.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
@@ -53,7 +54,14 @@ impl Gone {
         for entry in entries {
             let entry = entry.map_err(|source| failed(&gone.directory, source))?;
             let path = entry.path();
-            let boot = fs::read_to_string(&path).map_err(|source| failed(&path, source))?;
+            let boot = match fs::read_to_string(&path) {
+                Ok(boot) => boot,
+                Err(error) => {
+                    let error: &(dyn Error + 'static) = &error;
+                    tracing::warn!(path = %path.display(), error, "it is not a mark of ours");
+                    continue;
+                }
+            };
             let id = entry.file_name().to_str().and_then(|it| it.parse().ok());
             if boot == gone.boot_id.to_string() {
                 gone.lock().marked.extend(id);

@@ -163,17 +163,17 @@ impl Records {
     }
 
     /// Writes what has happened already and is not to be taken back. Where the filesystem takes nothing, the record
-    /// stays as it is until the next write.
+    /// stays as it is until the next write. Says whether it was written.
     ///
     /// # Errors
     /// Any other [`RecordError`].
-    pub(in crate::volume) fn note(&self, record: &StageRecord) -> Result<(), RecordError> {
+    pub(in crate::volume) fn note(&self, record: &StageRecord) -> Result<bool, RecordError> {
         match self.write(record) {
             Err(error) if error.is_no_room() => {
                 tell_later(&record.volume_id, &error);
-                Ok(())
+                Ok(false)
             }
-            written => written,
+            written => written.map(|()| true),
         }
     }
 
@@ -194,7 +194,11 @@ impl Records {
                 Ok(())
             }
             Err(error) => Err(error),
-            Ok(()) => self.gone.lock().remove(id),
+            Ok(()) => {
+                self.gone.lock().remove(id)?;
+                self.mend();
+                Ok(())
+            }
         }
     }
 

@@ -5,6 +5,8 @@
 
 use std::error::Error;
 
+use nvme_fabrics::Tuning;
+
 use super::Staging;
 use crate::volume::detach::{Leaving, OwnUse, Reach};
 
@@ -24,6 +26,7 @@ impl Staging<'_> {
             .record
             .then(|| self.volumes.leave(&self.request.volume_id));
         let map = self.undo_map();
+        self.undo_tuning();
         self.undo_head();
         let clean = [mount, map, self.undo_connects()];
         if self.done.record && clean.iter().all(Result::is_ok) {
@@ -54,6 +57,23 @@ impl Staging<'_> {
         let locked = self.volumes.lock_map(map);
         let removed = locked.and_then(|_locked| self.volumes.host().remove_map(map));
         self.tell("the map stays", removed.map_err(Into::into))
+    }
+
+    /// A controller that is gone by now needs nothing, and what others have set meanwhile is theirs.
+    fn undo_tuning(&self) {
+        for (controller, before) in &self.done.tuned {
+            let tuning = Tuning {
+                ctrl_loss_tmo: Some(*before),
+                ..Tuning::default()
+            };
+            let nqn = &self.request.source.nqn;
+            let restored = self.volumes.host().tune(*controller, nqn, &tuning);
+            self.tell(
+                "a controller gives up at once",
+                restored.map_err(Into::into),
+            )
+            .ok();
+        }
     }
 
     /// A head that is gone by now needs nothing.

@@ -44,6 +44,8 @@ impl Durations {
 
     /// Keeps what the machines took, for the next run. Where it cannot, the next run only shares out less well.
     pub(super) fn learn(&mut self, machines: &[Arc<Machine>]) {
+        // Another run may have ended meanwhile.
+        self.known = Durations::read().known;
         for machine in machines {
             self.known.extend(machine.times());
         }
