@@ -161,6 +161,7 @@ impl Machine {
             boot.files.extend(files.map_err(|error| error.to_string())?);
         }
         boot.append = self.profile.append();
+        boot.append.push(crate::nbd::ONE_DISK.to_owned());
         if std::env::var("LAB_ROUNDS").is_ok_and(|rounds| rounds == "all") {
             boot.append.push(case::ALL_ROUNDS.to_owned());
         }

@@ -22,6 +22,7 @@ pub(crate) const WANTED: &[&str] = &[
     "nvmet",
     "nvmet_tcp",
     "loop",
+    "nbd",
     "ext4",
     "xfs",
     "veth",
