@@ -16,6 +16,8 @@ use rustix::ioctl::{IntegerSetter, NoArg, Opcode, ioctl, opcode};
 use crate::scene::eventually;
 use crate::writer::BLOCK;
 
+/// What the guest must load; every kernel of the lab has it.
+pub(crate) const MODULE: &str = "nbd";
 /// On the kernel command line: the module makes sixteen disks by itself.
 pub(crate) const ONE_DISK: &str = "nbd.nbds_max=1";
 

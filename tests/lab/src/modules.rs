@@ -22,7 +22,6 @@ pub(crate) const WANTED: &[&str] = &[
     "nvmet",
     "nvmet_tcp",
     "loop",
-    "nbd",
     "ext4",
     "xfs",
     "veth",

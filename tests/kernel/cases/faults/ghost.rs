@@ -46,6 +46,8 @@ pub(super) const CASES: &[Case] = &[
             impatient("timed out, one path", &ONE_PATH, |_| {});
             clean_up().expect("a clean machine");
             impatient("timed out, two paths", &TWO_PATHS, |_| {});
+            clean_up().expect("a clean machine");
+            impatient("timed out, no map", &NO_MAP, |_| {});
         },
     ),
     Case::new(
@@ -76,6 +78,7 @@ const FIRST: u8 = 0xaa;
 const SECOND: u8 = 0xbb;
 
 const ONE_PATH: [(&str, &str); 1] = [("pathLossHold", "dm")];
+const NO_MAP: [(&str, &str); 1] = [("pathLossHold", "none")];
 const TWO_PATHS: [(&str, &str); 2] = [("pathLossHold", "dm"), ("addresses", "10.0.0.2,10.0.1.2")];
 
 /// How long the kernel waits for the answer of a disk whose controller comes later; as before when it is dropped.
@@ -169,7 +172,7 @@ impl Kept {
             .collect();
         let last = read(&self.path);
         eprintln!(
-            "{REPORT}row 32, {what}: {}; {last:x} stays",
+            "{REPORT}row 32, {what}: {}; in the end {last:x}",
             steps.join(", ")
         );
     }
