@@ -21,6 +21,7 @@ mod host;
 #[path = "../common/kubelet.rs"]
 mod kubelet;
 mod leftovers;
+mod nbd;
 mod plugin;
 mod remains;
 mod responder;

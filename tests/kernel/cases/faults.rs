@@ -9,6 +9,7 @@ mod expanded;
 mod fleet;
 mod flood;
 mod foreign;
+mod ghost;
 mod idle;
 mod lost;
 mod media;
@@ -57,6 +58,7 @@ pub(super) fn all() -> Vec<Case> {
         memory::CASES,
         bystanders::CASES,
         company::CASES,
+        ghost::CASES,
         media::CASES,
         unreadable::CASES,
         removed::CASES,

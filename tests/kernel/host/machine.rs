@@ -11,7 +11,7 @@ use libtest_mimic::Failed;
 
 use super::{REPORT, guest_files};
 use crate::case::{self, Case, Profile};
-use crate::{debian, guest};
+use crate::{debian, guest, nbd};
 
 /// With more to do than this, a machine takes no further case: then several machines share the work.
 const FULL: Duration = Duration::from_secs(180);
@@ -161,6 +161,8 @@ impl Machine {
             boot.files.extend(files.map_err(|error| error.to_string())?);
         }
         boot.append = self.profile.append();
+        boot.modules.push(nbd::MODULE);
+        boot.append.push(nbd::ONE_DISK.to_owned());
         if std::env::var("LAB_ROUNDS").is_ok_and(|rounds| rounds == "all") {
             boot.append.push(case::ALL_ROUNDS.to_owned());
         }

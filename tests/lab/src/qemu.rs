@@ -47,7 +47,7 @@ pub struct Boot {
     /// What its time is.
     pub clock: Clock,
     /// The modules that the guest loads, by the kernel's names.
-    pub modules: &'static [&'static str],
+    pub modules: Vec<&'static str>,
     /// A disk of its own, which the guest finds as `/dev/vda`; what it changes is lost with it.
     pub disk: Option<PathBuf>,
     /// Ports of this machine's loopback, and those of the guest behind them. With any it has a network card, too.
@@ -158,7 +158,7 @@ impl Boot {
             append: Vec::new(),
             memory_mib: 1024,
             clock: Clock::Real,
-            modules: modules::WANTED,
+            modules: modules::WANTED.to_vec(),
             disk: None,
             forwards: Vec::new(),
             reboot: Reboot::Ends,
@@ -249,7 +249,7 @@ impl Boot {
         let init = GuestFile::program("/init", &self.init);
         let files = self.files.iter().cloned().chain([init]).collect::<Vec<_>>();
         let to = directory.path().join("initramfs");
-        initramfs::write(&self.kernel, self.modules, &files, &to)?;
+        initramfs::write(&self.kernel, &self.modules, &files, &to)?;
         for (index, mib) in self.pcie_namespaces_mib.iter().enumerate() {
             let path = image(directory.path(), index);
             let file = File::create(&path).map_err(at(&path))?;

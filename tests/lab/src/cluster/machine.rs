@@ -136,7 +136,7 @@ impl Machine {
         fs::write(start.kubeconfig, text).map_err(at(start.kubeconfig))?;
         let mut boot = Boot::new(start.kernel, start.init);
         boot.memory_mib = MEMORY_MIB;
-        boot.modules = modules::WANTED_BY_NODE;
+        boot.modules = modules::WANTED_BY_NODE.to_vec();
         boot.disk = Some(start.disk.to_owned());
         boot.forwards = vec![
             (api_port, settings::API_PORT),
