@@ -4,6 +4,8 @@
 //! machine), print (the report). Nothing is printed on standard output but the report, and nothing
 //! touches the machine before all options are known to be good.
 
+mod command;
+mod command_line;
 pub mod connect;
 pub mod controller;
 pub mod device;
@@ -31,28 +33,12 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::{CommandLine, Config, LogFormat, Verb};
+use crate::config::{Config, LogFormat};
+use command::Command;
+pub use command_line::CommandLine;
+use command_line::Verb;
 use exit::{Exit, Failure};
 use output::{Format, Report};
-
-/// A verb: three steps.
-trait Command {
-    /// Its arguments, checked.
-    type Options;
-    /// What it found or did.
-    type Report: Report;
-    /// Why it could not.
-    type Failure: Failure;
-
-    /// The form in which to print the report.
-    fn format(&self) -> Format;
-
-    /// Step one: checks the arguments without touching the machine.
-    fn options(self) -> Result<Self::Options, Self::Failure>;
-
-    /// Step two: does it.
-    fn run(config: &Config, options: Self::Options) -> Result<Self::Report, Self::Failure>;
-}
 
 /// Does what the command line says, prints the result, and says how it went.
 #[must_use]

@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use nvmeof_csi::cli;
-use nvmeof_csi::config::CommandLine;
+use nvmeof_csi::cli::{self, CommandLine};
 
 /// One heap for all threads, which gives back what it does not use any more. glibc's keeps a share for
 /// each of the dozens of threads that wait for devices, as large as the largest work of each.

@@ -11,6 +11,7 @@
 pub mod attach;
 mod boot;
 mod capability;
+mod capacity;
 pub mod condition;
 mod current;
 pub mod detach;
@@ -49,6 +50,7 @@ mod xfs_shutdown;
 
 pub use attach::AttachError;
 pub(crate) use attach::connect_options;
+pub use capacity::{Unit, Usage};
 pub use condition::{
     HealthEntry, HealthError, HealthReason, HealthStatus, StorageHealthEntry, StorageStatus,
 };
@@ -64,7 +66,7 @@ pub use publish::PublishError;
 pub use record::RecordError;
 pub use sight::{LookError, Sight};
 pub use stage::StageError;
-pub use stats::{Condition, Stats, StatsError, Unit, Usage};
+pub use stats::{Condition, Stats, StatsError};
 pub use survey::{SurveyError, Surveyed, survey};
 pub use unmount::UnmountVolumeError;
 pub use unpublish::UnpublishError;

@@ -7,13 +7,14 @@ use std::error::Error;
 
 use nvme_sysfs::{Controller, ControllerState, Instance, Nqn};
 
-use crate::device::{connect, open_device};
+use crate::device::connect;
 use crate::error::ConnectError;
 use crate::existing::{Candidates, find_existing};
 use crate::fabrics::{ConnectHow, Connected, Fabrics};
 use crate::held::HeldController;
 use crate::intent::Intent;
 use crate::kmsg::{KernelLog, explained};
+use crate::open::open_device;
 use crate::options::ConnectOptions;
 use crate::token::TokenSet;
 

@@ -3,32 +3,11 @@
 //! The write blocks for the whole connect, and while it does nobody else on the host can connect.
 //! It waits partly uninterruptibly: a caller with a deadline gives it a thread of its own.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
 
 use crate::error::ConnectError;
 use crate::options::ConnectOptions;
 use crate::reply::Reply;
-
-/// Why `/dev/nvme-fabrics` could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenDeviceError {
-    /// It does not exist.
-    #[error("{} does not exist: the kernel module nvme_fabrics is not loaded", path.display())]
-    Missing {
-        /// The device.
-        path: PathBuf,
-    },
-    /// It exists; it belongs to root.
-    #[error("cannot open {}", path.display())]
-    Open {
-        /// The device.
-        path: PathBuf,
-        /// What the open answered.
-        source: io::Error,
-    },
-}
 
 /// Longer than any reply.
 const MAX_REPLY: usize = 128;
@@ -57,22 +36,13 @@ pub fn connect<D: Read + Write>(
     Ok(Reply::parse(&String::from_utf8_lossy(&reply[..len]))?)
 }
 
-/// Opens the device below `root` for one conversation.
-pub(crate) fn open_device(root: &Path) -> Result<File, OpenDeviceError> {
-    let path = root.join("dev/nvme-fabrics");
-    let opened = OpenOptions::new().read(true).write(true).open(&path);
-    opened.map_err(|source| match source.kind() {
-        ErrorKind::NotFound => OpenDeviceError::Missing { path },
-        _ => OpenDeviceError::Open { path, source },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use nvme_sysfs::{Instance, Transport};
 
     use super::*;
     use crate::fixture;
+    use crate::open::open_device;
 
     /// A device that takes `room` bytes of one write and answers one read.
     struct FakeDevice {

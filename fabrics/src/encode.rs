@@ -10,10 +10,7 @@ use nvme_sysfs::{ControllerLoss, FastIoFail};
 use zeroize::Zeroizing;
 
 use crate::options::ConnectOptions;
-use crate::token::TokenSet;
-
-/// Longest text the kernel takes: one page, less the NUL it appends.
-pub const MAX_ENCODED: usize = 4095;
+use crate::token::{MAX_ENCODED, TokenSet};
 
 /// An option string. It may hold secrets: Debug prints `***`, the text is zeroed on drop.
 pub struct EncodedOptions(Zeroizing<String>);
@@ -38,18 +35,21 @@ impl fmt::Debug for EncodedOptions {
     }
 }
 
-/// Writes every option of `options`.
-pub(crate) fn encode(options: &ConnectOptions) -> EncodedOptions {
-    // Room for anything that can be sent: growing would leave copies of secrets behind.
-    let mut text = Zeroizing::new(String::with_capacity(2 * MAX_ENCODED));
-    for token in options.tokens().iter() {
-        if !text.is_empty() {
-            text.push(',');
+impl ConnectOptions {
+    /// The text for one write to `/dev/nvme-fabrics`, secrets included.
+    #[must_use]
+    pub fn encode(&self) -> EncodedOptions {
+        // Room for anything that can be sent: growing would leave copies of secrets behind.
+        let mut text = Zeroizing::new(String::with_capacity(2 * MAX_ENCODED));
+        for token in self.tokens().iter() {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            write!(text, "{token}").expect("writing to a string cannot fail");
+            write_value(&mut text, self, token).expect("writing to a string cannot fail");
         }
-        write!(text, "{token}").expect("writing to a string cannot fail");
-        write_value(&mut text, options, token).expect("writing to a string cannot fail");
+        EncodedOptions(text)
     }
-    EncodedOptions(text)
 }
 
 /// Appends `=value` for one token, nothing for a flag.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use nvme_sysfs::{Instance, Nqn, ScanError, Uuid};
 
 use crate::cause::Cause;
-use crate::device::OpenDeviceError;
+use crate::open::OpenDeviceError;
 use crate::portal::DialError;
 use crate::reply::ReplyError;
 use crate::supported::SupportedError;

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use nvme_sysfs::{Controller, ControllerState, Instance, Nqn, Sysfs};
 
-use crate::device::open_device;
 use crate::error::ConnectError;
 use crate::exclusions::{Candidate, Exclusions};
 use crate::existing::{Candidates, check_host_identity, find_existing};
+use crate::open::open_device;
 use crate::options::ConnectOptions;
 use crate::owner::Owner;
 use crate::registry::Registry;

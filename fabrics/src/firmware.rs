@@ -10,10 +10,23 @@ use std::path::Path;
 
 use nvme_sysfs::Uuid;
 
-use crate::identity::IdentitySource;
-
 /// Where the UUID stands in the System Information structure.
 const UUID_OFFSET: usize = 8;
+
+/// Where a host identity comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// `/etc/nvme/hostnqn`, `/etc/nvme/hostid` or both.
+    Configured,
+    /// `/sys/class/dmi/id/product_uuid`.
+    ProductUuid,
+    /// `/sys/firmware/dmi/entries/1-0/raw`.
+    DmiEntry,
+    /// `/proc/device-tree/ibm,partition-uuid`.
+    DeviceTree,
+    /// Made by this call and stored in `/etc/nvme`.
+    Generated,
+}
 
 /// The UUID that the firmware gives the machine below `root`, and its source; `None` if it gives
 /// none. A source that cannot be read counts as absent: without root none can, and the next one or

@@ -15,7 +15,7 @@ use nvme_sysfs::{Nqn, ParseIdentityError, ParseNqnError, Uuid};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::bounded::read_text;
-use crate::firmware::machine_uuid;
+use crate::firmware::{IdentitySource, machine_uuid};
 use crate::replace::{Existing, write_file};
 
 /// What stands before the UUID in the NQN of a host that has no name of its own.
@@ -40,21 +40,6 @@ pub struct LoadedIdentity {
     pub identity: HostIdentity,
     /// Its source.
     pub source: IdentitySource,
-}
-
-/// Where a host identity comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdentitySource {
-    /// `/etc/nvme/hostnqn`, `/etc/nvme/hostid` or both.
-    Configured,
-    /// `/sys/class/dmi/id/product_uuid`.
-    ProductUuid,
-    /// `/sys/firmware/dmi/entries/1-0/raw`.
-    DmiEntry,
-    /// `/proc/device-tree/ibm,partition-uuid`.
-    DeviceTree,
-    /// Made by this call and stored in `/etc/nvme`.
-    Generated,
 }
 
 /// Why there is no host identity.

@@ -65,6 +65,7 @@ mod key_serial;
 mod kmsg;
 mod message;
 mod numeric;
+mod open;
 mod options;
 mod owner;
 mod portal;
@@ -81,22 +82,23 @@ mod token;
 mod tune;
 
 pub use cause::{Cause, Digest, Switch};
-pub use device::{OpenDeviceError, connect};
+pub use device::connect;
 pub use disconnect::{DisconnectError, Disconnected, Leaving};
 pub use discovery::{
     AddressFamily, ControllerId, DiscoverError, Discovery, DiscoveryEntry, DiscoveryHeader,
     EntryFlags, HeaderError, MalformedEntry, ReadLogError, ReferralFailure, SecureChannel, Subtype,
     TcpSecurity,
 };
-pub use encode::{EncodedOptions, MAX_ENCODED};
+pub use encode::EncodedOptions;
 pub use error::{ConnectError, Explanation};
 pub use exclusions::{Candidate, Exclusion, Exclusions, Ignored};
 pub use fabrics::{ConnectHow, Connected, Fabrics};
-pub use firmware::machine_uuid;
-pub use identity::{HostIdentity, IdentityError, IdentitySource, LoadedIdentity};
+pub use firmware::{IdentitySource, machine_uuid};
+pub use identity::{HostIdentity, IdentityError, LoadedIdentity};
 pub use key_serial::{KeySerial, ParseKeySerialError};
 pub use message::cause;
 pub use numeric::{NumericAddress, ParseAddressError};
+pub use open::OpenDeviceError;
 pub use options::{ConnectOptions, ConnectOptionsBuilder};
 pub use owner::Owner;
 pub use portal::{DialError, Portal};
@@ -108,5 +110,5 @@ pub use retry::RetryClass;
 pub use rules::MAX_CONNECT_NQN;
 pub use secret::{ParseSecretError, ReadSecretError, Secret};
 pub use supported::{SupportedError, SupportedOptions, SupportedSource};
-pub use token::TokenSet;
+pub use token::{MAX_ENCODED, TokenSet};
 pub use tune::{TuneError, Tuning};

@@ -8,12 +8,9 @@ use std::time::Duration;
 
 use nvme_sysfs::{ControllerLoss, FastIoFail, Nqn, Transport, TransportAddress, Uuid};
 
-use crate::encode::{EncodedOptions, encode};
 use crate::key_serial::KeySerial;
 use crate::numeric::NumericAddress;
 use crate::portal::Portal;
-use crate::problem::OptionsError;
-use crate::rules::checked;
 use crate::secret::Secret;
 use crate::token::TokenSet;
 
@@ -47,7 +44,7 @@ pub struct ConnectOptions {
 /// kernel's default holds; the one exception is `trsvcid`, see [`build`](Self::build).
 #[derive(Debug, Clone)]
 pub struct ConnectOptionsBuilder {
-    draft: ConnectOptions,
+    pub(crate) draft: ConnectOptions,
 }
 
 impl ConnectOptions {
@@ -155,12 +152,6 @@ impl ConnectOptions {
                 self.flags | TokenSet::TRANSPORT | TokenSet::NQN,
                 |all, token| all | token,
             )
-    }
-
-    /// The text for one write to `/dev/nvme-fabrics`, secrets included.
-    #[must_use]
-    pub fn encode(&self) -> EncodedOptions {
-        encode(self)
     }
 
     /// The TCP portal behind these options, `None` for any other transport.
@@ -334,16 +325,5 @@ impl ConnectOptionsBuilder {
     fn flag(&mut self, token: TokenSet) -> &mut Self {
         self.draft.flags |= token;
         self
-    }
-
-    /// Checks everything and brings the addresses into canonical spelling.
-    ///
-    /// Without `trsvcid`, TCP and RDMA get 4420, and a TCP discovery controller 8009: the
-    /// kernel's own default for TCP is 8009 even for a subsystem with namespaces.
-    ///
-    /// # Errors
-    /// All problems at once, each naming the option, its value (never a secret) and the rule.
-    pub fn build(&self) -> Result<ConnectOptions, OptionsError> {
-        checked(self.draft.clone())
     }
 }

@@ -2,8 +2,7 @@
 
 use nvme_sysfs::Transport;
 
-use crate::encode::MAX_ENCODED;
-use crate::token::TokenSet;
+use crate::token::{MAX_ENCODED, TokenSet};
 
 /// Everything that is wrong with a set of options.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,10 +9,9 @@ use std::time::Duration;
 use nvme_sysfs::{ControllerLoss, FastIoFail, Nqn, Transport};
 
 use crate::address_rules::{check_fc, check_ip, check_loop};
-use crate::encode::MAX_ENCODED;
-use crate::options::ConnectOptions;
+use crate::options::{ConnectOptions, ConnectOptionsBuilder};
 use crate::problem::{OptionProblem, OptionsError};
-use crate::token::TokenSet;
+use crate::token::{MAX_ENCODED, TokenSet};
 
 /// Longest NQN that can be connected: `NVMF_NQN_SIZE` (223) counts the NUL.
 pub const MAX_CONNECT_NQN: usize = 222;
@@ -20,8 +19,21 @@ pub const MAX_CONNECT_NQN: usize = 222;
 /// Largest time that fits the kernel's `int`.
 const MAX_SECONDS: u64 = 2_147_483_647;
 
+impl ConnectOptionsBuilder {
+    /// Checks everything and brings the addresses into canonical spelling.
+    ///
+    /// Without `trsvcid`, TCP and RDMA get 4420, and a TCP discovery controller 8009: the
+    /// kernel's own default for TCP is 8009 even for a subsystem with namespaces.
+    ///
+    /// # Errors
+    /// All problems at once, each naming the option, its value (never a secret) and the rule.
+    pub fn build(&self) -> Result<ConnectOptions, OptionsError> {
+        checked(self.draft.clone())
+    }
+}
+
 /// Applies every rule to `draft` and returns it with canonical addresses.
-pub(crate) fn checked(mut draft: ConnectOptions) -> Result<ConnectOptions, OptionsError> {
+fn checked(mut draft: ConnectOptions) -> Result<ConnectOptions, OptionsError> {
     let mut problems = Vec::new();
     default_service(&mut draft);
     check_masks(&draft, &mut problems);

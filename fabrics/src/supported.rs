@@ -7,7 +7,7 @@
 
 use std::io::{self, Read};
 
-use crate::device::OpenDeviceError;
+use crate::open::OpenDeviceError;
 use crate::options::ConnectOptions;
 use crate::token::TokenSet;
 

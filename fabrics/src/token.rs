@@ -8,6 +8,9 @@ use std::fmt;
 
 use nvme_sysfs::Transport;
 
+/// Longest text the kernel takes: one page, less the NUL it appends.
+pub const MAX_ENCODED: usize = 4095;
+
 bitflags::bitflags! {
     /// A set of option tokens. A flag's name in lower case is the kernel's token.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

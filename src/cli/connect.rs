@@ -21,7 +21,7 @@ use nvme_sysfs::{
 use serde::Serialize;
 use thiserror::Error;
 
-use super::Command;
+use super::command::Command;
 use super::device::{Device, DeviceError, human_size};
 use super::exit::{Exit, Failure, chain};
 use super::interrupt::{self, Ended, InterruptError, Stop};

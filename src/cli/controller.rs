@@ -2,7 +2,7 @@
 //!
 //! Invariant: it needs nothing of the machine, neither root nor a directory of the host.
 
-use super::Command;
+use super::command::Command;
 use super::output::Format;
 use super::service::{Ended, ServiceFailure, parse_admin_address, parse_endpoint};
 use crate::config::Config;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use nvme_sysfs::{Controller, Instance, Nqn};
 use serde::Serialize;
 
-use super::Command;
+use super::command::Command;
 use super::exit::chain;
 use super::interrupt::{self, Ended, Stop};
 use super::line::write_line;

@@ -17,7 +17,7 @@ use nvme_sysfs::{Nqn, ScanError, Sysfs, Transport};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::Command;
+use super::command::Command;
 use super::connect::arguments::{AddressArguments, HostArguments, parse_transport};
 use super::connect::{self, ConnectFailure, Connection};
 use super::exit::{Exit, Failure, chain};

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use nvme_sysfs::Sysfs;
 
-use super::Command;
+use super::command::Command;
 use super::exit::{Exit, Failure, chain};
 use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};

@@ -8,7 +8,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::line::write_line;
-use crate::config::LogFormat;
+use crate::config::{ConfigError, LogFormat};
 
 pub(crate) use crate::causes::chain;
 
@@ -50,6 +50,12 @@ pub trait Failure: Error {
     /// What to do about it, where the error itself does not say.
     fn remedy(&self) -> Option<String> {
         None
+    }
+}
+
+impl Failure for ConfigError {
+    fn exit(&self) -> Exit {
+        Exit::WrongUse
     }
 }
 

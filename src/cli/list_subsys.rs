@@ -14,15 +14,14 @@ use nvme_fabrics::HostIdentity;
 use nvme_sysfs::{ScanError, Sysfs, Tree};
 use thiserror::Error;
 
-use super::Command;
+use super::command::Command;
 use super::exit::{Exit, Failure, chain};
 use super::output::{Format, Output, Report, write_json};
 use super::state_dir::StateDir;
 use crate::config::Config;
 use crate::volume::{Surveyed, survey};
-use hosts::arrange;
+use hosts::{add_volumes, arrange};
 use tree::write_tree;
-use volumes::add_volumes;
 
 pub use hosts::Host;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use nvme_fabrics::Owner;
 
-use super::Command;
+use super::command::Command;
 use super::output::Format;
 use super::service::{Ended, ServiceFailure, absolute, parse_admin_address, parse_endpoint};
 use crate::cluster::node_id::NodeName;

@@ -12,7 +12,7 @@ use nvme_sysfs::{Controller, Instance, Namespace, Nqn, ScanError, Sysfs, Tree};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::Command;
+use super::command::Command;
 use super::exit::{Exit, Failure};
 use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
@@ -23,7 +23,8 @@ use crate::host::disconnects::{disconnect_all, without_needed};
 use crate::host::dm::{LOCK_PATIENCE, Map, ReadMapsError, lock, read_maps};
 use crate::host::{Host, LinuxHost, MapError, MapId, Timeouts};
 use crate::volume::OpenVolumesError;
-use crate::volume::record::{StageRecord, read_staged};
+use crate::volume::record::StageRecord;
+use crate::volume::survey::read_staged;
 
 /// How long a controller may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(20);

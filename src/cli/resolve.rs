@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use nvme_sysfs::{AmbiguousNamespace, NamespaceSelector, Nqn, ScanError, Sysfs, Uuid};
 use thiserror::Error;
 
-use super::Command;
+use super::command::Command;
 use super::device::{Device, DeviceError};
 use super::exit::{Exit, Failure};
 use super::output::{Format, Output, Report, write_json};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::{FilesystemType, MountFlag};
+use crate::host::{FilesystemType, MountAccess, MountFlag};
 
 /// Access type and access mode together, `VolumeCapability` of the CSI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,5 +82,18 @@ impl AccessMode {
             self,
             AccessMode::SingleNodeReaderOnly | AccessMode::MultiNodeReaderOnly
         )
+    }
+}
+
+/// Who may write to the filesystem of a volume with this mode.
+pub(super) fn mount_access(mode: AccessMode) -> MountAccess {
+    match mode {
+        AccessMode::MultiNodeReaderOnly => MountAccess::ReadOnlyShared,
+        AccessMode::SingleNodeReaderOnly => MountAccess::ReadOnly,
+        AccessMode::SingleNodeWriter
+        | AccessMode::SingleNodeSingleWriter
+        | AccessMode::SingleNodeMultiWriter
+        | AccessMode::MultiNodeSingleWriter
+        | AccessMode::MultiNodeMultiWriter => MountAccess::ReadWrite,
     }
 }

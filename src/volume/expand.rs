@@ -10,8 +10,8 @@ use nvme_sysfs::{Namespace, Nqn, ScanError, Tree};
 use thiserror::Error;
 
 use super::capability::AccessType;
+use super::capability::mount_access;
 use super::current::{Current, find_current, is_reached};
-use super::filesystem::mount_access;
 use super::hold::{Below, SwapError, Swapped};
 use super::identity::{Disk, IdentityMismatch, VolumeIdentity};
 use super::mounts::{is_dead, shows};

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use super::mounts::ReadMountsError;
+use super::mounts::error::ReadMountsError;
 use crate::host::block::is_gone;
 use crate::host::mountinfo::{Mount, MountTable};
 

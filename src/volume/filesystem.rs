@@ -9,7 +9,6 @@ use std::fs::File;
 
 use thiserror::Error;
 
-use super::capability::AccessMode;
 use super::volumes::Volumes;
 use crate::host::device_node::{OpenNodeError, Opening};
 use crate::host::signature::{self, Check, Ext, ExtVersion, Found, Journal, ProbeError};
@@ -160,19 +159,6 @@ fn foreign(found: &Found, wanted: FilesystemType) -> PrepareError {
     PrepareError::Foreign {
         found: found.clone(),
         wanted,
-    }
-}
-
-/// Who may write to the filesystem of a volume with this mode.
-pub(super) fn mount_access(mode: AccessMode) -> MountAccess {
-    match mode {
-        AccessMode::MultiNodeReaderOnly => MountAccess::ReadOnlyShared,
-        AccessMode::SingleNodeReaderOnly => MountAccess::ReadOnly,
-        AccessMode::SingleNodeWriter
-        | AccessMode::SingleNodeSingleWriter
-        | AccessMode::SingleNodeMultiWriter
-        | AccessMode::MultiNodeSingleWriter
-        | AccessMode::MultiNodeMultiWriter => MountAccess::ReadWrite,
     }
 }
 

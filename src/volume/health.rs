@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use nvme_sysfs::{Instance, Namespace, Nqn, Tree};
 
 use super::capability::AccessType;
+use super::capability::mount_access;
 use super::condition::{
     HealthEntry, HealthError, HealthReason, HealthStatus, StorageHealthEntry, StorageStatus,
 };
 use super::current::{Carrier, Current, find_carrier};
-use super::filesystem::mount_access;
 use super::hold::{MEDIA_ERRORS_LAST, find_keeping};
 use super::identity::Disk;
 use super::mounts::{describe, is_dead, shows};

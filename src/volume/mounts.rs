@@ -3,39 +3,19 @@
 //! Kubelet's directory is mounted into our container with bidirectional propagation, so what is
 //! mounted there is in our own table. Invariant: nothing but the table is asked; a mount may be dead.
 
+pub(super) mod error;
+
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nvme_sysfs::{Namespace, Tree};
-use thiserror::Error;
 
 use super::ext4_errors::note_errors;
 use super::identity::Disk;
 use crate::host::MountAccess;
 use crate::host::dm::Map;
-use crate::host::mountinfo::{Mount, MountTable, ParseMountinfoError};
-
-/// Why the mounts are not known.
-#[derive(Debug, Error)]
-pub enum ReadMountsError {
-    /// The table cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The table cannot be understood.
-    #[error("cannot understand {}", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where it breaks off.
-        source: ParseMountinfoError,
-    },
-}
+use crate::host::mountinfo::{Mount, MountTable};
+pub use error::ReadMountsError;
 
 /// The mount table below `root`, with the errors that the kernel has found.
 pub(super) fn read_mounts(root: &Path) -> Result<MountTable, ReadMountsError> {

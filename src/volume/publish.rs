@@ -10,9 +10,9 @@ mod undo;
 
 use std::error::Error;
 
+use super::capability::mount_access;
 use super::capability::{AccessMode, AccessType};
 use super::current::{Current, find_carrier};
-use super::filesystem::mount_access;
 use super::identity::Disk;
 use super::mounts::{is_dead, shows};
 use super::record::{Publication, StageRecord, Staged};

@@ -21,16 +21,14 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::{Nqn, Uuid};
 use serde::{Deserialize, Serialize};
 
-use super::boot::read_boot_id;
+use super::capability::mount_access;
 use super::capability::{AccessType, Capability};
-use super::filesystem::mount_access;
 use super::hold::Hold;
 use super::identity::{Disk, VolumeIdentity};
 use super::request::{ClaimRef, PodRef, Readonly};
 use super::source::Source;
 use super::text;
 use super::volume_id::VolumeId;
-use super::volumes::OpenVolumesError;
 use crate::host::{FilesystemType, MapId, MountAccess, MountFlag};
 
 pub use error::RecordError;
@@ -118,16 +116,6 @@ pub struct Publication {
     /// A repair takes its mount away, or has: where none is, it still has to be given back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
-}
-
-/// What is staged here, for a program that does not serve the volumes.
-///
-/// # Errors
-/// [`OpenVolumesError`].
-pub fn read_staged(root: &Path, state_dir: &Path) -> Result<Vec<StageRecord>, OpenVolumesError> {
-    let records = Records::at(root, state_dir, read_boot_id(root)?)?;
-    let all = records.read_all()?;
-    Ok(all.iter().filter(|r| r.is_active()).cloned().collect())
 }
 
 impl StageRecord {

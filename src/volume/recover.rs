@@ -53,6 +53,9 @@ pub enum RecoverError {
     /// The target does not answer, or does not let us in.
     #[error("cannot connect")]
     Connect(#[from] ConnectError),
+    /// The map is not ours to change now.
+    #[error("cannot change the map")]
+    Map(#[from] MapError),
     /// The map did not get a disk.
     #[error(transparent)]
     Swap(#[from] SwapError),

@@ -16,8 +16,9 @@ use nvme_sysfs::{DevT, Namespace};
 use thiserror::Error;
 
 use super::capability::AccessType;
+use super::capability::mount_access;
 use super::current::find_usable;
-use super::filesystem::{InspectError, Memory, PrepareError, Step, mount_access, next_step};
+use super::filesystem::{InspectError, Memory, PrepareError, Step, next_step};
 use super::hold::{Below, SwapError};
 use super::identity::Disk;
 use super::mounts::{is_dead, shows};

@@ -9,15 +9,11 @@ use nvme_sysfs::{ScanError, Tree};
 use thiserror::Error;
 
 use super::mounts::{ReadMountsError, read_mounts};
-use super::record::StageRecord;
-use super::volume_id::VolumeId;
-use super::volumes::Volumes;
 use super::xfs_shutdown::note_shutdowns;
 use crate::host::MapId;
-use crate::host::dm::{Map, ReadMapsError, read_map, read_maps};
+use crate::host::dm::{Map, ReadMapsError, read_maps};
 use crate::host::mountinfo::MountTable;
 use crate::host::question::Questions;
-use crate::shared::Reading;
 use crate::watch::Snapshot;
 
 /// This node at one moment.
@@ -75,39 +71,4 @@ impl Sight {
 /// The map with this ID.
 pub(super) fn find_map(maps: &[Map], id: MapId) -> Option<&Map> {
     maps.iter().find(|map| map.id == id)
-}
-
-impl Volumes {
-    /// Looks at everything, together with all who ask at the same time.
-    ///
-    /// # Errors
-    /// [`LookError`].
-    pub fn look(&self) -> Result<Reading<Sight>, LookError> {
-        self.sights
-            .read(|| self.look_beside(self.config.trees.scan()?))
-    }
-
-    /// Looks at everything but the devices, which somebody has just read.
-    ///
-    /// # Errors
-    /// [`LookError`].
-    pub fn look_beside(&self, tree: Snapshot) -> Result<Sight, LookError> {
-        Sight::beside(&self.config.root, tree, &self.questions)
-    }
-
-    /// The mounts that this program sees.
-    pub(super) fn read_mounts(&self) -> Result<MountTable, LookError> {
-        Ok(read_mounts(&self.config.root)?)
-    }
-
-    /// One map.
-    pub(super) fn read_map(&self, map: MapId) -> Result<Option<Map>, LookError> {
-        Ok(read_map(&self.config.root, map)?)
-    }
-
-    /// The map that the record of a volume names, or that it would be given.
-    pub(super) fn map_of(&self, id: &VolumeId, record: Option<&StageRecord>) -> MapId {
-        let named = record.and_then(StageRecord::map);
-        named.unwrap_or_else(|| MapId::of_volume(&self.config.driver, id.as_str()))
-    }
 }

@@ -16,8 +16,9 @@ use nvme_sysfs::{ControllerLoss, Instance, Namespace};
 
 use super::attach::Attached;
 use super::capability::AccessType;
+use super::capability::mount_access;
 use super::current::{Current, find_carrier};
-use super::filesystem::{Memory, Step, check_multi_mount, mount_access, next_step};
+use super::filesystem::{Memory, Step, check_multi_mount, next_step};
 use super::hold::{Below, ChooseHoldError, CompanyError, Hold, HoldError, native_time};
 use super::identity::{Disk, VolumeIdentity};
 use super::mounts::{is_dead, shows};

@@ -12,9 +12,10 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use super::capability::AccessType;
+use super::capability::mount_access;
+use super::capacity::{Unit, Usage};
 use super::condition::HealthEntry;
 use super::current::find_carrier;
-use super::filesystem::mount_access;
 use super::health::judge;
 use super::identity::Disk;
 use super::mounts::{find_shown, is_dead, is_node, shows};
@@ -31,28 +32,6 @@ pub struct Stats {
     pub usage: Vec<Usage>,
     /// Whether all is well.
     pub condition: Condition,
-}
-
-/// How much of something a volume has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    /// Of what.
-    pub unit: Unit,
-    /// In all.
-    pub total: u64,
-    /// Of that in use.
-    pub used: u64,
-    /// Of that left to users without privileges.
-    pub available: u64,
-}
-
-/// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Bytes.
-    Bytes,
-    /// Inodes.
-    Inodes,
 }
 
 /// `VolumeCondition` as CSI 1.12 had it.

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::{Nqn, Sysfs};
 use thiserror::Error;
 
+use super::boot::read_boot_id;
 use super::condition::HealthEntry;
 use super::health::judge;
 use super::hold::Hold;
-use super::record::{StageRecord, read_staged};
+use super::record::{Records, StageRecord};
 use super::sight::{LookError, Sight};
 use super::view::View;
 use super::volume_id::VolumeId;
@@ -111,4 +112,14 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyErro
     let sight = look()?;
     let of = |record: &StageRecord| Surveyed::of(record, &sight);
     Ok(records.iter().map(of).collect())
+}
+
+/// What is staged here, for a program that does not serve the volumes.
+///
+/// # Errors
+/// [`OpenVolumesError`].
+pub fn read_staged(root: &Path, state_dir: &Path) -> Result<Vec<StageRecord>, OpenVolumesError> {
+    let records = Records::at(root, state_dir, read_boot_id(root)?)?;
+    let all = records.read_all()?;
+    Ok(all.iter().filter(|r| r.is_active()).cloned().collect())
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use nvme_sysfs::{Controller, DevT, Instance, Namespace, Nqn, Tree};
 
 use super::capability::AccessType;
+use super::capability::mount_access;
 use super::current::{
     Current, carried_bytes, count_map_paths, count_usable_paths, find_current, find_usable,
 };
-use super::filesystem::mount_access;
 use super::hold::find_keeping;
 use super::identity::Disk;
 use super::mounts::{find_shown, is_dead, shows, shows_nvme};

@@ -13,17 +13,20 @@ use nvme_sysfs::Nqn;
 use thiserror::Error;
 
 use super::boot::{BootIdError, read_boot_id};
+use super::capacity::Usage;
 use super::locks::{Guard, Locks};
+use super::mounts::read_mounts;
 use super::place::pv_of;
-use super::record::{RecordError, Records};
-use super::sight::Sight;
-use super::stats::Usage;
+use super::record::{RecordError, Records, StageRecord};
+use super::sight::{LookError, Sight};
 use super::volume_id::VolumeId;
+use crate::host::dm::{Map, read_map};
+use crate::host::mountinfo::MountTable;
 use crate::host::question::Questions;
 use crate::host::{Host, MapId};
 use crate::report::reporter::Reporter;
-use crate::shared::Shared;
-use crate::watch::Trees;
+use crate::shared::{Reading, Shared};
+use crate::watch::{Snapshot, Trees};
 
 /// What [`Volumes`] works on and with.
 #[derive(Debug)]
@@ -175,5 +178,38 @@ impl Volumes {
     /// Through whom the machine is changed.
     pub(super) fn host(&self) -> &dyn Host {
         self.config.host.as_ref()
+    }
+
+    /// Looks at everything, together with all who ask at the same time.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub fn look(&self) -> Result<Reading<Sight>, LookError> {
+        self.sights
+            .read(|| self.look_beside(self.config.trees.scan()?))
+    }
+
+    /// Looks at everything but the devices, which somebody has just read.
+    ///
+    /// # Errors
+    /// [`LookError`].
+    pub fn look_beside(&self, tree: Snapshot) -> Result<Sight, LookError> {
+        Sight::beside(&self.config.root, tree, &self.questions)
+    }
+
+    /// The mounts that this program sees.
+    pub(super) fn read_mounts(&self) -> Result<MountTable, LookError> {
+        Ok(read_mounts(&self.config.root)?)
+    }
+
+    /// One map.
+    pub(super) fn read_map(&self, map: MapId) -> Result<Option<Map>, LookError> {
+        Ok(read_map(&self.config.root, map)?)
+    }
+
+    /// The map that the record of a volume names, or that it would be given.
+    pub(super) fn map_of(&self, id: &VolumeId, record: Option<&StageRecord>) -> MapId {
+        let named = record.and_then(StageRecord::map);
+        named.unwrap_or_else(|| MapId::of_volume(&self.config.driver, id.as_str()))
     }
 }

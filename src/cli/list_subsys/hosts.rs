@@ -11,6 +11,7 @@ use nvme_sysfs::{ListedHost, ListedPath, ListedSubsystem};
 use serde::Serialize;
 
 use super::volumes::HostVolume;
+use crate::volume::Surveyed;
 
 /// One element of nvme-cli's list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -137,6 +138,25 @@ impl From<ListedPath> for HostPath {
             state: path.state,
         }
     }
+}
+
+/// The volumes stand with the first host, or with this one if no host has a controller now: during an
+/// outage there may be none.
+pub(super) fn add_volumes(
+    mut hosts: Vec<Host>,
+    volumes: Vec<Surveyed>,
+    own: impl FnOnce() -> Option<HostIdentity>,
+) -> Vec<Host> {
+    if volumes.is_empty() {
+        return hosts;
+    }
+    if hosts.is_empty() {
+        hosts.push(Host::empty(own()));
+    }
+    if let Some(host) = hosts.first_mut() {
+        host.volumes = volumes.into_iter().map(HostVolume::from).collect();
+    }
+    hosts
 }
 
 #[cfg(test)]

@@ -2,10 +2,8 @@
 //!
 //! Invariant: where no volume is staged, the text is nvme-cli's own.
 
-use nvme_fabrics::HostIdentity;
 use serde::Serialize;
 
-use super::hosts::Host;
 use crate::volume::{HealthEntry, Hold, Surveyed};
 
 /// A volume that is staged here.
@@ -59,23 +57,4 @@ impl From<HealthEntry> for HostFinding {
             message: entry.message,
         }
     }
-}
-
-/// The volumes stand with the first host, or with this one if no host has a controller now: during an
-/// outage there may be none.
-pub(super) fn add_volumes(
-    mut hosts: Vec<Host>,
-    volumes: Vec<Surveyed>,
-    own: impl FnOnce() -> Option<HostIdentity>,
-) -> Vec<Host> {
-    if volumes.is_empty() {
-        return hosts;
-    }
-    if hosts.is_empty() {
-        hosts.push(Host::empty(own()));
-    }
-    if let Some(host) = hosts.first_mut() {
-        host.volumes = volumes.into_iter().map(HostVolume::from).collect();
-    }
-    hosts
 }

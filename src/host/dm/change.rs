@@ -14,10 +14,7 @@ use super::control::{
 use super::error::{DmCall, MapError};
 use super::id::MapId;
 use super::status::OnPathLoss;
-use super::table::MapTable;
-
-/// The target whose I/O fails (drivers/md/dm-target.c). It is always there.
-pub(super) const ERROR_TARGET: &str = "error";
+use super::table::{ERROR_TARGET, MapTable};
 
 /// Makes a map without a table. One that exists is a success.
 pub(crate) fn create(root: &Path, map: MapId) -> Result<(), MapError> {

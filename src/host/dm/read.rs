@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::{DevT, Diskseq};
 use rustix::io::Errno;
 
-use super::change::ERROR_TARGET;
 use super::control::{Answer, Control, TABLE_STATUS, describe, flag, is_available};
 use super::error::{MapError, ReadMapsError};
 use super::id::MapId;
 use super::status::{MapPath, OnPathLoss, parse_linear, parse_status, parse_table};
+use super::table::ERROR_TARGET;
 use super::{Map, MapTable};
 use crate::host::block::is_gone;
 use crate::host::io_counts::IoCounts;

@@ -13,6 +13,9 @@ use super::status::OnPathLoss;
 /// Bytes of a sector, which device-mapper counts in whatever the disk's blocks are.
 const SECTOR: u64 = 512;
 
+/// The target whose I/O fails (drivers/md/dm-target.c). It is always there.
+pub(super) const ERROR_TARGET: &str = "error";
+
 /// What a map shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapTable {

@@ -7,7 +7,6 @@ use super::super::record::StageRecord;
 use super::super::recover::RecoverError;
 use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
-use super::map::SwapError;
 use crate::host::dm::{LOCK_PATIENCE, MapLock, lock};
 use crate::host::{MapError, MapId};
 
@@ -47,7 +46,7 @@ impl Volumes {
         let Some(map) = self.find_wanted(id)?.and_then(|record| record.map()) else {
             return Ok(None);
         };
-        let locked = self.lock_map(map).map_err(SwapError::from)?;
+        let locked = self.lock_map(map)?;
         let record = self.find_wanted(id)?;
         let record = record.filter(|record| record.map() == Some(map));
         Ok(record.map(|record| (locked, record)))

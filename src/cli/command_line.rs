@@ -1,0 +1,61 @@
+//! The command line: what it may say.
+
+use clap::{Parser, Subcommand};
+
+use super::{
+    connect, controller, disconnect, discover, doctor, list_subsys, node, release, resolve,
+};
+use crate::config::GlobalArguments;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nvmeof-csi",
+    version,
+    about = "NVMe over Fabrics volumes on Linux, by the kernel's own interfaces",
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong use, 3 not found, 4 timed out, 5 refused \
+        because data could be lost."
+)]
+pub struct CommandLine {
+    /// Options of every verb.
+    #[command(flatten)]
+    pub global: GlobalArguments,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Connect to a subsystem; success if it is connected already
+    Connect(Box<connect::Arguments>),
+    /// Disconnect a subsystem or one controller; success if there is nothing to disconnect
+    Disconnect(disconnect::Arguments),
+    /// Ask a discovery controller what there is to connect to, and connect it if wanted
+    Discover(Box<discover::Arguments>),
+    /// List subsystems with their controllers and namespaces
+    ListSubsys(list_subsys::Arguments),
+    /// Print the device of a namespace
+    Resolve(resolve::Arguments),
+    /// Check this machine and say what to do about each finding
+    Doctor(doctor::Arguments),
+    /// Let go of I/O that waits for a lost target, for the shutdown of a node
+    Release(release::Arguments),
+    /// Serve the volumes of this node to kubelet (CSI node plugin)
+    Node(node::Arguments),
+    /// Say which node may have which volume, for the attacher beside it (CSI controller plugin)
+    Controller(controller::Arguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}
