@@ -28,7 +28,8 @@
 //! socket → csi::controller → csi::request → cluster → API server
 //! ```
 //!
-//! A uevent or a timer makes [`watch`] publish a new tree, for which [`volume`] waits.
+//! A uevent or a timer makes [`watch`] publish a new tree, for which [`volume`] waits, and from which [`recovery`] finds
+//! what is wrong and brings it back.
 //!
 //! All paths are taken below one root, so the whole program also runs on a captured tree. Errors
 //! rise as types and are told once, in [`cli::exit`], which also maps them to exit codes.
@@ -37,12 +38,13 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`config`] | the command line and the settings that every verb shares |
-//! | [`cli`] | the verbs, their output and exit codes |
+//! | [`config`] | the options and settings that every verb shares |
+//! | [`cli`] | the command line, the verbs, their output and exit codes |
 //! | [`serve`] | the node plugin and the controller as a whole: sockets, wiring, shutdown |
 //! | [`csi`] | the edge to kubelet and the attacher: messages to typed requests, errors to codes |
 //! | [`cluster`] | which volumes and nodes the cluster knows, and which node has which volume |
 //! | [`report`] | metrics, probes, readiness |
+//! | [`recovery`] | what is done for volumes without a call: what was found, what to do about it, when, and what came of it |
 //! | [`volume`] | what a volume goes through on a node: attach, stage, publish, expand, and back |
 //! | [`watch`] | the tree of NVMe devices, kept current |
 //! | [`host`] | this machine: mounts, filesystems, block devices, who uses a disk |
