@@ -49,7 +49,7 @@ fn usable_then_gone() {
     let owner = format!("/run/nvme/registry/{}/owner", controllers()[0]);
     assert_eq!(
         fs::read_to_string(&owner).expect("an owner").trim(),
-        "nvmeof-csi"
+        "nvmeof-csi-cli"
     );
 
     let mut disk = File::options()
