@@ -48,6 +48,8 @@ pub enum Finding {
     Unkept(String),
     /// A live controller shows no namespace.
     Orphan(Instance),
+    /// A live controller shows other namespaces, and not the volume's.
+    Unshown(Instance),
     /// A mount of the volume leads nowhere, or elsewhere.
     Stale(Stale),
     /// Somebody else has mounted this device where the volume was.
@@ -81,7 +83,7 @@ pub fn detect(record: &StageRecord, sight: &Sight, hostnqn: &Nqn) -> Vec<Finding
     let mut findings = Vec::new();
     findings.extend(find_paths(record, &view));
     findings.extend(find_missing(record, sight.tree(), hostnqn));
-    findings.extend(find_orphans(record, sight.tree(), hostnqn));
+    findings.extend(find_blind(record, &view, sight.tree(), hostnqn));
     findings.extend(view.mismatch.clone().map(Finding::IdentityMismatch));
     match hold {
         Hold::Dm(_) => {
@@ -119,12 +121,22 @@ fn find_missing(record: &StageRecord, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding
         .collect()
 }
 
-fn find_orphans(record: &StageRecord, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding> {
+/// The live controllers of the volume through which it is not reached. What a target has taken away and brought back may be
+/// missed by the kernel where it sees several controllers of the subsystem: each one that looks while the head of another
+/// namespace still stands there is refused ("IDs don't match for shared namespace", Linux 6.1 to 7.2), and none looks again.
+fn find_blind(record: &StageRecord, view: &View, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding> {
     let orphans: Vec<Instance> = tree.orphans().map(|orphan| orphan.instance).collect();
+    let shows = |controller: &Controller| {
+        let mut disks = view.disk.iter();
+        disks.any(|disk| controller.carries(disk))
+    };
     view::controllers_of(record, tree, hostnqn)
         .into_iter()
-        .filter(|controller| orphans.contains(&controller.instance))
-        .map(|controller| Finding::Orphan(controller.instance))
+        .filter(|controller| controller.is_live() && !shows(controller))
+        .map(|controller| match controller.instance {
+            orphan if orphans.contains(&orphan) => Finding::Orphan(orphan),
+            other => Finding::Unshown(other),
+        })
         .collect()
 }
 

@@ -11,6 +11,7 @@ mod repairs;
 mod retune;
 #[cfg(test)]
 mod tests;
+mod unshown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use media::{Media, Way};
 use paths::Paths;
 use repairs::Repairs;
 use retune::Retune;
+use unshown::Unshown;
 
 /// How long a controller may serve nothing before it is disconnected.
 const GRACE: Duration = Duration::from_secs(300);
@@ -64,6 +66,7 @@ struct Memory {
     /// The device that somebody else has mounted, and whether that was told.
     foreign: Option<(DevT, bool)>,
     orphans: BTreeMap<Instance, Orphan>,
+    unshown: Unshown,
     retune: Retune,
     swap_at: Option<Instant>,
     suspend_at: Option<Instant>,
@@ -256,6 +259,7 @@ impl Memory {
         self.plan_mismatch(id, &seen.findings, plan);
         self.plan_foreign(seen, plan);
         self.plan_orphans(now, seen, plan);
+        self.unshown.plan(now, id, &seen.findings, plan);
         let is_due = |at: Option<Instant>| at.is_none_or(|at| now >= at);
         let has = |wanted: fn(&Finding) -> bool| seen.findings.iter().any(wanted);
         let gives_up = plan.actions.contains(&Action::GiveUp(id.clone()));

@@ -1,5 +1,6 @@
 //! What is found on the captured trees: every row of what can be wrong, one table for each kind.
 
+mod blind;
 mod company;
 
 use std::path::PathBuf;
