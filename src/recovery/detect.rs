@@ -121,9 +121,9 @@ fn find_missing(record: &StageRecord, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding
         .collect()
 }
 
-/// The live controllers of the volume through which it is not reached. What a target has taken away and brought back may be
-/// missed by the kernel where it sees several controllers of the subsystem: each one that looks while the head of another
-/// namespace still stands there is refused ("IDs don't match for shared namespace", Linux 6.1 to 7.2), and none looks again.
+/// The live controllers of the volume through which it is not reached. The kernel may miss a namespace that a target has
+/// taken away and brought back: a controller that looks while another one's head still stands in its place is refused
+/// ("IDs don't match for shared namespace", seen on Linux 7.2), and does not look again by itself.
 fn find_blind(record: &StageRecord, view: &View, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding> {
     let orphans: Vec<Instance> = tree.orphans().map(|orphan| orphan.instance).collect();
     let shows = |controller: &Controller| {

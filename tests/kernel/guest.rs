@@ -183,8 +183,7 @@ pub(crate) fn clean_up() -> io::Result<()> {
     unmount_below("/mnt")?;
     unmount_below("/var/lib/kubelet")?;
     remove_maps()?;
-    let mut losetup = kernel_lab::guest::program("losetup");
-    losetup.arg("--detach-all").status()?;
+    detach_loops()?;
     delete_fabrics_controllers()?;
     nvmet::clear()?;
     // Those on which the target stood.
@@ -209,6 +208,12 @@ pub(crate) fn clean_up() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Frees all loop devices.
+pub(crate) fn detach_loops() -> io::Result<()> {
+    let mut losetup = kernel_lab::guest::program("losetup");
+    losetup.arg("--detach-all").status().map(drop)
 }
 
 /// A link goes by itself, a moment after its far end's network namespace has ended with the case.

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use kernel_lab::guest::{nvmet, program};
 
-use super::Running;
+use super::{Running, volume};
 use crate::case::{Case, Profile};
 use crate::plugin::Use;
 use crate::scene::{
-    NQN, OTHER_UUID, UUID, attribute, cli, controllers, eventually, net, wait_state,
+    NQN, OTHER_UUID, Scene, UUID, attribute, cli, controllers, eventually, net, subsystem, target,
+    wait_state,
 };
 use crate::writer::{Writer, verify};
 
@@ -42,6 +43,10 @@ pub(super) const CASES: &[Case] = &[
         idle(Foreign::other_blocks(), Loss::Cable);
         crate::guest::clean_up().expect("a clean machine");
         busy(Foreign::other_blocks(), Loss::Controller);
+        crate::guest::clean_up().expect("a clean machine");
+        idle(Foreign::larger_blocks(), Loss::Controller);
+        crate::guest::clean_up().expect("a clean machine");
+        busy(Foreign::larger_blocks(), Loss::Cable);
     }),
     Case::new(
         "row_10_after_a_lost_controller_another_uuid_is_never_written",
@@ -83,6 +88,9 @@ pub(super) const CASES: &[Case] = &[
 /// The disk that stands on a file where another block size is wanted.
 const LOOP: &str = "/dev/loop0";
 
+/// The size of the volume.
+const BYTES: u64 = 64 << 20;
+
 /// How the volume is lost.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Loss {
@@ -92,14 +100,21 @@ pub(super) enum Loss {
     Controller,
 }
 
+/// One of two namespaces with one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Volume,
+    Other,
+}
+
 /// What stands where the volume was.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Foreign {
     what: &'static str,
     uuid: &'static str,
     bytes: u64,
-    /// Whether it is on a disk with blocks of 512 bytes, where the volume's have 4096.
-    on_disk: bool,
+    /// Which of the two is on a disk with blocks of 512 bytes; those of a file have 4096.
+    on_disk: Option<Which>,
 }
 
 impl Foreign {
@@ -107,8 +122,8 @@ impl Foreign {
         Foreign {
             what: "another UUID",
             uuid: OTHER_UUID,
-            bytes: 64 << 20,
-            on_disk: false,
+            bytes: BYTES,
+            on_disk: None,
         }
     }
 
@@ -116,8 +131,8 @@ impl Foreign {
         Foreign {
             what: "the same UUID, smaller",
             uuid: UUID,
-            bytes: 32 << 20,
-            on_disk: false,
+            bytes: BYTES / 2,
+            on_disk: None,
         }
     }
 
@@ -125,8 +140,16 @@ impl Foreign {
         Foreign {
             what: "the same UUID, another block size",
             uuid: UUID,
-            bytes: 64 << 20,
-            on_disk: true,
+            bytes: BYTES,
+            on_disk: Some(Which::Other),
+        }
+    }
+
+    const fn larger_blocks() -> Foreign {
+        Foreign {
+            what: "the same UUID, a larger block size",
+            on_disk: Some(Which::Volume),
+            ..Foreign::other_blocks()
         }
     }
 
@@ -134,9 +157,42 @@ impl Foreign {
         Foreign {
             what: "no ids",
             uuid: "00000000-0000-0000-0000-000000000000",
-            bytes: 64 << 20,
-            on_disk: false,
+            bytes: BYTES,
+            on_disk: None,
         }
+    }
+}
+
+impl Foreign {
+    /// What one of the two stands on, whose bytes are in the file.
+    fn backing(self, which: Which, file: &Path) -> &Path {
+        if self.on_disk != Some(which) {
+            return file;
+        }
+        losetup(&[LOOP.as_ref(), file.as_os_str()]);
+        Path::new(LOOP)
+    }
+
+    /// The block size that the host sees while it stands there, where the volume's is another one.
+    fn block_size(self) -> Option<&'static str> {
+        self.on_disk.map(|which| match which {
+            Which::Volume => "4096",
+            Which::Other => "512",
+        })
+    }
+
+    /// The volume whose place it is to take.
+    fn start_volume(self, usage: Use) -> Running {
+        let scene = Scene::new();
+        let exported = subsystem(NQN, &[]);
+        let file = own_file();
+        nvmet::backing_file(&file, BYTES).expect("a backing file");
+        let backing = self.backing(Which::Volume, &file);
+        let added = exported.add_namespace(1, backing, UUID);
+        added.expect("a namespace");
+        let port = scene.listen(1, target(0), 4420, &[&exported]);
+        let asked = volume(usage, &[("pathLossHold", "dm")]);
+        Running::on(scene, exported, port, asked)
     }
 }
 
@@ -152,7 +208,7 @@ fn lose(running: &Running, loss: Loss) {
 }
 
 fn idle(foreign: Foreign, loss: Loss) {
-    let running = Running::start(Use::Block, &[("pathLossHold", "dm")]);
+    let running = foreign.start_volume(Use::Block);
     lose(&running, loss);
     let writer = Writer::start_raw(&running.volume.target());
     stand_in(&running, foreign, loss, &writer);
@@ -163,7 +219,7 @@ fn idle(foreign: Foreign, loss: Loss) {
 }
 
 fn busy(foreign: Foreign, loss: Loss) {
-    let running = Running::start(Use::Filesystem("ext4"), &[("pathLossHold", "dm")]);
+    let running = foreign.start_volume(Use::Filesystem("ext4"));
     let writer = running.writer();
     lose(&running, loss);
     stand_in(&running, foreign, loss, &writer);
@@ -178,15 +234,13 @@ pub(super) fn stand_in(running: &Running, foreign: Foreign, loss: Loss, writer: 
     let exported = &running.exported;
     let file = Path::new("/tmp/foreign.img");
     nvmet::backing_file(file, foreign.bytes).expect("a backing file");
-    let backing = match foreign.on_disk {
-        true => Path::new(LOOP),
-        false => file,
-    };
-    if foreign.on_disk {
-        losetup(&[LOOP.as_ref(), file.as_os_str()]);
-    }
     let waiting = writer.written();
     exported.remove_namespace(1).expect("the volume goes");
+    if foreign.on_disk.is_some() {
+        // There is one disk for both.
+        crate::guest::detach_loops().expect("losetup");
+    }
+    let backing = foreign.backing(Which::Other, file);
     let added = exported.add_namespace(1, backing, foreign.uuid);
     added.expect("the other namespace comes");
     match loss {
@@ -203,15 +257,17 @@ pub(super) fn stand_in(running: &Running, foreign: Foreign, loss: Loss, writer: 
     mismatch(running);
     writer.still_waits(waiting);
     assert_untouched(file);
-    if foreign.on_disk {
-        assert_eq!(block_size(), "512", "of the other namespace");
+    if let Some(wanted) = foreign.block_size() {
+        assert_eq!(block_size(), wanted, "of the other namespace");
     }
     exported.remove_namespace(1).expect("the other one goes");
-    if foreign.on_disk {
-        losetup(&["-d".as_ref(), LOOP.as_ref()]);
+    if foreign.on_disk.is_some() {
+        crate::guest::detach_loops().expect("losetup");
     }
     writer.target_returns();
-    let added = exported.add_namespace(1, &own_file(), UUID);
+    let own = own_file();
+    let backing = foreign.backing(Which::Volume, &own);
+    let added = exported.add_namespace(1, backing, UUID);
     added.expect("the volume comes back");
     writer.wait_for(1);
     assert_untouched(file);
