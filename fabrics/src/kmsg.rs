@@ -24,13 +24,16 @@ const MAX_RECORDS: usize = 4096;
 
 /// The log from the moment of its opening on.
 #[derive(Debug)]
-pub(crate) struct KernelLog {
+pub struct KernelLog {
     file: File,
 }
 
 impl KernelLog {
     /// Opens the log behind its last record.
-    pub(crate) fn open(root: &Path) -> io::Result<KernelLog> {
+    ///
+    /// # Errors
+    /// Where there is no `dev/kmsg` below the root, or its reading is not permitted.
+    pub fn open(root: &Path) -> io::Result<KernelLog> {
         let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
         let mut file = OpenOptions::new()
             .read(true)
@@ -40,8 +43,11 @@ impl KernelLog {
         Ok(KernelLog { file })
     }
 
-    /// The texts of the records written since the opening.
-    pub(crate) fn read(&mut self) -> io::Result<Vec<String>> {
+    /// The texts of the records written since the opening, or since the last call.
+    ///
+    /// # Errors
+    /// Those of read(2); records that were overwritten meanwhile are left out, and no error.
+    pub fn read(&mut self) -> io::Result<Vec<String>> {
         let mut texts = Vec::new();
         let mut buffer = vec![0; MAX_RECORD];
         for _ in 0..MAX_RECORDS {

@@ -96,6 +96,7 @@ pub use fabrics::{ConnectHow, Connected, Fabrics};
 pub use firmware::{IdentitySource, machine_uuid};
 pub use identity::{HostIdentity, IdentityError, LoadedIdentity};
 pub use key_serial::{KeySerial, ParseKeySerialError};
+pub use kmsg::KernelLog;
 pub use message::cause;
 pub use numeric::{NumericAddress, ParseAddressError};
 pub use open::OpenDeviceError;

@@ -17,6 +17,7 @@ pub(crate) use check::check;
 pub use error::{CheckError, FormatError, GrowError};
 pub(crate) use format::format;
 pub(crate) use grow::grow;
+pub(crate) use xfs_geometry::read_uuid as read_xfs_uuid;
 
 /// A filesystem to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod error;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
+use nvme_fabrics::KernelLog;
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
@@ -81,13 +82,14 @@ pub(crate) fn mount(root: &Path, request: &MountRequest) -> Result<(), MountErro
     }
     // Kept open until the filesystem holds the device, so that its number means the same disk.
     let node = request.device.open(root, Opening::Shared)?;
+    let log = KernelLog::open(root);
     let data = CString::new(call.data.clone());
     let result = data.map_err(|_| Errno::INVAL).and_then(|data| {
         let fs = call.fs.as_str();
         rustix::mount::mount(&call.device, &call.target, fs, flags, data.as_c_str())
     });
     drop(node);
-    result.map_err(|source| MountError::from_mount(call, source))
+    result.map_err(|errno| MountError::from_mount(call, errno, log))
 }
 
 /// The kernel copies one page of data and cuts the rest off (`copy_mount_options`).
@@ -112,6 +114,8 @@ fn arguments(request: &MountRequest) -> (MountFlags, Vec<&str>) {
     if request.fs == FilesystemType::Ext4 && !is_told {
         data.push(AFTER_ERRORS);
     }
+    // Who may write follows from the mode of the volume, too.
+    flags.remove(MountFlags::RDONLY);
     match request.access {
         MountAccess::ReadWrite => {}
         MountAccess::ReadOnly => flags |= MountFlags::RDONLY,

@@ -101,6 +101,13 @@ impl MountFlag {
     }
 }
 
+/// Whether nobody may write by these options: the last of `ro` and `rw` counts, as for mount(8).
+#[must_use]
+pub fn are_read_only(flags: &[MountFlag]) -> bool {
+    let mut said = flags.iter().rev().map(MountFlag::as_str);
+    said.find(|word| matches!(*word, "ro" | "rw")) == Some("ro")
+}
+
 /// Every option that may be asked for, `…` for a value.
 #[must_use]
 pub fn allowed() -> Vec<String> {

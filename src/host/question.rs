@@ -1,5 +1,5 @@
-//! Questions that may not be answered: whether mounted filesystems have shut down, by statx(2) of their root, and whether
-//! the nodes of disks can be opened.
+//! Questions that may not be answered: whether mounted filesystems have shut down, by statx(2) of their root, which UUID an
+//! xfs has, and whether the nodes of disks can be opened.
 //!
 //! An xfs that has shut down answers EIO there (`xfs_vn_getattr` in fs/xfs/xfs_iops.c), from memory, and shows it nowhere
 //! else. Whoever asks must know that its disk is reached; the disk may go in the very next moment all the same, so
@@ -15,8 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nvme_sysfs::Uuid;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, open, statx};
 use rustix::io::Errno;
+
+use super::filesystem::read_xfs_uuid;
 
 /// How long all answers together are waited for. Each is given from memory, within microseconds.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -39,6 +42,14 @@ impl Questions {
         let answers = self.ask_all(mounted, has_shut_down, PATIENCE);
         let shut_down = answers.into_iter().filter(|(_, shut_down)| *shut_down);
         shut_down.map(|(path, _)| path).collect()
+    }
+
+    /// At which of these places an xfs with this UUID is mounted, as far as they answer in time.
+    pub fn find_xfs(&self, mounted: Vec<PathBuf>, uuid: Uuid) -> Option<PathBuf> {
+        let is_it = move |path: &Path| read_xfs_uuid(path) == Some(uuid);
+        let answers = self.ask_all(mounted, is_it, PATIENCE);
+        let mut found = answers.into_iter().filter(|(_, is_it)| *is_it);
+        found.next().map(|(path, _)| path)
     }
 
     /// Whether each of these device nodes lets itself be opened, or refuses to. One whose disk is still being read by

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::mount_flag::are_read_only;
 use crate::host::{FilesystemType, MountAccess, MountFlag};
 
 /// Access type and access mode together, `VolumeCapability` of the CSI.
@@ -85,15 +86,57 @@ impl AccessMode {
     }
 }
 
-/// Who may write to the filesystem of a volume with this mode.
-pub(super) fn mount_access(mode: AccessMode) -> MountAccess {
-    match mode {
-        AccessMode::MultiNodeReaderOnly => MountAccess::ReadOnlyShared,
-        AccessMode::SingleNodeReaderOnly => MountAccess::ReadOnly,
-        AccessMode::SingleNodeWriter
-        | AccessMode::SingleNodeSingleWriter
-        | AccessMode::SingleNodeMultiWriter
-        | AccessMode::MultiNodeSingleWriter
-        | AccessMode::MultiNodeMultiWriter => MountAccess::ReadWrite,
+impl Capability {
+    /// Who may write to the filesystem, by the mode and by what the user wants it to be mounted with: neither gives what
+    /// the other refuses.
+    #[must_use]
+    pub fn mount_access(&self) -> MountAccess {
+        let wants_readers = match &self.access {
+            AccessType::Filesystem { flags, .. } => are_read_only(flags),
+            AccessType::Block => false,
+        };
+        match self.mode {
+            AccessMode::MultiNodeReaderOnly => MountAccess::ReadOnlyShared,
+            AccessMode::SingleNodeReaderOnly => MountAccess::ReadOnly,
+            AccessMode::SingleNodeWriter
+            | AccessMode::SingleNodeSingleWriter
+            | AccessMode::SingleNodeMultiWriter
+            | AccessMode::MultiNodeSingleWriter
+            | AccessMode::MultiNodeMultiWriter => match wants_readers {
+                true => MountAccess::ReadOnly,
+                false => MountAccess::ReadWrite,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_the_mode_nor_the_mount_options_give_what_the_other_refuses() {
+        use AccessMode::{MultiNodeReaderOnly, SingleNodeReaderOnly, SingleNodeWriter};
+        use MountAccess::{ReadOnly, ReadOnlyShared, ReadWrite};
+        let rows: [(AccessMode, &[&str], MountAccess); 9] = [
+            (SingleNodeWriter, &[], ReadWrite),
+            (SingleNodeWriter, &["rw", "noatime"], ReadWrite),
+            (SingleNodeWriter, &["ro"], ReadOnly),
+            (SingleNodeWriter, &["rw", "ro"], ReadOnly),
+            (SingleNodeWriter, &["ro", "rw"], ReadWrite),
+            (SingleNodeReaderOnly, &["rw"], ReadOnly),
+            (SingleNodeReaderOnly, &["ro"], ReadOnly),
+            (MultiNodeReaderOnly, &["rw"], ReadOnlyShared),
+            (MultiNodeReaderOnly, &["ro"], ReadOnlyShared),
+        ];
+        for (mode, words, wanted) in rows {
+            let flags = words.iter().map(|word| word.parse().expect("a flag"));
+            let access = AccessType::Filesystem {
+                fs: FilesystemType::Ext4,
+                flags: flags.collect(),
+            };
+            let capability = Capability { access, mode };
+            assert_eq!(capability.mount_access(), wanted, "{mode:?} {words:?}");
+        }
     }
 }

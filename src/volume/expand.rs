@@ -10,7 +10,6 @@ use nvme_sysfs::{Namespace, Nqn, ScanError, Tree};
 use thiserror::Error;
 
 use super::capability::AccessType;
-use super::capability::mount_access;
 use super::current::{Current, find_current, is_reached};
 use super::hold::{Below, SwapError, Swapped};
 use super::identity::{Disk, IdentityMismatch, VolumeIdentity};
@@ -164,14 +163,14 @@ impl Volumes {
         fs: FilesystemType,
     ) -> Result<(), ExpandError> {
         // Nothing can be written through a mount for readers, so it keeps its size.
-        if mount_access(record.capability.mode) != MountAccess::ReadWrite {
+        if record.capability.mount_access() != MountAccess::ReadWrite {
             return Ok(());
         }
         let path = &record.staging_target_path;
         let mounts = self.read_mounts()?;
         let mount = mounts.find_mount_at(path);
         if !mount.is_some_and(|mount| {
-            shows(mount, disk) && !is_dead(mount, mount_access(record.capability.mode))
+            shows(mount, disk) && !is_dead(mount, record.capability.mount_access())
         }) {
             return Err(ExpandError::StaleStaging {
                 path: path.clone(),

@@ -53,7 +53,9 @@ pub enum PrepareError {
     )]
     Emptied,
     /// Readers only, and there is nothing to read.
-    #[error("the device is blank, and the access mode allows nobody to write to it")]
+    #[error(
+        "the device is blank, and the access mode, or `ro` among the mount options, allows nobody to write to it"
+    )]
     NothingToRead,
     /// The journal must be replayed, which nobody may do.
     #[error(
@@ -98,6 +100,15 @@ fn blank(memory: Memory, access: MountAccess) -> Result<Step, PrepareError> {
         (_, MountAccess::ReadOnly | MountAccess::ReadOnlyShared) => {
             Err(PrepareError::NothingToRead)
         }
+    }
+}
+
+/// Whether the filesystem may use more of a device of this size: it was restored, cloned, or grown elsewhere. Pure.
+pub(super) fn is_smaller(found: &Found, device_bytes: u64) -> bool {
+    match found {
+        Found::Ext(ext) => ext.size_bytes < ext.largest_size(device_bytes),
+        Found::Xfs(xfs) => xfs.size_bytes < device_bytes,
+        _ => false,
     }
 }
 

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use nvme_sysfs::{Instance, Namespace, Nqn, Tree};
 
 use super::capability::AccessType;
-use super::capability::mount_access;
 use super::condition::{
     HealthEntry, HealthError, HealthReason, HealthStatus, StorageHealthEntry, StorageStatus,
 };
@@ -190,7 +189,7 @@ fn judge_mounts(
     current: Option<&Disk>,
     mounts: &MountTable,
 ) -> Option<HealthEntry> {
-    let access = mount_access(record.capability.mode);
+    let access = record.capability.mount_access();
     let staging = match record.capability.access {
         AccessType::Filesystem { .. } => {
             let mount = mounts.find_mount_at(&record.staging_target_path);

@@ -10,7 +10,6 @@ mod undo;
 
 use std::error::Error;
 
-use super::capability::mount_access;
 use super::capability::{AccessMode, AccessType};
 use super::current::{Current, find_carrier};
 use super::identity::Disk;
@@ -193,7 +192,7 @@ impl Volumes {
 
 fn prove_mount(record: &StageRecord, staged: &Staged, sight: &Sight) -> Result<(), PublishError> {
     let path = &record.staging_target_path;
-    let access = mount_access(record.capability.mode);
+    let access = record.capability.mount_access();
     match sight.mounts.find_mount_at(path) {
         Some(mount) if shows(mount, &staged.disk) && !is_dead(mount, access) => Ok(()),
         found => Err(PublishError::StaleStaging {
@@ -258,11 +257,10 @@ fn check_single_writer(record: &StageRecord, request: &PublishRequest) -> Result
 
 /// Whether the pod may write.
 fn access(request: &PublishRequest) -> Access {
-    let readers_only = mount_access(request.capability.mode) != MountAccess::ReadWrite;
-    if request.readonly == Readonly::Yes || readers_only {
-        Access::ReadOnly
-    } else {
-        Access::ReadWrite
+    let is_reader = request.capability.mount_access() != MountAccess::ReadWrite;
+    match request.readonly == Readonly::Yes || is_reader {
+        true => Access::ReadOnly,
+        false => Access::ReadWrite,
     }
 }
 

@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::{Nqn, Uuid};
 use serde::{Deserialize, Serialize};
 
-use super::capability::mount_access;
 use super::capability::{AccessType, Capability};
 use super::hold::Hold;
 use super::identity::{Disk, VolumeIdentity};
@@ -215,7 +214,9 @@ impl StageRecord {
         let mode = self.capability.mode;
         let is_for_readers = match self.capability.access {
             AccessType::Block => mode.is_reader_only(),
-            AccessType::Filesystem { .. } => mount_access(mode) == MountAccess::ReadOnlyShared,
+            AccessType::Filesystem { .. } => {
+                self.capability.mount_access() == MountAccess::ReadOnlyShared
+            }
         };
         namespace == Some(true) || is_for_readers
     }

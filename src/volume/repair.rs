@@ -16,7 +16,6 @@ use nvme_sysfs::{DevT, Namespace};
 use thiserror::Error;
 
 use super::capability::AccessType;
-use super::capability::mount_access;
 use super::current::find_usable;
 use super::filesystem::{InspectError, Memory, PrepareError, Step, next_step};
 use super::hold::{Below, SwapError};
@@ -312,7 +311,7 @@ impl Volumes {
             return Ok(());
         };
         let device = self.node(disk);
-        let access = mount_access(record.capability.mode);
+        let access = record.capability.mount_access();
         let found = self.inspect(&device)?;
         // It was mounted here, so whatever is found now, nothing is made.
         match next_step(&found, fs, Memory::Mounted, access)? {
@@ -371,7 +370,7 @@ fn is_bindable(record: &StageRecord, staged: &Staged, sight: &Sight) -> bool {
 fn find_unrecorded(record: &StageRecord, staged: &Staged, sight: &Sight) -> Option<Disk> {
     // A number that two disks have had one after the other says nothing about a mount.
     let disk = current_disk(record, staged, sight).filter(|disk| disk.dev != staged.disk.dev)?;
-    let access = mount_access(record.capability.mode);
+    let access = record.capability.mount_access();
     let mount = sight.mounts.find_mount_at(&record.staging_target_path)?;
     let is_alive = matches!(record.capability.access, AccessType::Filesystem { .. })
         && shows(mount, &disk)

@@ -8,6 +8,7 @@
 mod claim;
 mod error;
 mod hold;
+mod mounted;
 mod undo;
 
 use std::error::Error;
@@ -17,7 +18,6 @@ use nvme_sysfs::{ControllerLoss, Instance, Namespace};
 
 use super::attach::Attached;
 use super::capability::AccessType;
-use super::capability::mount_access;
 use super::current::{Current, find_carrier};
 use super::filesystem::{Memory, Step, check_multi_mount, next_step};
 use super::hold::Hold;
@@ -27,6 +27,7 @@ use super::record::{Phase, StageRecord, Staged, Unfinished};
 use super::request::StageRequest;
 use super::volumes::Volumes;
 use crate::host::blocking::Caller;
+use crate::host::signature::Found;
 use crate::host::{FilesystemType, FormatOver, FormatRequest, MapId, MountFlag, MountRequest};
 
 pub use error::StageError;
@@ -110,7 +111,7 @@ impl Volumes {
             return Ok(stands);
         }
         let mount = sight.mounts.find_mount_at(&record.staging_target_path);
-        let access = mount_access(record.capability.mode);
+        let access = record.capability.mount_access();
         Ok(mount.is_some_and(|mount| shows(mount, &staged.disk) && !is_dead(mount, access)))
     }
 
@@ -270,32 +271,34 @@ impl<'a> Staging<'a> {
         if self.is_mounted(&attached.disk)? {
             return Ok(());
         }
-        self.prepare(attached, fs)?;
+        let found = self.prepare(attached, fs)?;
         // From here on there may be data: the permission to format ends.
         if self.record.unfinished().is_some() {
             let identity = VolumeIdentity::of(&attached.namespace);
             self.write_phase(Phase::Attached(identity))?;
         }
-        self.volumes.host().mount(&MountRequest {
+        let mounted = self.volumes.host().mount(&MountRequest {
             device: self.volumes.node(&attached.disk),
             target: self.request.staging_target_path.clone(),
             fs,
             flags: flags.to_vec(),
-            access: mount_access(self.request.capability.mode),
-        })?;
+            access: self.request.capability.mount_access(),
+        });
+        mounted.map_err(|error| self.explain(error, &found))?;
         self.done.mounted = true;
-        match self.is_mounted(&attached.disk)? {
-            true => Ok(()),
-            false => Err(StageError::NotMounted {
+        if !self.is_mounted(&attached.disk)? {
+            return Err(StageError::NotMounted {
                 path: self.request.staging_target_path.clone(),
-            }),
+            });
         }
+        self.grow(attached, fs, &found);
+        Ok(())
     }
 
     /// Whether the volume is mounted; something else in its place is an error.
     fn is_mounted(&self, disk: &Disk) -> Result<bool, StageError> {
         let path = &self.request.staging_target_path;
-        let access = mount_access(self.request.capability.mode);
+        let access = self.request.capability.mount_access();
         let mounts = self.volumes.read_mounts()?;
         match mounts.find_mount_at(path) {
             None => Ok(false),
@@ -308,18 +311,19 @@ impl<'a> Staging<'a> {
         }
     }
 
-    /// Makes or checks the filesystem where the rule says so.
-    fn prepare(&mut self, attached: &Attached, fs: FilesystemType) -> Result<(), StageError> {
+    /// Makes or checks the filesystem where the rule says so. Returns what was there before.
+    fn prepare(&mut self, attached: &Attached, fs: FilesystemType) -> Result<Found, StageError> {
         let device = self.volumes.node(&attached.disk);
         let found = self.volumes.inspect(&device)?;
         let memory = self.memory(&attached.namespace, fs);
-        let access = mount_access(self.request.capability.mode);
+        let access = self.request.capability.mount_access();
         check_multi_mount(&found, self.request.multi_mount, access)?;
         match next_step(&found, fs, memory, access)? {
-            Step::Mount => Ok(()),
-            Step::Check => Ok(self.volumes.host().check(&device, fs)?),
-            Step::Format(over) => self.format(attached, fs, over),
+            Step::Mount => {}
+            Step::Check => self.volumes.host().check(&device, fs)?,
+            Step::Format(over) => self.format(attached, fs, over)?,
         }
+        Ok(found)
     }
 
     fn format(

@@ -12,7 +12,6 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use super::capability::AccessType;
-use super::capability::mount_access;
 use super::capacity::{Unit, Usage};
 use super::condition::HealthEntry;
 use super::current::find_carrier;
@@ -157,7 +156,7 @@ fn find_healthy<'a>(
         AccessType::Filesystem { .. } => {
             let mount = sight.mounts.find_mount_at(path)?;
             let is_healthy =
-                shows(mount, disk) && !is_dead(mount, mount_access(record.capability.mode));
+                shows(mount, disk) && !is_dead(mount, record.capability.mount_access());
             is_healthy.then_some(Healthy::Filesystem(path))
         }
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use nvme_sysfs::{Controller, DevT, Instance, Namespace, Nqn, Tree};
 
 use super::capability::AccessType;
-use super::capability::mount_access;
 use super::current::{
     Current, carried_bytes, count_map_paths, count_usable_paths, find_current, find_usable,
 };
@@ -302,7 +301,7 @@ fn find_stale_staging(
         let dead = shows_nvme(mount) && find_shown(mount, sight.tree()).is_none();
         return dead.then_some(Stale::DeviceGone);
     }
-    if is_dead(mount, mount_access(record.capability.mode)) {
+    if is_dead(mount, record.capability.mount_access()) {
         return Some(Stale::FilesystemDead);
     }
     match (record.map(), disk) {

@@ -33,7 +33,7 @@ pub(super) fn note_shutdowns(
 }
 
 /// A place of each xfs whose I/O flows. What is mounted there is its root, and nothing covers it.
-fn find_flowing(
+pub(super) fn find_flowing(
     root: &Path,
     (tree, maps): (&Tree, &[Map]),
     mounts: &MountTable,

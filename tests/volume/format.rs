@@ -9,9 +9,9 @@ use nvmeof_csi::volume::request::{AccessMode, FilesystemType, MultiMount, StageR
 
 use crate::machine::Machine;
 use crate::machine::filesystems::{
-    State, ext4 as ext4_superblock, make, protect, scribble, wipe, xfs,
+    State, ext4 as ext4_superblock, halve, make, protect, scribble, wipe, xfs,
 };
-use crate::requests::{FIRST, ext4, filesystem, stage, unstage};
+use crate::requests::{FIRST, ext4, ext4_with, filesystem, stage, unstage};
 
 const SIZE: u64 = 64 << 20;
 
@@ -280,4 +280,32 @@ fn a_device_that_cannot_be_read_is_not_formatted() {
         .expect_err("no device");
     assert!(matches!(error, StageError::Inspect(_)), "{error}");
     assert_eq!(machine.host.take_log(), ["connect 4420"]);
+}
+
+#[test]
+fn a_filesystem_that_is_smaller_than_its_device_is_grown_when_it_is_staged() {
+    let rows = [
+        (ext4(), &["mount nvme0n1", "grow stage"][..]),
+        (ext4_with(&["ro"]), &["mount nvme0n1"]),
+    ];
+    for (capability, wanted) in rows {
+        let (machine, image) = machine();
+        ext4_superblock(&image, State::Clean);
+        halve(&image);
+        let request = stage(&machine, capability);
+        machine.volumes().stage(&request).expect("staged");
+        let log = machine.host.take_log();
+        assert_eq!(log[1..], *wanted, "{log:?}");
+    }
+}
+
+#[test]
+fn one_that_cannot_be_grown_is_staged_as_it_is() {
+    let (machine, image) = machine();
+    ext4_superblock(&image, State::Clean);
+    halve(&image);
+    machine.host.fail("grow");
+    let request = stage(&machine, ext4());
+    machine.volumes().stage(&request).expect("staged");
+    assert_eq!(machine.mounts_at(&machine.staging()).len(), 1);
 }

@@ -33,6 +33,17 @@ pub(crate) fn filesystem(fs: FilesystemType, mode: AccessMode) -> Capability {
     }
 }
 
+/// With the mount options of a PersistentVolume.
+pub(crate) fn ext4_with(options: &[&str]) -> Capability {
+    let flags = options.iter().map(|word| word.parse().expect("a flag"));
+    let access = AccessType::Filesystem {
+        fs: FilesystemType::Ext4,
+        flags: flags.collect(),
+    };
+    let mode = AccessMode::SingleNodeWriter;
+    Capability { access, mode }
+}
+
 pub(crate) fn block() -> Capability {
     Capability {
         access: AccessType::Block,

@@ -13,7 +13,7 @@ use nvmeof_csi::volume::request::{AccessMode, AccessType, Capability, Filesystem
 use nvmeof_csi::volume::{ChooseHoldError, HoldError, StageError};
 
 use crate::machine::{Machine, map_of};
-use crate::requests::{SECOND, block, ext4, filesystem, id, stage};
+use crate::requests::{SECOND, block, ext4, ext4_with, filesystem, id, stage};
 use crate::swap::{held, show_map};
 use crate::unstage::forget_everything;
 
@@ -181,6 +181,22 @@ fn readers_get_a_filesystem_that_nobody_writes_to() {
     let mounts = machine.host.mounts();
     let mount = mounts.last().expect("a mount");
     assert!(mount.has_option("noload") && mount.has_option("ro"));
+}
+
+#[test]
+fn a_volume_with_the_mount_option_ro_is_staged_again_and_again() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let writer = stage(&machine, ext4());
+    volumes.stage(&writer).expect("staged");
+    let unstage = crate::requests::unstage(&writer);
+    volumes.unstage(&unstage).expect("unstaged");
+    let reader = stage(&machine, ext4_with(&["ro"]));
+    volumes.stage(&reader).expect("staged");
+    volumes.stage(&reader).expect("staged already");
+    let mounts = machine.host.mounts();
+    assert!(mounts.last().expect("a mount").has_option("ro"));
+    assert_eq!(machine.mounts_at(&machine.staging()).len(), 1);
 }
 
 #[test]

@@ -26,6 +26,7 @@ impl Coded for StageError {
             StageError::Identity(_)
             | StageError::Shared { .. }
             | StageError::Covered { .. }
+            | StageError::SameUuid { .. }
             | StageError::ForeignMap { .. }
             | StageError::Occupied { .. }
             | StageError::Prepare(_) => Code::FailedPrecondition,

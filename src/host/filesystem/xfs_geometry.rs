@@ -4,7 +4,10 @@
 //! The kernel wants CAP_SYS_ADMIN to grow. This file is the only unsafe code for both.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
+use nvme_sysfs::Uuid;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::ioctl::{Getter, Opcode, Setter, ioctl, opcode};
 
@@ -26,7 +29,11 @@ struct RawGeometry {
     inodesize: u32,
     imaxpct: u32,
     datablocks: u64,
-    rest: [u64; 27],
+    rtblocks: u64,
+    rtextents: u64,
+    logstart: u64,
+    uuid: [u8; 16],
+    rest: [u64; 22],
 }
 
 /// The size of an xfs, and what it is made of.
@@ -39,6 +46,14 @@ pub(super) struct Geometry {
     blocks_per_group: u64,
     /// Share of inodes in percent, which growing has to repeat.
     most_inodes: u32,
+    uuid: [u8; 16],
+}
+
+/// The UUID of the mounted xfs with this root, if it is one and has one.
+pub(crate) fn read_uuid(mounted_at: &Path) -> Option<Uuid> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mount = rustix::fs::open(mounted_at, flags, Mode::empty()).ok()?;
+    Uuid::from_bytes(read_geometry(mount).ok()?.uuid)
 }
 
 /// `struct xfs_growfs_data`.
@@ -65,6 +80,7 @@ pub(super) fn read_geometry(mount: impl AsFd) -> Result<Geometry, Errno> {
         blocks: raw.datablocks,
         blocks_per_group: raw.agblocks.into(),
         most_inodes: raw.imaxpct,
+        uuid: raw.uuid,
     })
 }
 
@@ -108,6 +124,7 @@ mod tests {
         assert_eq!(size_of::<RawGeometry>(), 256);
         assert_eq!(offset_of!(RawGeometry, imaxpct), 28);
         assert_eq!(offset_of!(RawGeometry, datablocks), 32);
+        assert_eq!(offset_of!(RawGeometry, uuid), 64);
         assert_eq!(FSGEOMETRY, 0x8100_587E);
         assert_eq!(size_of::<GrowData>(), 16);
         assert_eq!(FSGROWFSDATA, 0x4010_586E);
@@ -127,6 +144,7 @@ mod tests {
             blocks: 4000,
             blocks_per_group: 1000,
             most_inodes: 25,
+            uuid: [0; 16],
         };
         for (blocks, expected) in [(5000, 5000), (5001, 5000), (5063, 5000), (5064, 5064)] {
             assert_eq!(geometry.largest_size(blocks), expected);

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountFlags};
 
 use super::Access;
-use crate::host::mount_flag::{Effect, MountFlag};
+use crate::host::mount_flag::{Effect, MountFlag, are_read_only};
 
 /// `struct mount_attr` (include/uapi/linux/mount.h), size `MOUNT_ATTR_SIZE_VER0`.
 #[repr(C)]
@@ -54,11 +54,9 @@ impl Attributes {
             Effect::Flags(bits) => Some(bits),
             Effect::Data(_) | Effect::Nothing => None,
         });
-        let access = match access {
-            Access::ReadWrite => MountFlags::empty(),
-            Access::ReadOnly => MountFlags::RDONLY,
-        };
-        let wanted = wanted.fold(access, |all, bits| all | bits);
+        let mut wanted = wanted.fold(MountFlags::empty(), |all, bits| all | bits);
+        let is_read_only = access == Access::ReadOnly || are_read_only(flags);
+        wanted.set(MountFlags::RDONLY, is_read_only);
         let set = PER_MOUNT.iter().filter(|(bits, _)| wanted.contains(*bits));
         let mut set = set.fold(MountAttrFlags::empty(), |all, (_, attribute)| {
             all | *attribute

@@ -4,8 +4,10 @@
 //! Source: mount(2), umount(2), mount_setattr(2), and fs/ext4/super.c, fs/xfs/xfs_super.c of the
 //! kernel for what each errno means there.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use nvme_fabrics::KernelLog;
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -52,12 +54,15 @@ pub enum MountError {
     },
     /// EINVAL: there is no such filesystem on the device, or an option does not suit the kernel.
     #[error(
-        "the device holds no usable {}, or the kernel does not take an option (EINVAL): {call}",
-        call.fs
+        "the device holds no usable {}, or the kernel does not take an option (EINVAL{}{said}): {call}",
+        call.fs,
+        if said.is_empty() { "" } else { ", " }
     )]
     Invalid {
         /// What was called.
         call: MountCall,
+        /// What the kernel logged about it, or nothing.
+        said: Box<str>,
     },
     /// EROFS or EACCES: the device cannot be written.
     #[error("the device is read-only ({errno}): {call}")]
@@ -94,13 +99,20 @@ pub enum MountError {
 }
 
 impl MountError {
-    /// What the errno of `mount(2)` means.
-    pub(super) fn from_mount(call: MountCall, errno: Errno) -> MountError {
+    /// What the errno of `mount(2)` means, and what the kernel logged meanwhile about the device.
+    pub(super) fn from_mount(
+        call: MountCall,
+        errno: Errno,
+        log: io::Result<KernelLog>,
+    ) -> MountError {
         match errno {
             Errno::BUSY => MountError::Busy { call },
             Errno::UCLEAN | Errno::BADMSG => MountError::NeedsRepair { call, errno },
             Errno::NODEV => MountError::NoFilesystem { call },
-            Errno::INVAL => MountError::Invalid { call },
+            Errno::INVAL => {
+                let said = find_said(&call, log).unwrap_or_default().into();
+                MountError::Invalid { call, said }
+            }
             // `bdev_open` refuses to write to a read-only device with EACCES.
             Errno::ROFS | Errno::ACCESS => MountError::ReadOnlyDevice { call, errno },
             Errno::IO | Errno::NXIO | Errno::NODATA | Errno::TIMEDOUT => {
@@ -114,6 +126,15 @@ impl MountError {
     pub(super) fn from_bind(call: BindCall, source: Errno) -> MountError {
         MountError::Bind { call, source }
     }
+}
+
+/// The first line of the kernel about the device: `XFS (dm-0): …`, `EXT4-fs (nvme0n1): …`.
+fn find_said(call: &MountCall, log: io::Result<KernelLog>) -> Option<String> {
+    let name = call.device.file_name()?.to_str()?;
+    let about = format!("({name}): ");
+    let lines = log.and_then(|mut log| log.read()).ok()?;
+    let mut said = lines.iter().filter_map(|line| line.split_once(&about));
+    said.next().map(|(_, said)| said.trim_end().to_owned())
 }
 
 /// What repairs a filesystem that cannot be repaired automatically.
@@ -168,6 +189,11 @@ mod tests {
     use super::*;
 
     fn failed(errno: Errno, fs: FilesystemType) -> String {
+        let nothing = || Err(io::ErrorKind::NotFound.into());
+        failed_beside(errno, fs, nothing())
+    }
+
+    fn failed_beside(errno: Errno, fs: FilesystemType, log: io::Result<KernelLog>) -> String {
         let call = MountCall {
             device: "/dev/nvme0n1".into(),
             target: "/a b".into(),
@@ -175,7 +201,7 @@ mod tests {
             flags: "MS_RDONLY|MS_NOATIME".to_owned(),
             data: "discard".to_owned(),
         };
-        MountError::from_mount(call, errno).to_string()
+        MountError::from_mount(call, errno, log).to_string()
     }
 
     #[test]
@@ -198,6 +224,21 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn what_the_kernel_logged_about_the_device_is_told() {
+        let root = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(root.path().join("dev")).expect("a directory");
+        let kmsg = root.path().join("dev/kmsg");
+        let earlier = "3,1,1,-;XFS (nvme0n1): earlier\n";
+        std::fs::write(&kmsg, earlier).expect("a log");
+        let log = KernelLog::open(root.path());
+        let later = "3,2,2,-;XFS (nvme1n1): another\n3,3,3,-;XFS (nvme0n1): Filesystem has duplicate UUID\n";
+        std::fs::write(&kmsg, earlier.to_owned() + later).expect("a log");
+        let text = failed_beside(Errno::INVAL, FilesystemType::Xfs, log);
+        let words = "(EINVAL, Filesystem has duplicate UUID): mount(";
+        assert!(text.contains(words), "{text}");
     }
 
     #[test]

@@ -8,7 +8,6 @@ use nvme_sysfs::Namespace;
 use super::{StageError, Staging};
 use crate::host::MountAccess;
 use crate::host::dm::{Map, MapPath};
-use crate::volume::capability::mount_access;
 use crate::volume::capability::{AccessType, Capability};
 use crate::volume::identity::VolumeIdentity;
 use crate::volume::record::{Phase, StageRecord};
@@ -96,5 +95,5 @@ impl Staging<'_> {
 fn may_share(one: &Capability, other: &Capability) -> bool {
     let all = |holds: fn(&Capability) -> bool| holds(one) && holds(other);
     all(|it| it.access == AccessType::Block)
-        || all(|it| mount_access(it.mode) == MountAccess::ReadOnlyShared)
+        || all(|it| it.mount_access() == MountAccess::ReadOnlyShared)
 }

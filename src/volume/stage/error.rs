@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nvme_sysfs::DevT;
+use nvme_sysfs::{DevT, Uuid};
 use thiserror::Error;
 
 use crate::host::{CheckError, FormatError, HeadError, MapId, MountError};
@@ -108,6 +108,18 @@ pub enum StageError {
     /// The filesystem did not pass its check.
     #[error("cannot check the filesystem")]
     Check(#[from] CheckError),
+    /// It is a clone of an xfs that is mounted on this node.
+    #[error(
+        "an xfs with the UUID {uuid} is mounted already{}: for a clone ask for the mount option nouuid, or give it a UUID of \
+         its own (`xfs_admin -U generate`)",
+        mounted.as_ref().map(|path| format!(" at {}", path.display())).unwrap_or_default()
+    )]
+    SameUuid {
+        /// The UUID that both have.
+        uuid: Uuid,
+        /// Where the other one is mounted, if that can be seen from here.
+        mounted: Option<PathBuf>,
+    },
     /// It could not be mounted.
     #[error("cannot mount the filesystem")]
     Mount(#[from] MountError),

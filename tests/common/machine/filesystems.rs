@@ -46,6 +46,15 @@ pub(crate) fn ext4(device: &Path, state: State) {
     file.write_all_at(&superblock, 1024).expect("a write");
 }
 
+/// Leaves the second half of the device to nobody.
+pub(crate) fn halve(device: &Path) {
+    let file = open(device);
+    let size = file.metadata().expect("a size").len();
+    let blocks = u32::try_from(size / 4096 / 2).expect("small");
+    let written = file.write_all_at(&blocks.to_le_bytes(), 1024 + 0x4);
+    written.expect("a write");
+}
+
 /// Adds multi-mount protection to an ext4 that is there.
 pub(crate) fn protect(device: &Path) {
     const INCOMPATIBLE: u64 = 1024 + 0x60;

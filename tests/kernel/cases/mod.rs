@@ -15,6 +15,7 @@ mod mounts;
 mod nameless;
 mod namespaces;
 mod node;
+mod present;
 mod privileges;
 mod protected;
 mod readers;
@@ -50,6 +51,7 @@ pub(crate) fn all() -> Vec<Case> {
         damaged::CASES,
         repeated::CASES,
         restarted::CASES,
+        present::CASES,
         privileges::CASES,
         protected::CASES,
         traced::CASES,

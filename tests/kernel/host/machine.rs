@@ -14,7 +14,7 @@ use crate::case::{self, Case, Profile};
 use crate::{debian, guest, nbd};
 
 /// With more to do than this, a machine takes no further case: then several machines share the work.
-const FULL: Duration = Duration::from_secs(180);
+const FULL: Duration = Duration::from_secs(400);
 /// What a boot may take of the host's time on the busiest host.
 const TO_BOOT: Duration = Duration::from_secs(300);
 /// A machine counts as hung after so many times what its cases are expected to take and the guest itself waits for one
