@@ -234,8 +234,8 @@ mod tests {
     #[test]
     fn the_attributes_of_a_connect_without_secret_stay_as_they_are() {
         let root = root();
-        let mut builder = fixture::options(Transport::Loop);
-        let options = builder.queue_size(16).build().expect("valid options");
+        let builder = fixture::options(Transport::Loop);
+        let options = builder.build().expect("valid options");
         create(&root, &options);
         assert_eq!(modes(&root), [0o644, 0o644]);
     }

@@ -8,7 +8,7 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use nvme_fabrics::{ConnectOptions, Fabrics, HostIdentity};
+//! use nvme_fabrics::{ConnectOptions, ConnectTuning, Fabrics, HostIdentity};
 //! use nvme_sysfs::{ControllerLoss, Transport};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +18,7 @@
 //!     .traddr("192.0.2.10")
 //!     .hostnqn(host.hostnqn)
 //!     .hostid(host.hostid)
-//!     .ctrl_loss_tmo(ControllerLoss::Never)
+//!     .tuning(ConnectTuning { ctrl_loss_tmo: Some(ControllerLoss::Never), ..Default::default() })
 //!     .build()?;
 //!
 //! let fabrics = Fabrics::at("/");
@@ -64,6 +64,7 @@ mod intent;
 mod key_serial;
 mod kmsg;
 mod message;
+pub mod number;
 mod numeric;
 mod open;
 mod options;
@@ -80,6 +81,7 @@ mod secret;
 mod supported;
 mod token;
 mod tune;
+mod tuning;
 
 pub use cause::{Cause, Digest, Switch};
 pub use device::connect;
@@ -112,3 +114,4 @@ pub use secret::{ParseSecretError, ReadSecretError, Secret};
 pub use supported::{SupportedError, SupportedOptions, SupportedSource};
 pub use token::{MAX_ENCODED, TokenSet};
 pub use tune::{TuneError, Tuning};
+pub use tuning::{ConnectTuning, TUNING, TuningKind, TuningOption, TuningValueError};

@@ -4,6 +4,7 @@
 
 pub(super) mod arguments;
 mod remedy;
+pub(super) mod tuning;
 mod wait;
 
 use std::io::{self, Write};

@@ -26,7 +26,7 @@ use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use super::request::{Request, RequestError};
 use crate::config::Config;
-use crate::number::parse_timeout;
+use nvme_fabrics::number::parse_timeout;
 
 /// Arguments of `discover`.
 #[derive(Debug, clap::Args)]
