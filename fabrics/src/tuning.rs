@@ -50,9 +50,12 @@ pub struct ConnectTuning {
 /// One option that tunes a connection.
 #[derive(Debug)]
 pub struct TuningOption {
-    token: TokenSet,
-    short: Option<char>,
-    help: &'static str,
+    /// The kernel's name for it.
+    pub token: TokenSet,
+    /// The letter of nvme-cli's `connect` for it.
+    pub short: char,
+    /// What it does, its bounds and its default, in one line.
+    pub help: &'static str,
     slot: Slot,
 }
 
@@ -93,82 +96,43 @@ enum Slot {
     Switch(Field<bool>),
 }
 
-/// Every option that tunes a connection, in the order in which users read of them. The letters are
-/// those of nvme-cli's `connect`.
+/// Every option that tunes a connection, in the order in which users read of them.
+#[rustfmt::skip]
 pub static TUNING: [TuningOption; 12] = [
-    TuningOption {
-        token: TokenSet::CTRL_LOSS_TMO,
-        short: Some('l'),
-        help: "Seconds after which a lost controller is given up; -1: never [kernel's default: 600]",
-        slot: Slot::Loss(|tuning| &mut tuning.ctrl_loss_tmo),
-    },
-    TuningOption {
-        token: TokenSet::RECONNECT_DELAY,
-        short: Some('c'),
-        help: "Seconds between attempts to reconnect, 1 to 65535 [kernel's default: 10]",
-        slot: Slot::Seconds(|tuning| &mut tuning.reconnect_delay, 1..=65535),
-    },
-    TuningOption {
-        token: TokenSet::FAST_IO_FAIL_TMO,
-        short: Some('F'),
-        help: "Seconds after which I/O on a lost path fails; -1: only with the controller [kernel's default: -1]",
-        slot: Slot::Fail(|tuning| &mut tuning.fast_io_fail_tmo),
-    },
-    TuningOption {
-        token: TokenSet::KEEP_ALIVE_TMO,
-        short: Some('k'),
-        help: "Seconds between keep-alive commands, 1 to 65535 [kernel's default: 5]",
-        slot: Slot::Seconds(|tuning| &mut tuning.keep_alive_tmo, 1..=65535),
-    },
-    TuningOption {
-        token: TokenSet::NR_IO_QUEUES,
-        short: Some('i'),
-        help: "I/O queues, 1 to 65535 [kernel's default: one per CPU]",
-        slot: Slot::Count(|tuning| &mut tuning.nr_io_queues, 1..=65535),
-    },
-    TuningOption {
-        token: TokenSet::NR_WRITE_QUEUES,
-        short: Some('W'),
-        help: "Additional queues for writes, 1 to 65535",
-        slot: Slot::Count(|tuning| &mut tuning.nr_write_queues, 1..=65535),
-    },
-    TuningOption {
-        token: TokenSet::NR_POLL_QUEUES,
-        short: Some('P'),
-        help: "Additional polled queues, 1 to 65535",
-        slot: Slot::Count(|tuning| &mut tuning.nr_poll_queues, 1..=65535),
-    },
-    TuningOption {
-        token: TokenSet::QUEUE_SIZE,
-        short: Some('Q'),
-        help: "Entries of a queue, 16 to 1024 [kernel's default: 128]",
-        slot: Slot::Count(|tuning| &mut tuning.queue_size, 16..=1024),
-    },
-    TuningOption {
-        token: TokenSet::TOS,
-        short: Some('T'),
-        help: "IP type of service, 0 to 255",
-        slot: Slot::Byte(|tuning| &mut tuning.tos),
-    },
-    TuningOption {
-        token: TokenSet::HDR_DIGEST,
-        short: Some('g'),
-        help: "Checksum over PDU headers (tcp)",
-        slot: Slot::Switch(|tuning| &mut tuning.hdr_digest),
-    },
-    TuningOption {
-        token: TokenSet::DATA_DIGEST,
-        short: Some('G'),
-        help: "Checksum over PDU data (tcp)",
-        slot: Slot::Switch(|tuning| &mut tuning.data_digest),
-    },
-    TuningOption {
-        token: TokenSet::DISABLE_SQFLOW,
-        short: Some('d'),
-        help: "Turn submission queue flow control off",
-        slot: Slot::Switch(|tuning| &mut tuning.disable_sqflow),
-    },
+    row(TokenSet::CTRL_LOSS_TMO, 'l', Slot::Loss(|tuning| &mut tuning.ctrl_loss_tmo),
+        "Seconds after which a lost controller is given up; -1: never [kernel's default: 600]"),
+    row(TokenSet::RECONNECT_DELAY, 'c', Slot::Seconds(|tuning| &mut tuning.reconnect_delay, 1..=65535),
+        "Seconds between attempts to reconnect, 1 to 65535 [kernel's default: 10]"),
+    row(TokenSet::FAST_IO_FAIL_TMO, 'F', Slot::Fail(|tuning| &mut tuning.fast_io_fail_tmo),
+        "Seconds after which I/O on a lost path fails; -1: only with the controller [kernel's default: -1]"),
+    row(TokenSet::KEEP_ALIVE_TMO, 'k', Slot::Seconds(|tuning| &mut tuning.keep_alive_tmo, 1..=65535),
+        "Seconds between keep-alive commands, 1 to 65535 [kernel's default: 5]"),
+    row(TokenSet::NR_IO_QUEUES, 'i', Slot::Count(|tuning| &mut tuning.nr_io_queues, 1..=65535),
+        "I/O queues, 1 to 65535 [kernel's default: one per CPU]"),
+    row(TokenSet::NR_WRITE_QUEUES, 'W', Slot::Count(|tuning| &mut tuning.nr_write_queues, 1..=65535),
+        "Additional queues for writes, 1 to 65535"),
+    row(TokenSet::NR_POLL_QUEUES, 'P', Slot::Count(|tuning| &mut tuning.nr_poll_queues, 1..=65535),
+        "Additional polled queues, 1 to 65535"),
+    row(TokenSet::QUEUE_SIZE, 'Q', Slot::Count(|tuning| &mut tuning.queue_size, 16..=1024),
+        "Entries of a queue, 16 to 1024 [kernel's default: 128]"),
+    row(TokenSet::TOS, 'T', Slot::Byte(|tuning| &mut tuning.tos),
+        "IP type of service, 0 to 255"),
+    row(TokenSet::HDR_DIGEST, 'g', Slot::Switch(|tuning| &mut tuning.hdr_digest),
+        "Checksum over PDU headers (tcp)"),
+    row(TokenSet::DATA_DIGEST, 'G', Slot::Switch(|tuning| &mut tuning.data_digest),
+        "Checksum over PDU data (tcp)"),
+    row(TokenSet::DISABLE_SQFLOW, 'd', Slot::Switch(|tuning| &mut tuning.disable_sqflow),
+        "Turn submission queue flow control off"),
 ];
+
+const fn row(token: TokenSet, short: char, slot: Slot, help: &'static str) -> TuningOption {
+    TuningOption {
+        token,
+        short,
+        help,
+        slot,
+    }
+}
 
 impl ConnectTuning {
     /// Every option that is set.
@@ -193,24 +157,6 @@ impl TuningOption {
     #[must_use]
     pub fn find(token: TokenSet) -> Option<&'static TuningOption> {
         TUNING.iter().find(|option| option.token == token)
-    }
-
-    /// The kernel's name for it.
-    #[must_use]
-    pub fn token(&self) -> TokenSet {
-        self.token
-    }
-
-    /// nvme-cli's letter for it.
-    #[must_use]
-    pub fn short(&self) -> Option<char> {
-        self.short
-    }
-
-    /// What it does, its bounds and its default, in one line.
-    #[must_use]
-    pub fn help(&self) -> &'static str {
-        self.help
     }
 
     /// What kind of value it has.

@@ -110,17 +110,11 @@ pub(super) mod tuning {
 
     /// Every record has these. One of a later option says it only where it is set, so that a version that does not know
     /// the option can read all others.
-    const ALWAYS: TokenSet = TokenSet::CTRL_LOSS_TMO
-        .union(TokenSet::RECONNECT_DELAY)
-        .union(TokenSet::FAST_IO_FAIL_TMO)
-        .union(TokenSet::KEEP_ALIVE_TMO)
-        .union(TokenSet::NR_IO_QUEUES)
-        .union(TokenSet::NR_WRITE_QUEUES)
-        .union(TokenSet::NR_POLL_QUEUES)
-        .union(TokenSet::QUEUE_SIZE)
-        .union(TokenSet::TOS)
-        .union(TokenSet::HDR_DIGEST)
-        .union(TokenSet::DATA_DIGEST);
+    #[rustfmt::skip]
+    const ALWAYS: [&str; 11] = [
+        "ctrl_loss_tmo", "reconnect_delay", "keep_alive_tmo", "fast_io_fail_tmo", "nr_io_queues", "queue_size",
+        "nr_poll_queues", "nr_write_queues", "tos", "hdr_digest", "data_digest",
+    ];
 
     pub(in crate::volume) fn serialize<S: Serializer>(
         tuning: &SourceTuning,
@@ -128,9 +122,9 @@ pub(super) mod tuning {
     ) -> Result<S::Ok, S::Error> {
         let mut form = Map::new();
         for option in &TUNING {
-            let text = option.text(&tuning.options);
-            if text.is_some() || ALWAYS.contains(option.token()) {
-                form.insert(option.token().to_string(), value(option, text));
+            let (name, text) = (option.token.to_string(), option.text(&tuning.options));
+            if text.is_some() || ALWAYS.contains(&name.as_str()) {
+                form.insert(name, value(option, text));
             }
         }
         let address = tuning.host_traddr.as_ref().map(ToString::to_string);
@@ -140,7 +134,7 @@ pub(super) mod tuning {
     }
 
     fn value(option: &TuningOption, text: Option<String>) -> Value {
-        let is_loss = option.token() == TokenSet::CTRL_LOSS_TMO;
+        let is_loss = option.token == TokenSet::CTRL_LOSS_TMO;
         match (option.kind(), text) {
             (TuningKind::Switch, text) => text.is_some().into(),
             (_, None) => Value::Null,
@@ -171,7 +165,7 @@ pub(super) mod tuning {
     fn set(tuning: &mut SourceTuning, name: &str, value: &Value) -> Result<(), String> {
         let option = TokenSet::from_token(name).and_then(TuningOption::find);
         let option = option.ok_or_else(|| format!("unknown option {name:?}"))?;
-        let is_loss = option.token() == TokenSet::CTRL_LOSS_TMO;
+        let is_loss = option.token == TokenSet::CTRL_LOSS_TMO;
         let text = match (option.kind(), value) {
             (TuningKind::Switch, Value::Bool(is_on)) => is_on.to_string(),
             (TuningKind::Switch, _) => return Err(format!("{name} is {value}")),

@@ -19,11 +19,11 @@ impl Args for TuningArguments {
 }
 
 fn argument(option: &'static TuningOption) -> Arg {
-    let token = option.token().to_string();
+    let token = option.token.to_string();
     let arg = Arg::new(&token)
         .long(token.replace('_', "-"))
-        .short(option.short())
-        .help(option.help())
+        .short(option.short)
+        .help(option.help)
         .help_heading("Connection");
     let value = match option.kind() {
         TuningKind::Switch => return arg.action(ArgAction::SetTrue),
@@ -48,7 +48,7 @@ impl FromArgMatches for TuningArguments {
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
         for option in &TUNING {
-            let token = option.token().to_string();
+            let token = option.token.to_string();
             let text = match option.kind() {
                 TuningKind::Switch => matches.get_flag(&token).then_some("true"),
                 _ => matches.get_one::<String>(&token).map(String::as_str),

@@ -66,7 +66,7 @@ pub fn parameter_names() -> impl Iterator<Item = String> {
 
 /// The kernel's name in the spelling of Kubernetes: `queueSize` for `queue_size`.
 fn name_of(option: &TuningOption) -> String {
-    let token = option.token().to_string();
+    let token = option.token.to_string();
     let mut words = token.split('_');
     let mut name = words.next().unwrap_or_default().to_owned();
     for word in words {
@@ -81,7 +81,7 @@ fn find_key(name: &str) -> Option<Key> {
     let key = KEYS.iter().find(|(known, _)| *known == name);
     let option = || TUNING.iter().find(|option| name_of(option) == name);
     key.map(|(_, key)| *key)
-        .or_else(|| option().map(|option| Key::Tuning(option.token())))
+        .or_else(|| option().map(|option| Key::Tuning(option.token)))
 }
 
 /// How many addresses a volume may have: each is a controller of its own, which is dialled, kept, and connected again. A
@@ -187,15 +187,7 @@ fn token(key: Key) -> TokenSet {
         Key::Tuning(token) => token,
         Key::HostIface => TokenSet::HOST_IFACE,
         Key::HostTraddr => TokenSet::HOST_TRADDR,
-        Key::Addresses
-        | Key::Address
-        | Key::Port
-        | Key::NamespaceUuid
-        | Key::Nsid
-        | Key::HostNqn
-        | Key::PathLossHold
-        | Key::PathLossTimeout
-        | Key::MultiMountProtection => TokenSet::empty(),
+        _ => TokenSet::empty(),
     }
 }
 

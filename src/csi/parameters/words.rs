@@ -68,7 +68,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
 pub(super) fn tuning(given: &Given<'_>) -> Result<ConnectTuning, InvalidRequest> {
     let mut tuning = ConnectTuning::default();
     for option in &TUNING {
-        given.parsed_by(Key::Tuning(option.token()), |text| match text {
+        given.parsed_by(Key::Tuning(option.token), |text| match text {
             "off" => option.set(&mut tuning, "-1"),
             _ => option.set(&mut tuning, text),
         })?;
