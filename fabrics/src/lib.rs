@@ -35,7 +35,7 @@
 //! - [`Fabrics::connect`], [`Fabrics::disconnect`], [`Fabrics::tune`],
 //!   [`Fabrics::rescan`], [`Fabrics::discover`]
 //! - [`connect`]: the bare conversation with the device, for anything that reads and writes
-//! - [`ConnectError`] with its [`RetryClass`] and, from the kernel's log, its [`Cause`]
+//! - [`ConnectError`] with its [`Refusal`], [`RetryClass`] and, from the kernel's log, its [`Cause`]
 //! - [`HostIdentity`]: hostnqn and hostid; [`machine_uuid`]: what the firmware has for them
 //! - [`Secret`]: DH-HMAC-CHAP keys
 //! - [`Registry`] and [`Exclusions`]: living together with libnvme 3 and nvme-stas
@@ -50,7 +50,6 @@ mod device;
 mod disconnect;
 mod discovery;
 mod encode;
-mod errno;
 mod error;
 mod exclusions;
 mod existing;
@@ -71,6 +70,7 @@ mod options;
 mod owner;
 mod portal;
 mod problem;
+mod refusal;
 mod registry;
 mod replace;
 mod reply;
@@ -105,6 +105,7 @@ pub use options::{ConnectOptions, ConnectOptionsBuilder};
 pub use owner::Owner;
 pub use portal::{DialError, Portal};
 pub use problem::{OptionProblem, OptionsError};
+pub use refusal::{Refusal, Refused};
 pub use registry::{Registry, RegistryError};
 pub use reply::{Reply, ReplyError};
 pub use rescan::RescanError;
