@@ -56,7 +56,6 @@ pub mod cluster;
 pub mod config;
 pub mod csi;
 pub mod host;
-mod number;
 pub mod recovery;
 pub mod report;
 pub mod serve;

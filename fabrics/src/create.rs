@@ -16,6 +16,7 @@ use crate::intent::Intent;
 use crate::kmsg::{KernelLog, explained};
 use crate::open::open_device;
 use crate::options::ConnectOptions;
+use crate::refusal::{Refusal, Refused};
 use crate::token::TokenSet;
 
 /// Attributes that show a secret of the connect to whoever may read them.
@@ -46,7 +47,7 @@ impl Fabrics {
     ) -> Result<Connected, ConnectError> {
         for _ in 0..ATTEMPTS {
             match create() {
-                Err(ConnectError::AlreadyConnected { .. }) => {}
+                Err(error) if error.refusal() == Some(Refusal::AlreadyConnected) => {}
                 answer => return connected(&answer?),
             }
             let controllers = self.sysfs().scan_controllers()?;
@@ -54,8 +55,8 @@ impl Fabrics {
                 return self.adopt(existing, options);
             }
         }
-        let nqn = options.nqn().clone();
-        Err(ConnectError::AlreadyConnected { nqn })
+        let refusal = Refusal::AlreadyConnected;
+        Err(Refused::new(refusal, options.nqn().clone()).into())
     }
 
     /// The connection that is there already.
@@ -234,8 +235,8 @@ mod tests {
     #[test]
     fn the_attributes_of_a_connect_without_secret_stay_as_they_are() {
         let root = root();
-        let mut builder = fixture::options(Transport::Loop);
-        let options = builder.queue_size(16).build().expect("valid options");
+        let builder = fixture::options(Transport::Loop);
+        let options = builder.build().expect("valid options");
         create(&root, &options);
         assert_eq!(modes(&root), [0o644, 0o644]);
     }
@@ -252,8 +253,7 @@ mod tests {
 
     /// The kernel's answer EALREADY.
     fn already() -> Result<Created, ConnectError> {
-        let nqn = fixture::volume();
-        Err(ConnectError::AlreadyConnected { nqn })
+        Err(Refused::new(Refusal::AlreadyConnected, fixture::volume()).into())
     }
 
     #[test]
@@ -291,10 +291,8 @@ mod tests {
             asked += 1;
             already()
         });
-        assert!(
-            matches!(error, Err(ConnectError::AlreadyConnected { .. })),
-            "{error:?}"
-        );
+        let error = error.map(|_| ()).expect_err("no controller");
+        assert_eq!(error.refusal(), Some(Refusal::AlreadyConnected), "{error}");
         assert_eq!(asked, 2);
     }
 }

@@ -342,8 +342,8 @@ mod tests {
     #[test]
     fn a_subsystem_with_namespaces_is_not_asked() {
         let root = host("trixie-one-path");
-        let mut builder = crate::fixture::options(Transport::Loop);
-        let options = builder.queue_size(16).build().expect("valid options");
+        let builder = crate::fixture::options(Transport::Loop);
+        let options = builder.build().expect("valid options");
         let error = Fabrics::at(root.path()).discover(&options, Duration::ZERO);
         assert!(
             matches!(error, Err(DiscoverError::NotDiscovery)),

@@ -6,11 +6,11 @@
 
 use std::fmt::{self, Write};
 
-use nvme_sysfs::{ControllerLoss, FastIoFail};
 use zeroize::Zeroizing;
 
 use crate::options::ConnectOptions;
 use crate::token::{MAX_ENCODED, TokenSet};
+use crate::tuning::{TuningKind, TuningOption};
 
 /// An option string. It may hold secrets: Debug prints `***`, the text is zeroed on drop.
 pub struct EncodedOptions(Zeroizing<String>);
@@ -54,8 +54,6 @@ impl ConnectOptions {
 
 /// Appends `=value` for one token, nothing for a flag.
 fn write_value(text: &mut String, options: &ConnectOptions, token: TokenSet) -> fmt::Result {
-    let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs().to_string());
-    let number = |value: Option<u32>| value.map(|value| value.to_string());
     let address = &options.address;
     let plain = match token {
         TokenSet::TRANSPORT => Some(options.transport.to_string()),
@@ -64,20 +62,13 @@ fn write_value(text: &mut String, options: &ConnectOptions, token: TokenSet) -> 
         TokenSet::TRSVCID => address.trsvcid.clone(),
         TokenSet::HOST_TRADDR => address.host_traddr.clone(),
         TokenSet::HOST_IFACE => address.host_iface.clone(),
-        TokenSet::QUEUE_SIZE => number(options.queue_size),
-        TokenSet::NR_IO_QUEUES => number(options.nr_io_queues),
-        TokenSet::NR_WRITE_QUEUES => number(options.nr_write_queues),
-        TokenSet::NR_POLL_QUEUES => number(options.nr_poll_queues),
-        TokenSet::RECONNECT_DELAY => seconds(options.reconnect_delay),
-        TokenSet::KEEP_ALIVE_TMO => seconds(options.keep_alive_tmo),
-        TokenSet::CTRL_LOSS_TMO => options.ctrl_loss_tmo.as_ref().map(loss),
-        TokenSet::FAST_IO_FAIL_TMO => options.fast_io_fail_tmo.as_ref().map(fast_io_fail),
-        TokenSet::TOS => options.tos.map(|tos| tos.to_string()),
         TokenSet::HOSTNQN => options.hostnqn.as_ref().map(ToString::to_string),
         TokenSet::HOSTID => options.hostid.as_ref().map(ToString::to_string),
-        TokenSet::KEYRING => number(options.keyring.map(|serial| serial.get())),
-        TokenSet::TLS_KEY => number(options.tls_key.map(|serial| serial.get())),
-        _ => None,
+        TokenSet::KEYRING => options.keyring.map(|serial| serial.get().to_string()),
+        TokenSet::TLS_KEY => options.tls_key.map(|serial| serial.get().to_string()),
+        _ => TuningOption::find(token)
+            .filter(|option| option.kind() != TuningKind::Switch)
+            .and_then(|option| option.text(&options.tuning)),
     };
     let secret = match token {
         TokenSet::DHCHAP_SECRET => options.dhchap_secret.as_ref(),
@@ -91,22 +82,6 @@ fn write_value(text: &mut String, options: &ConnectOptions, token: TokenSet) -> 
     }
 }
 
-/// The kernel's word for when it gives up: seconds, or -1.
-pub(crate) fn loss(limit: &ControllerLoss) -> String {
-    match limit {
-        ControllerLoss::After(limit) => limit.as_secs().to_string(),
-        ControllerLoss::Never => "-1".to_owned(),
-    }
-}
-
-/// The kernel's word for when I/O fails: seconds, or -1.
-pub(crate) fn fast_io_fail(limit: &FastIoFail) -> String {
-    match limit {
-        FastIoFail::After(limit) => limit.as_secs().to_string(),
-        FastIoFail::Off => "-1".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -114,11 +89,12 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    use nvme_sysfs::{Nqn, Transport};
+    use nvme_sysfs::{ControllerLoss, FastIoFail, Nqn, Transport};
     use proptest::prelude::*;
 
     use super::*;
     use crate::options::ConnectOptionsBuilder;
+    use crate::tuning::ConnectTuning;
 
     /// The example key of the specification, as the secret of host or controller.
     const SECRET: &str = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
@@ -141,20 +117,25 @@ mod tests {
         let mut tcp = with_host(builder(Transport::Tcp));
         tcp.traddr("2001:DB8:0::1").trsvcid("4421");
         tcp.host_traddr("2001:db8::0:2").host_iface("eth0.7");
-        tcp.queue_size(1024)
-            .nr_io_queues(8)
-            .nr_write_queues(2)
-            .nr_poll_queues(1);
-        tcp.reconnect_delay(seconds(5)).keep_alive_tmo(seconds(30));
-        tcp.ctrl_loss_tmo(ControllerLoss::After(seconds(0)));
-        tcp.fast_io_fail_tmo(FastIoFail::After(seconds(15)))
-            .tos(184);
+        tcp.tuning(ConnectTuning {
+            ctrl_loss_tmo: Some(ControllerLoss::After(seconds(0))),
+            reconnect_delay: Some(seconds(5)),
+            fast_io_fail_tmo: Some(FastIoFail::After(seconds(15))),
+            keep_alive_tmo: Some(seconds(30)),
+            nr_io_queues: Some(8),
+            nr_write_queues: Some(2),
+            nr_poll_queues: Some(1),
+            queue_size: Some(1024),
+            tos: Some(184),
+            hdr_digest: true,
+            data_digest: true,
+            disable_sqflow: true,
+        });
         tcp.keyring("0x1f".parse().expect("a serial"));
         tcp.tls_key("42".parse().expect("a serial"));
         tcp.dhchap_secret(SECRET.parse().expect("a secret"));
         tcp.dhchap_ctrl_secret(SECRET.parse().expect("a secret"));
-        tcp.duplicate_connect().disable_sqflow().hdr_digest();
-        tcp.data_digest().discovery().tls();
+        tcp.duplicate_connect().discovery().tls();
         tcp
     }
 
@@ -163,20 +144,28 @@ mod tests {
         minimal.traddr("192.0.2.1");
         let mut off = builder(Transport::Tcp);
         off.traddr("fe80:0::1%eth0");
-        off.ctrl_loss_tmo(ControllerLoss::Never)
-            .fast_io_fail_tmo(FastIoFail::Off);
+        off.tuning(ConnectTuning {
+            ctrl_loss_tmo: Some(ControllerLoss::Never),
+            fast_io_fail_tmo: Some(FastIoFail::Off),
+            ..ConnectTuning::default()
+        });
         let mut concat = with_host(builder(Transport::Tcp));
         concat.traddr("192.0.2.1").concat();
         concat.dhchap_secret(SECRET.parse().expect("a secret"));
         let mut rdma = with_host(builder(Transport::Rdma));
-        rdma.traddr("::ffff:192.0.2.1").tos(0).nr_poll_queues(4);
+        rdma.traddr("::ffff:192.0.2.1").tuning(ConnectTuning {
+            tos: Some(0),
+            nr_poll_queues: Some(4),
+            ..ConnectTuning::default()
+        });
         let mut fc = with_host(builder(Transport::Fc));
         fc.traddr("nn-0x20000090FAE06325:pn-0x20000090FAE06326");
         fc.host_traddr("nn-0x10000090fae06325:pn-0x10000090fae06326");
         let mut discovery = with_host(ConnectOptions::builder(Transport::Tcp, Nqn::discovery()));
-        discovery
-            .traddr("192.0.2.1")
-            .keep_alive_tmo(Duration::from_secs(30));
+        discovery.traddr("192.0.2.1").tuning(ConnectTuning {
+            keep_alive_tmo: Some(Duration::from_secs(30)),
+            ..ConnectTuning::default()
+        });
         vec![
             ("tcp-minimal", minimal),
             (

@@ -1,5 +1,5 @@
-//! Why a connect failed, one variant for each condition; `errno.rs` tells which, `retry.rs` what
-//! to do about it.
+//! Why a connect failed; what the kernel's errno means stands in `refusal.rs`, what to do about a
+//! failure in `retry.rs`.
 //!
 //! Source: kernel sources 6.1, 6.12 and 7.x, and the same failures provoked on those kernels.
 
@@ -12,6 +12,7 @@ use nvme_sysfs::{Instance, Nqn, ScanError, Uuid};
 use crate::cause::Cause;
 use crate::open::OpenDeviceError;
 use crate::portal::DialError;
+use crate::refusal::{Refusal, Refused};
 use crate::reply::ReplyError;
 use crate::supported::SupportedError;
 use crate::token::TokenSet;
@@ -65,149 +66,9 @@ pub enum ConnectError {
         /// The options.
         tokens: TokenSet,
     },
-    /// EALREADY: the kernel has this controller already.
-    #[error("a controller of {nqn} with this address exists already")]
-    AlreadyConnected {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EINVAL: a rule of the kernel or of the protocol is broken.
-    #[error("the kernel refused to connect {nqn} (EINVAL): {explanation}")]
-    Invalid {
-        /// The subsystem.
-        nqn: Nqn,
-        /// What its log says.
-        explanation: Explanation,
-    },
-    /// EIO: the target answered a command of the connect with a failure.
-    #[error("the target refused the connect of {nqn} (EIO): {explanation}")]
-    Rejected {
-        /// The subsystem.
-        nqn: Nqn,
-        /// What the kernel's log says.
-        explanation: Explanation,
-    },
-    /// ECONNREFUSED inside the kernel.
-    #[error("the connection for {nqn} was refused")]
-    Refused {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// ECONNREFUSED where the controller had to authenticate itself.
-    #[error("the connection for {nqn} was refused, or its controller failed its authentication")]
-    RefusedOrUnproven {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// ETIMEDOUT: no answer to the SYN (about 3 s) or to the TLS handshake.
-    #[error("the connection for {nqn} timed out in the kernel")]
-    TimedOut {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EAGAIN: no ICResp within the kernel's 10 s.
-    #[error(
-        "the peer accepted the connection for {nqn} but never answered within the kernel's 10 s"
-    )]
-    NeverAnswered {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// ECONNRESET, ENOTCONN or EPIPE: the peer closed during the handshake.
-    #[error("the peer closed the connection for {nqn} during the handshake")]
-    PeerClosed {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EHOSTUNREACH or ENETUNREACH.
-    #[error("no route to the address of {nqn}")]
-    Unreachable {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EADDRNOTAVAIL.
-    #[error("host_traddr {host_traddr} is not an address of this host")]
-    SourceAddress {
-        /// What was given.
-        host_traddr: String,
-    },
-    /// ENODEV.
-    #[error("host_iface {host_iface} does not exist")]
-    Interface {
-        /// What was given.
-        host_iface: String,
-    },
-    /// ENOKEY.
-    #[error(
-        "no key for {nqn}: the target demands authentication, or a TLS key is not in the keyring"
-    )]
-    KeyMissing {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EKEYREJECTED.
-    #[error("the key for {nqn} was rejected")]
-    KeyRejected {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EKEYREVOKED.
-    #[error("the key for {nqn} is revoked")]
-    KeyRevoked {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EACCES: the TLS handshake failed.
-    #[error("the TLS handshake for {nqn} failed")]
-    TlsRefused {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EOPNOTSUPP: target and host have no common ground.
-    #[error(
-        "{nqn} needs something that this host does not offer: TLS without its daemon tlshd, \
-         secure concatenation, or a target without SGL support"
-    )]
-    NotSupported {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EPROTONOSUPPORT.
-    #[error("{nqn} demands authentication and this kernel is built without it")]
-    NoAuthentication {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EPROTO.
-    #[error("the authentication exchange with {nqn} was malformed")]
-    AuthProtocol {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EBUSY.
-    #[error("the module of the transport is being unloaded")]
-    ModuleBusy,
-    /// ENOENT or EBADR over Fibre Channel.
-    #[error("there is no such pair of Fibre Channel ports")]
-    NoFcPort,
-    /// ENOMEM.
-    #[error("{nqn} granted no I/O queue, or the kernel is out of memory")]
-    NoResources {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EXDEV.
-    #[error("no online CPU is mapped to the I/O queues of {nqn}")]
-    NoCpu {
-        /// The subsystem.
-        nqn: Nqn,
-    },
-    /// EINTR or ERESTARTSYS: a signal ended the wait.
-    #[error("connecting {nqn} was interrupted by a signal")]
-    Interrupted {
-        /// The subsystem.
-        nqn: Nqn,
-    },
+    /// The kernel refused it.
+    #[error(transparent)]
+    Kernel(Box<Refused>),
     /// An errno that the kernel's sources do not explain.
     #[error("the kernel failed to connect {nqn}")]
     Other {
@@ -277,12 +138,18 @@ impl ConnectError {
     #[must_use]
     pub fn cause(&self) -> Option<&Cause> {
         match self {
-            ConnectError::Invalid { explanation, .. }
-            | ConnectError::Rejected { explanation, .. } => match explanation {
+            ConnectError::Kernel(refused) => match &refused.explanation {
                 Explanation::Known(cause) => Some(cause),
                 _ => None,
             },
             _ => None,
         }
+    }
+
+    /// Whether a signal ended it before anything was connected.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.refusal() == Some(Refusal::Interrupted)
+            || matches!(self, ConnectError::Portal(DialError::Interrupted { .. }))
     }
 }

@@ -8,6 +8,7 @@ use nvme_sysfs::{Nqn, Transport};
 use tempfile::TempDir;
 
 use crate::options::{ConnectOptions, ConnectOptionsBuilder};
+use crate::tuning::ConnectTuning;
 
 /// UUID of the host on which the trees were captured.
 pub(crate) const HOSTID: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
@@ -42,6 +43,15 @@ pub(crate) fn options(transport: Transport) -> ConnectOptionsBuilder {
 pub(crate) fn tcp() -> ConnectOptionsBuilder {
     let mut builder = ConnectOptions::builder(Transport::Tcp, volume());
     builder.traddr("192.0.2.1");
+    builder
+}
+
+/// The same, tuned.
+pub(crate) fn tuned(change: impl FnOnce(&mut ConnectTuning)) -> ConnectOptionsBuilder {
+    let mut tuning = ConnectTuning::default();
+    change(&mut tuning);
+    let mut builder = tcp();
+    builder.tuning(tuning);
     builder
 }
 

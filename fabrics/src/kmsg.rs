@@ -77,13 +77,9 @@ pub(crate) fn explained(
         Err(error) => Explanation::LogUnreadable(error),
     };
     match error {
-        ConnectError::Invalid { nqn, .. } => {
-            let explanation = look(log);
-            ConnectError::Invalid { nqn, explanation }
-        }
-        ConnectError::Rejected { nqn, .. } => {
-            let explanation = look(log);
-            ConnectError::Rejected { nqn, explanation }
+        ConnectError::Kernel(mut refused) if refused.is_bare() => {
+            refused.explanation = look(log);
+            ConnectError::Kernel(refused)
         }
         other => other,
     }
@@ -107,6 +103,7 @@ mod tests {
     use super::*;
     use crate::cause::Cause;
     use crate::fixture::{VOLUME, put};
+    use crate::refusal::Refusal;
 
     /// A log that holds the record of an earlier failure.
     fn root() -> TempDir {
@@ -201,6 +198,6 @@ mod tests {
         let root = root();
         let refused = ConnectError::from_write(io::Error::from_raw_os_error(111), &options());
         let error = explained(refused, KernelLog::open(root.path()), &options());
-        assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
+        assert_eq!(error.refusal(), Some(Refusal::Refused), "{error:?}");
     }
 }

@@ -8,7 +8,7 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! use nvme_fabrics::{ConnectOptions, Fabrics, HostIdentity};
+//! use nvme_fabrics::{ConnectOptions, ConnectTuning, Fabrics, HostIdentity};
 //! use nvme_sysfs::{ControllerLoss, Transport};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +18,7 @@
 //!     .traddr("192.0.2.10")
 //!     .hostnqn(host.hostnqn)
 //!     .hostid(host.hostid)
-//!     .ctrl_loss_tmo(ControllerLoss::Never)
+//!     .tuning(ConnectTuning { ctrl_loss_tmo: Some(ControllerLoss::Never), ..Default::default() })
 //!     .build()?;
 //!
 //! let fabrics = Fabrics::at("/");
@@ -35,7 +35,7 @@
 //! - [`Fabrics::connect`], [`Fabrics::disconnect`], [`Fabrics::tune`],
 //!   [`Fabrics::rescan`], [`Fabrics::discover`]
 //! - [`connect`]: the bare conversation with the device, for anything that reads and writes
-//! - [`ConnectError`] with its [`RetryClass`] and, from the kernel's log, its [`Cause`]
+//! - [`ConnectError`] with its [`Refusal`], [`RetryClass`] and, from the kernel's log, its [`Cause`]
 //! - [`HostIdentity`]: hostnqn and hostid; [`machine_uuid`]: what the firmware has for them
 //! - [`Secret`]: DH-HMAC-CHAP keys
 //! - [`Registry`] and [`Exclusions`]: living together with libnvme 3 and nvme-stas
@@ -50,7 +50,6 @@ mod device;
 mod disconnect;
 mod discovery;
 mod encode;
-mod errno;
 mod error;
 mod exclusions;
 mod existing;
@@ -64,12 +63,14 @@ mod intent;
 mod key_serial;
 mod kmsg;
 mod message;
+pub mod number;
 mod numeric;
 mod open;
 mod options;
 mod owner;
 mod portal;
 mod problem;
+mod refusal;
 mod registry;
 mod replace;
 mod reply;
@@ -80,6 +81,7 @@ mod secret;
 mod supported;
 mod token;
 mod tune;
+mod tuning;
 
 pub use cause::{Cause, Digest, Switch};
 pub use device::connect;
@@ -104,6 +106,7 @@ pub use options::{ConnectOptions, ConnectOptionsBuilder};
 pub use owner::Owner;
 pub use portal::{DialError, Portal};
 pub use problem::{OptionProblem, OptionsError};
+pub use refusal::{Refusal, Refused};
 pub use registry::{Registry, RegistryError};
 pub use reply::{Reply, ReplyError};
 pub use rescan::RescanError;
@@ -113,3 +116,4 @@ pub use secret::{ParseSecretError, ReadSecretError, Secret};
 pub use supported::{SupportedError, SupportedOptions, SupportedSource};
 pub use token::{MAX_ENCODED, TokenSet};
 pub use tune::{TuneError, Tuning};
+pub use tuning::{ConnectTuning, TUNING, TuningKind, TuningOption, TuningValueError};

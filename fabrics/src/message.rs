@@ -165,12 +165,17 @@ mod tests {
 
     use super::*;
     use crate::fixture::{self, HOSTID, HOSTNQN, VOLUME};
+    use crate::tuning::ConnectTuning;
 
     fn options() -> ConnectOptions {
         let mut builder = fixture::options(Transport::Tcp);
+        let tuning = ConnectTuning {
+            tos: Some(1),
+            ..ConnectTuning::default()
+        };
         builder
             .traddr("192.0.2.1")
-            .tos(1)
+            .tuning(tuning)
             .build()
             .expect("valid options")
     }

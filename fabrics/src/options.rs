@@ -4,15 +4,14 @@
 //! rule in `rules.rs`: a value of this type is accepted by the kernel's parser, contains no
 //! separator that could inject another option, and has one spelling per address.
 
-use std::time::Duration;
-
-use nvme_sysfs::{ControllerLoss, FastIoFail, Nqn, Transport, TransportAddress, Uuid};
+use nvme_sysfs::{Nqn, Transport, TransportAddress, Uuid};
 
 use crate::key_serial::KeySerial;
 use crate::numeric::NumericAddress;
 use crate::portal::Portal;
 use crate::secret::Secret;
 use crate::token::TokenSet;
+use crate::tuning::ConnectTuning;
 
 /// Checked options of one connect. Debug shows no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,15 +19,7 @@ pub struct ConnectOptions {
     pub(crate) transport: Transport,
     pub(crate) nqn: Nqn,
     pub(crate) address: TransportAddress,
-    pub(crate) queue_size: Option<u32>,
-    pub(crate) nr_io_queues: Option<u32>,
-    pub(crate) nr_write_queues: Option<u32>,
-    pub(crate) nr_poll_queues: Option<u32>,
-    pub(crate) reconnect_delay: Option<Duration>,
-    pub(crate) ctrl_loss_tmo: Option<ControllerLoss>,
-    pub(crate) keep_alive_tmo: Option<Duration>,
-    pub(crate) fast_io_fail_tmo: Option<FastIoFail>,
-    pub(crate) tos: Option<u8>,
+    pub(crate) tuning: ConnectTuning,
     pub(crate) hostnqn: Option<Nqn>,
     pub(crate) hostid: Option<Uuid>,
     pub(crate) keyring: Option<KeySerial>,
@@ -56,15 +47,7 @@ impl ConnectOptions {
                 transport,
                 nqn,
                 address: TransportAddress::default(),
-                queue_size: None,
-                nr_io_queues: None,
-                nr_write_queues: None,
-                nr_poll_queues: None,
-                reconnect_delay: None,
-                ctrl_loss_tmo: None,
-                keep_alive_tmo: None,
-                fast_io_fail_tmo: None,
-                tos: None,
+                tuning: ConnectTuning::default(),
                 hostnqn: None,
                 hostid: None,
                 keyring: None,
@@ -125,15 +108,6 @@ impl ConnectOptions {
             (self.address.trsvcid.is_some(), TokenSet::TRSVCID),
             (self.address.host_traddr.is_some(), TokenSet::HOST_TRADDR),
             (self.address.host_iface.is_some(), TokenSet::HOST_IFACE),
-            (self.queue_size.is_some(), TokenSet::QUEUE_SIZE),
-            (self.nr_io_queues.is_some(), TokenSet::NR_IO_QUEUES),
-            (self.nr_write_queues.is_some(), TokenSet::NR_WRITE_QUEUES),
-            (self.nr_poll_queues.is_some(), TokenSet::NR_POLL_QUEUES),
-            (self.reconnect_delay.is_some(), TokenSet::RECONNECT_DELAY),
-            (self.ctrl_loss_tmo.is_some(), TokenSet::CTRL_LOSS_TMO),
-            (self.keep_alive_tmo.is_some(), TokenSet::KEEP_ALIVE_TMO),
-            (self.fast_io_fail_tmo.is_some(), TokenSet::FAST_IO_FAIL_TMO),
-            (self.tos.is_some(), TokenSet::TOS),
             (self.hostnqn.is_some(), TokenSet::HOSTNQN),
             (self.hostid.is_some(), TokenSet::HOSTID),
             (self.keyring.is_some(), TokenSet::KEYRING),
@@ -148,10 +122,8 @@ impl ConnectOptions {
             .into_iter()
             .filter(|(given, _)| *given)
             .map(|(_, token)| token)
-            .fold(
-                self.flags | TokenSet::TRANSPORT | TokenSet::NQN,
-                |all, token| all | token,
-            )
+            .chain([self.flags, self.tuning.tokens()])
+            .fold(TokenSet::TRANSPORT | TokenSet::NQN, TokenSet::union)
     }
 
     /// The TCP portal behind these options, `None` for any other transport.
@@ -197,57 +169,9 @@ impl ConnectOptionsBuilder {
         self
     }
 
-    /// Entries of each I/O queue, 16 to 1024. Kernel default 128.
-    pub fn queue_size(&mut self, entries: u32) -> &mut Self {
-        self.draft.queue_size = Some(entries);
-        self
-    }
-
-    /// Number of I/O queues, 1 to 65535; the kernel takes at most one per CPU. Default: that.
-    pub fn nr_io_queues(&mut self, queues: u32) -> &mut Self {
-        self.draft.nr_io_queues = Some(queues);
-        self
-    }
-
-    /// Number of additional queues for writes, 1 to 65535. Default none.
-    pub fn nr_write_queues(&mut self, queues: u32) -> &mut Self {
-        self.draft.nr_write_queues = Some(queues);
-        self
-    }
-
-    /// Number of additional polled queues, 1 to 65535. Default none.
-    pub fn nr_poll_queues(&mut self, queues: u32) -> &mut Self {
-        self.draft.nr_poll_queues = Some(queues);
-        self
-    }
-
-    /// Time between two reconnect attempts, 1 to 65535 whole seconds. Kernel default 10 s.
-    pub fn reconnect_delay(&mut self, delay: Duration) -> &mut Self {
-        self.draft.reconnect_delay = Some(delay);
-        self
-    }
-
-    /// When the kernel gives a lost controller up, in whole seconds. Kernel default 600 s.
-    pub fn ctrl_loss_tmo(&mut self, limit: ControllerLoss) -> &mut Self {
-        self.draft.ctrl_loss_tmo = Some(limit);
-        self
-    }
-
-    /// Keep-alive interval, 1 to 65535 whole seconds. Kernel default 5 s.
-    pub fn keep_alive_tmo(&mut self, interval: Duration) -> &mut Self {
-        self.draft.keep_alive_tmo = Some(interval);
-        self
-    }
-
-    /// When I/O of a lost path fails, in whole seconds. Kernel default off.
-    pub fn fast_io_fail_tmo(&mut self, limit: FastIoFail) -> &mut Self {
-        self.draft.fast_io_fail_tmo = Some(limit);
-        self
-    }
-
-    /// IP type of service. Default: the transport's own.
-    pub fn tos(&mut self, tos: u8) -> &mut Self {
-        self.draft.tos = Some(tos);
+    /// How the connection behaves, instead of what was said before.
+    pub fn tuning(&mut self, tuning: ConnectTuning) -> &mut Self {
+        self.draft.tuning = tuning;
         self
     }
 
@@ -290,21 +214,6 @@ impl ConnectOptionsBuilder {
     /// Connects although the same controller exists.
     pub fn duplicate_connect(&mut self) -> &mut Self {
         self.flag(TokenSet::DUPLICATE_CONNECT)
-    }
-
-    /// Turns submission queue flow control off.
-    pub fn disable_sqflow(&mut self) -> &mut Self {
-        self.flag(TokenSet::DISABLE_SQFLOW)
-    }
-
-    /// CRC over PDU headers.
-    pub fn hdr_digest(&mut self) -> &mut Self {
-        self.flag(TokenSet::HDR_DIGEST)
-    }
-
-    /// CRC over PDU data.
-    pub fn data_digest(&mut self) -> &mut Self {
-        self.flag(TokenSet::DATA_DIGEST)
     }
 
     /// The NQN names a discovery controller although it is not the well-known one.

@@ -1,7 +1,7 @@
 //! Which failures are worth another attempt.
 
 use crate::cause::Cause;
-use crate::error::{ConnectError, Explanation};
+use crate::error::ConnectError;
 use crate::portal::DialError;
 
 /// What a caller may do about a failure.
@@ -20,26 +20,9 @@ impl ConnectError {
     #[must_use]
     pub fn class(&self) -> RetryClass {
         match self {
-            ConnectError::AlreadyConnected { .. } => RetryClass::AlreadyConnected,
-            ConnectError::Invalid { explanation, .. } => match explanation {
-                Explanation::Known(cause) => cause.class(),
-                _ => RetryClass::Permanent,
-            },
-            ConnectError::Rejected { explanation, .. } => match explanation {
-                Explanation::Known(cause) => cause.class(),
-                _ => RetryClass::Transient,
-            },
+            ConnectError::Kernel(refused) => refused.class(),
             ConnectError::Portal(dial) => dial.class(),
             ConnectError::Scan(_)
-            | ConnectError::Refused { .. }
-            | ConnectError::TimedOut { .. }
-            | ConnectError::NeverAnswered { .. }
-            | ConnectError::PeerClosed { .. }
-            | ConnectError::Unreachable { .. }
-            | ConnectError::ModuleBusy
-            | ConnectError::NoFcPort
-            | ConnectError::NoResources { .. }
-            | ConnectError::Interrupted { .. }
             | ConnectError::Other { .. }
             | ConnectError::ReadReply(_)
             | ConnectError::Reply(_)
@@ -49,18 +32,7 @@ impl ConnectError {
             | ConnectError::HostIdConflict { .. }
             | ConnectError::Device(_)
             | ConnectError::Supported(_)
-            | ConnectError::Unsupported { .. }
-            | ConnectError::RefusedOrUnproven { .. }
-            | ConnectError::SourceAddress { .. }
-            | ConnectError::Interface { .. }
-            | ConnectError::KeyMissing { .. }
-            | ConnectError::KeyRejected { .. }
-            | ConnectError::KeyRevoked { .. }
-            | ConnectError::TlsRefused { .. }
-            | ConnectError::NotSupported { .. }
-            | ConnectError::NoAuthentication { .. }
-            | ConnectError::AuthProtocol { .. }
-            | ConnectError::NoCpu { .. } => RetryClass::Permanent,
+            | ConnectError::Unsupported { .. } => RetryClass::Permanent,
         }
     }
 }

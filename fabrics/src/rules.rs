@@ -1,12 +1,11 @@
-//! The rules a set of options must keep; those of addresses stand in `address_rules.rs`.
+//! The rules a set of options must keep; those of addresses stand in `address_rules.rs`, the bounds
+//! of numbers in `tuning.rs`.
 //!
 //! Sources: `nvmf_parse_options` and `nvmf_check_*_opts` in the kernel's `fabrics.c`, and the
 //! parsers of the transports. The kernel has no escaping: it splits at commas and line breaks,
 //! so a value that holds one would be two options.
 
-use std::time::Duration;
-
-use nvme_sysfs::{ControllerLoss, FastIoFail, Nqn, Transport};
+use nvme_sysfs::{Nqn, Transport};
 
 use crate::address_rules::{check_fc, check_ip, check_loop};
 use crate::options::{ConnectOptions, ConnectOptionsBuilder};
@@ -15,9 +14,6 @@ use crate::token::{MAX_ENCODED, TokenSet};
 
 /// Longest NQN that can be connected: `NVMF_NQN_SIZE` (223) counts the NUL.
 pub const MAX_CONNECT_NQN: usize = 222;
-
-/// Largest time that fits the kernel's `int`.
-const MAX_SECONDS: u64 = 2_147_483_647;
 
 impl ConnectOptionsBuilder {
     /// Checks everything and brings the addresses into canonical spelling.
@@ -39,7 +35,7 @@ fn checked(mut draft: ConnectOptions) -> Result<ConnectOptions, OptionsError> {
     check_masks(&draft, &mut problems);
     check_pairs(draft.tokens(), &mut problems);
     check_names(&draft, &mut problems);
-    check_numbers(&draft, &mut problems);
+    draft.tuning.check(&mut problems);
     match draft.transport {
         Transport::Tcp | Transport::Rdma => check_ip(&mut draft, &mut problems),
         Transport::Fc => check_fc(&mut draft, &mut problems),
@@ -125,96 +121,13 @@ fn check_names(draft: &ConnectOptions, problems: &mut Vec<OptionProblem>) {
     check(TokenSet::HOSTNQN, draft.hostnqn.as_ref());
 }
 
-fn check_numbers(draft: &ConnectOptions, problems: &mut Vec<OptionProblem>) {
-    let mut count = |option: TokenSet, value: Option<u32>, least: u32, most: u32| {
-        if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
-            problems.push(OptionProblem::Value {
-                option,
-                value: value.to_string(),
-                rule: format!("must be from {least} to {most}"),
-            });
-        }
-    };
-    count(TokenSet::QUEUE_SIZE, draft.queue_size, 16, 1024);
-    count(TokenSet::NR_IO_QUEUES, draft.nr_io_queues, 1, 65535);
-    count(TokenSet::NR_WRITE_QUEUES, draft.nr_write_queues, 1, 65535);
-    count(TokenSet::NR_POLL_QUEUES, draft.nr_poll_queues, 1, 65535);
-
-    let mut time = |option: TokenSet, value: Option<Duration>, least: u64, most: u64| {
-        if let Some(value) = value.filter(|value| !is_whole(*value, least, most)) {
-            problems.push(OptionProblem::Value {
-                option,
-                value: format!("{value:?}"),
-                rule: format!("must be whole seconds from {least} to {most}"),
-            });
-        }
-    };
-    time(TokenSet::RECONNECT_DELAY, draft.reconnect_delay, 1, 65535);
-    time(TokenSet::KEEP_ALIVE_TMO, draft.keep_alive_tmo, 1, 65535);
-    let loss = match draft.ctrl_loss_tmo {
-        Some(ControllerLoss::After(limit)) => Some(limit),
-        Some(ControllerLoss::Never) | None => None,
-    };
-    time(TokenSet::CTRL_LOSS_TMO, loss, 0, MAX_SECONDS);
-    let fail = match draft.fast_io_fail_tmo {
-        Some(FastIoFail::After(limit)) => Some(limit),
-        Some(FastIoFail::Off) | None => None,
-    };
-    time(TokenSet::FAST_IO_FAIL_TMO, fail, 0, MAX_SECONDS);
-}
-
-/// Whether `time` has no fraction of a second and lies within the bounds.
-pub(crate) fn is_whole(time: Duration, least: u64, most: u64) -> bool {
-    time.subsec_nanos() == 0 && (least..=most).contains(&time.as_secs())
-}
-
 #[cfg(test)]
 mod tests {
-    use nvme_sysfs::Uuid;
+    use nvme_sysfs::{ControllerLoss, Uuid};
 
     use super::*;
-    use crate::fixture::{refusal, tcp, volume};
-    use crate::options::ConnectOptionsBuilder;
-
-    #[test]
-    fn numbers_keep_their_bounds() {
-        let text = refusal(tcp().queue_size(15));
-        assert_eq!(text, "queue_size \"15\" must be from 16 to 1024");
-        assert!(tcp().queue_size(1025).build().is_err());
-        assert!(tcp().nr_io_queues(0).build().is_err());
-        assert!(tcp().nr_write_queues(0).build().is_err());
-        assert!(tcp().nr_poll_queues(65536).build().is_err());
-        tcp()
-            .queue_size(16)
-            .nr_io_queues(65535)
-            .build()
-            .expect("bounds");
-    }
-
-    #[test]
-    fn times_are_whole_seconds_within_their_bounds() {
-        let seconds = Duration::from_secs;
-        let text = refusal(tcp().keep_alive_tmo(Duration::from_millis(1500)));
-        assert_eq!(
-            text,
-            "keep_alive_tmo \"1.5s\" must be whole seconds from 1 to 65535"
-        );
-        assert!(tcp().keep_alive_tmo(seconds(0)).build().is_err());
-        assert!(tcp().reconnect_delay(seconds(0)).build().is_err());
-        assert!(tcp().reconnect_delay(seconds(65536)).build().is_err());
-        let loss = |time| ControllerLoss::After(seconds(time));
-        assert!(tcp().ctrl_loss_tmo(loss(2_147_483_648)).build().is_err());
-        tcp()
-            .ctrl_loss_tmo(loss(2_147_483_647))
-            .build()
-            .expect("the most");
-        tcp()
-            .ctrl_loss_tmo(loss(0))
-            .build()
-            .expect("at the first loss");
-        let fail = FastIoFail::After(Duration::from_millis(1));
-        assert!(tcp().fast_io_fail_tmo(fail).build().is_err());
-    }
+    use crate::fixture::{refusal, tcp, tuned, volume};
+    use crate::tuning::ConnectTuning;
 
     #[test]
     fn a_name_of_223_bytes_is_valid_and_cannot_be_connected() {
@@ -241,13 +154,20 @@ mod tests {
         let bare = ConnectOptions::builder(Transport::Tcp, volume());
         assert_eq!(refusal(&bare), "traddr is required for transport tcp");
         let mut loop_back = ConnectOptions::builder(Transport::Loop, volume());
-        loop_back.tos(1).ctrl_loss_tmo(ControllerLoss::Never);
+        loop_back.tuning(ConnectTuning {
+            tos: Some(1),
+            ctrl_loss_tmo: Some(ControllerLoss::Never),
+            ..ConnectTuning::default()
+        });
         assert_eq!(
             refusal(&loop_back),
             "ctrl_loss_tmo is not allowed for transport loop; tos is not allowed for transport loop"
         );
         let mut rdma = ConnectOptions::builder(Transport::Rdma, volume());
-        rdma.traddr("192.0.2.1").hdr_digest();
+        rdma.traddr("192.0.2.1").tuning(ConnectTuning {
+            hdr_digest: true,
+            ..ConnectTuning::default()
+        });
         assert_eq!(
             refusal(&rdma),
             "hdr_digest is not allowed for transport rdma"
@@ -296,8 +216,8 @@ mod tests {
 
     #[test]
     fn every_problem_is_reported_at_once() {
-        let mut builder = tcp();
-        builder.traddr("localhost").trsvcid("0").queue_size(1);
+        let mut builder = tuned(|tuning| tuning.queue_size = Some(1));
+        builder.traddr("localhost").trsvcid("0");
         let error = builder.build().expect_err("three problems");
         let options: TokenSet = error
             .problems()

@@ -125,6 +125,7 @@ mod tests {
     use nvme_sysfs::{Nqn, Transport};
 
     use super::*;
+    use crate::tuning::ConnectTuning;
 
     /// What a kernel of that suite answered.
     fn captured(suite: &str) -> SupportedOptions {
@@ -199,8 +200,11 @@ mod tests {
         let nqn: Nqn = "nqn.2024-01.com.example:vol1".parse().expect("a name");
         let options = ConnectOptions::builder(Transport::Tcp, nqn)
             .traddr("192.0.2.1")
-            .hdr_digest()
-            .tos(7)
+            .tuning(ConnectTuning {
+                hdr_digest: true,
+                tos: Some(7),
+                ..ConnectTuning::default()
+            })
             .build()
             .expect("valid options");
         let supported =

@@ -13,7 +13,7 @@ pub const MAX_ENCODED: usize = 4095;
 
 bitflags::bitflags! {
     /// A set of option tokens. A flag's name in lower case is the kernel's token.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub struct TokenSet: u32 {
         /// Which transport driver makes the controller.
         const TRANSPORT = 1 << 0;

@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use nvme_sysfs::{ControllerLoss, FastIoFail, Instance, Nqn};
 
-use crate::encode;
 use crate::fabrics::Fabrics;
 use crate::held::{HeldController, Subsystem};
-use crate::rules::is_whole;
+use crate::tuning::{self, is_whole};
 
 /// What to change; `None` leaves a value as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -131,7 +130,7 @@ impl Fabrics {
                 FastIoFail::After(limit) => limit.as_secs().to_string(),
                 FastIoFail::Off => "off".to_owned(),
             };
-            tuned.write("fast_io_fail_tmo", &encode::fast_io_fail(&limit), &shown)?;
+            tuned.write("fast_io_fail_tmo", &tuning::fast_io_fail(&limit), &shown)?;
         }
         Ok(())
     }
@@ -214,7 +213,7 @@ impl Tuned {
                 (limit.as_secs().div_ceil(delay).saturating_mul(delay)).to_string()
             }
         };
-        self.write("ctrl_loss_tmo", &encode::loss(&loss), &shown)
+        self.write("ctrl_loss_tmo", &tuning::loss(&loss), &shown)
     }
 
     fn number(&self, attribute: &'static str, text: &str) -> Result<u64, TuneError> {
@@ -246,7 +245,7 @@ fn check_values(tuning: &Tuning) -> Result<(), TuneError> {
         ("reconnect_delay", tuning.reconnect_delay, 1, 65535),
         ("fast_io_fail_tmo", fail, 0, MOST),
     ] {
-        if let Some(value) = value.filter(|value| !is_whole(*value, least, most)) {
+        if let Some(value) = value.filter(|value| !is_whole(*value, &(least..=most))) {
             return Err(TuneError::Value {
                 attribute,
                 value,

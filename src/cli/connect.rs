@@ -4,6 +4,7 @@
 
 pub(super) mod arguments;
 mod remedy;
+pub(super) mod tuning;
 mod wait;
 
 use std::io::{self, Write};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nvme_fabrics::{
     ConnectError, ConnectHow, ConnectOptions, Connected, DialError, Fabrics, OptionsError, Owner,
-    ReadSecretError,
+    ReadSecretError, Refusal,
 };
 use nvme_sysfs::{
     NamespaceSelector, ScanError, Sysfs, Transport, Tree, UeventSocket, UeventSocketError,
@@ -142,11 +143,10 @@ impl Failure for ConnectFailure {
 
 /// A time-out is one whoever kept the time: we, or the kernel.
 pub(super) fn exit_of(error: &ConnectError) -> Exit {
-    match error {
-        ConnectError::Excluded { .. } => Exit::Refused,
-        ConnectError::Portal(DialError::NoAnswer { .. })
-        | ConnectError::TimedOut { .. }
-        | ConnectError::NeverAnswered { .. } => Exit::TimedOut,
+    match (error, error.refusal()) {
+        (ConnectError::Excluded { .. }, _) => Exit::Refused,
+        (ConnectError::Portal(DialError::NoAnswer { .. }), _)
+        | (_, Some(Refusal::TimedOut | Refusal::NeverAnswered)) => Exit::TimedOut,
         _ => Exit::Failed,
     }
 }
@@ -189,9 +189,9 @@ fn interrupted(signal: Signal, result: Result<Connection, ConnectFailure>) -> Co
         Err(ConnectFailure::Wait(WaitError::Interrupted { controller })) => {
             ConnectFailure::InterruptedAfterConnect(signal, controller.to_string())
         }
-        Err(ConnectFailure::Connect(
-            ConnectError::Interrupted { .. } | ConnectError::Portal(DialError::Interrupted { .. }),
-        )) => ConnectFailure::Interrupted(signal),
+        Err(ConnectFailure::Connect(error)) if error.is_interrupted() => {
+            ConnectFailure::Interrupted(signal)
+        }
         Err(error) => ConnectFailure::InterruptedOtherwise(signal, chain(&error)),
     }
 }

@@ -21,9 +21,9 @@ use super::interrupt::{self, Ended, Stop};
 use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use crate::config::Config;
-use crate::number::parse_timeout;
 pub use failure::DisconnectFailure;
 use in_use::InUse;
+use nvme_fabrics::number::parse_timeout;
 use plan::Plan;
 
 /// Arguments of `disconnect`.

@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nvme_fabrics::{
-    ConnectError, ConnectOptions, DialError, DiscoverError, Discovery, DiscoveryEntry, Fabrics,
-    OptionsError, Owner, Subtype,
+    ConnectOptions, DiscoverError, Discovery, DiscoveryEntry, Fabrics, OptionsError, Owner, Subtype,
 };
 use nvme_sysfs::{Nqn, ScanError, Sysfs, Transport};
 use serde::Serialize;
@@ -26,7 +25,7 @@ use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use super::request::{Request, RequestError};
 use crate::config::Config;
-use crate::number::parse_timeout;
+use nvme_fabrics::number::parse_timeout;
 
 /// Arguments of `discover`.
 #[derive(Debug, clap::Args)]
@@ -188,9 +187,9 @@ fn interrupted(signal: Signal, result: Result<Found, DiscoverFailure>) -> Discov
                 .collect();
             format!("connected by then, and still there: {}", names.join(", "))
         }
-        Err(DiscoverFailure::Discover(DiscoverError::Connect(
-            ConnectError::Interrupted { .. } | ConnectError::Portal(DialError::Interrupted { .. }),
-        ))) => "nothing was connected".to_owned(),
+        Err(DiscoverFailure::Discover(DiscoverError::Connect(error))) if error.is_interrupted() => {
+            "nothing was connected".to_owned()
+        }
         Err(error) => chain(&error),
     };
     DiscoverFailure::Interrupted { signal, outcome }

@@ -13,7 +13,7 @@ use super::device::{Device, DeviceError};
 use super::exit::{Exit, Failure};
 use super::output::{Format, Output, Report, write_json};
 use crate::config::Config;
-use crate::number::{NumberError, parse_u32};
+use nvme_fabrics::number::{NumberError, parse_u32};
 use nvme_sysfs::Nsid;
 
 /// Arguments of `resolve`.

@@ -6,7 +6,8 @@
 //! | `addresses` | `IP[:port]`, separated by commas, IPv6 in brackets; all are connected |
 //! | `transport` | `tcp` (default), `rdma`, `loop` |
 //! | `namespaceUUID`, `nsid` | which namespace; default: the only one |
-//! | `ctrlLossTmo`, `reconnectDelay`, `keepAliveTmo`, `fastIoFailTmo`, `nrIoQueues`, `queueSize`, `nrPollQueues`, `nrWriteQueues`, `tos`, `hostIface`, `hostTraddr`, `hdrDigest`, `dataDigest` | the kernel's options |
+//! | `hostIface`, `hostTraddr` | where to connect from |
+//! | `ctrlLossTmo` and the other names of [`TUNING`](nvme_fabrics::TUNING) | the kernel's options |
 //! | `pathLossHold`, `pathLossTimeout` | what happens to I/O while no path exists |
 //! | `multiMountProtection` | whether ext4 refuses a second mount |
 //!
@@ -25,7 +26,7 @@ use nvme_sysfs::{NamespaceSelector, Nqn, Transport};
 
 use super::invalid::InvalidRequest;
 use crate::volume::request::{
-    AccessType, ConnectTuning, FilesystemType, MultiMount, Secrets, Source,
+    AccessType, FilesystemType, MultiMount, Secrets, Source, SourceTuning,
 };
 use crate::volume::{Hold, connect_options};
 use keys::{Given, Key};
@@ -144,21 +145,11 @@ fn which(given: &Given<'_>) -> Result<NamespaceSelector, InvalidRequest> {
     }
 }
 
-fn tuning(given: &Given<'_>) -> Result<ConnectTuning, InvalidRequest> {
-    Ok(ConnectTuning {
-        ctrl_loss_tmo: words::controller_loss(given)?,
-        reconnect_delay: words::seconds(given, Key::ReconnectDelay)?,
-        keep_alive_tmo: words::seconds(given, Key::KeepAliveTmo)?,
-        fast_io_fail_tmo: words::fast_io_fail(given)?,
-        nr_io_queues: words::count(given, Key::NrIoQueues)?,
-        queue_size: words::count(given, Key::QueueSize)?,
-        nr_poll_queues: words::count(given, Key::NrPollQueues)?,
-        nr_write_queues: words::count(given, Key::NrWriteQueues)?,
-        tos: words::tos(given)?,
+fn tuning(given: &Given<'_>) -> Result<SourceTuning, InvalidRequest> {
+    Ok(SourceTuning {
+        options: words::tuning(given)?,
         host_iface: given.value(Key::HostIface).map(str::to_owned),
         host_traddr: given.parsed(Key::HostTraddr)?,
-        hdr_digest: words::switch(given, Key::HdrDigest)?,
-        data_digest: words::switch(given, Key::DataDigest)?,
     })
 }
 

@@ -6,7 +6,7 @@ use nvme_fabrics::HostIdentity;
 use nvme_sysfs::{Namespace, NamespaceSelector, Sysfs, Transport};
 use tempfile::TempDir;
 
-use super::source::{ConnectTuning, PathLossHold, Portal, Source};
+use super::source::{PathLossHold, Portal, Source, SourceTuning};
 
 /// The subsystem of the captured trees.
 pub(super) const NQN: &str = "nqn.2026-01.org.example:volume-1";
@@ -50,7 +50,7 @@ pub(super) fn source() -> Source {
         transport: Transport::Tcp,
         addresses: vec![portal("10.0.0.2", 4420)],
         which: NamespaceSelector::Only,
-        tuning: ConnectTuning::default(),
+        tuning: SourceTuning::default(),
         hold: PathLossHold::Auto,
         path_loss_timeout: None,
     }

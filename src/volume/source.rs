@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use nvme_fabrics::NumericAddress;
+use nvme_fabrics::{ConnectTuning, NumericAddress};
 use nvme_sysfs::{Controller, ControllerLoss, NamespaceSelector, Nqn, Transport, TransportAddress};
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,9 @@ pub struct Source {
     /// Which namespace.
     #[serde(with = "text::selector")]
     pub which: NamespaceSelector,
-    /// Options of the kernel.
-    pub tuning: ConnectTuning,
+    /// How it is connected.
+    #[serde(with = "text::tuning")]
+    pub tuning: SourceTuning,
     /// How I/O is to be kept waiting while no path exists.
     pub hold: PathLossHold,
     /// How long I/O is kept waiting, in whole seconds; absent: for ever.
@@ -45,42 +46,16 @@ pub struct Portal {
     pub trsvcid: u16,
 }
 
-/// The options of a connect that the user may set; absent ones take the default of this driver, or
+/// How the controllers of a source are connected; what is absent takes the default of this driver, or
 /// else of the kernel.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConnectTuning {
-    /// When the kernel gives a lost controller up; absent: never. Without effect on a volume that is held by a map.
-    #[serde(with = "text::controller_loss")]
-    pub ctrl_loss_tmo: Option<ControllerLoss>,
-    /// Time between two attempts of the kernel to reconnect; absent: 5 s.
-    #[serde(with = "text::seconds")]
-    pub reconnect_delay: Option<Duration>,
-    /// Keep-alive interval; absent: 5 s.
-    #[serde(with = "text::seconds")]
-    pub keep_alive_tmo: Option<Duration>,
-    /// When I/O of a lost path fails; absent: not before the path is removed.
-    #[serde(with = "text::seconds")]
-    pub fast_io_fail_tmo: Option<Duration>,
-    /// Number of I/O queues.
-    pub nr_io_queues: Option<u32>,
-    /// Entries of each I/O queue.
-    pub queue_size: Option<u32>,
-    /// Number of additional polled queues.
-    pub nr_poll_queues: Option<u32>,
-    /// Number of additional queues for writes.
-    pub nr_write_queues: Option<u32>,
-    /// IP type of service.
-    pub tos: Option<u8>,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceTuning {
+    /// The options of the kernel. `ctrl_loss_tmo` has no effect on a volume that is held by a map.
+    pub options: ConnectTuning,
     /// Source interface.
     pub host_iface: Option<String>,
     /// Source address.
-    #[serde(with = "text::option")]
     pub host_traddr: Option<NumericAddress>,
-    /// CRC over PDU headers.
-    pub hdr_digest: bool,
-    /// CRC over PDU data.
-    pub data_digest: bool,
 }
 
 /// How I/O is to be kept waiting while no path exists, `pathLossHold`.
@@ -122,7 +97,10 @@ impl Source {
     pub fn controller_loss(&self, hold: &Hold) -> ControllerLoss {
         match hold {
             Hold::Dm(_) => ControllerLoss::After(Duration::ZERO),
-            Hold::Native | Hold::None => self.tuning.ctrl_loss_tmo.unwrap_or(ControllerLoss::Never),
+            Hold::Native | Hold::None => {
+                let wanted = self.tuning.options.ctrl_loss_tmo;
+                wanted.unwrap_or(ControllerLoss::Never)
+            }
         }
     }
 
@@ -158,6 +136,8 @@ impl fmt::Display for Portal {
 
 #[cfg(test)]
 mod tests {
+    use nvme_sysfs::FastIoFail;
+
     use super::*;
     use crate::volume::fixture;
 
@@ -166,20 +146,23 @@ mod tests {
         let seconds = |seconds| Some(Duration::from_secs(seconds));
         let mut source = fixture::source();
         source.path_loss_timeout = seconds(600);
-        source.tuning = ConnectTuning {
-            ctrl_loss_tmo: Some(ControllerLoss::Never),
-            reconnect_delay: seconds(1),
-            keep_alive_tmo: seconds(2),
-            fast_io_fail_tmo: seconds(0),
-            nr_io_queues: Some(1),
-            queue_size: Some(16),
-            nr_poll_queues: Some(2),
-            nr_write_queues: Some(3),
-            tos: Some(4),
+        source.tuning = SourceTuning {
+            options: ConnectTuning {
+                ctrl_loss_tmo: Some(ControllerLoss::Never),
+                reconnect_delay: seconds(1),
+                keep_alive_tmo: seconds(2),
+                fast_io_fail_tmo: seconds(0).map(FastIoFail::After),
+                nr_io_queues: Some(1),
+                queue_size: Some(16),
+                nr_poll_queues: Some(2),
+                nr_write_queues: Some(3),
+                tos: Some(4),
+                hdr_digest: true,
+                data_digest: true,
+                disable_sqflow: true,
+            },
             host_iface: Some("eth0".to_owned()),
             host_traddr: "10.0.0.1".parse().ok(),
-            hdr_digest: true,
-            data_digest: true,
         };
         source
     }
@@ -193,7 +176,9 @@ mod tests {
     fn what_is_recorded_is_read_back() {
         let mut source = full();
         assert_eq!(read_back(&source), source);
-        source.tuning.ctrl_loss_tmo = Some(ControllerLoss::After(Duration::from_secs(7)));
+        let options = &mut source.tuning.options;
+        options.ctrl_loss_tmo = Some(ControllerLoss::After(Duration::from_secs(7)));
+        options.fast_io_fail_tmo = Some(FastIoFail::Off);
         source.addresses.push(fixture::portal("fe80::1%eth0", 1));
         let uuid = "11111111-1111-4111-8111-111111111111";
         for which in [
@@ -221,11 +206,25 @@ mod tests {
             ("\"auto\"", "\"always\""),
             ("nqn.2026-01", "nqn.2026-13"),
             ("\"tos\"", "\"toss\""),
+            ("\"tos\":4", "\"tos\":\"4\""),
+            ("\"tos\":4", "\"tos\":256"),
+            ("\"hdr_digest\":true", "\"hdr_digest\":1"),
+            ("\"eth0\"", "7"),
         ] {
             assert!(json.contains(from), "{from} is not in {json}");
             let broken = json.replacen(from, to, 1);
             assert!(serde_json::from_str::<Source>(&broken).is_err(), "{to}");
         }
+    }
+
+    #[test]
+    fn an_option_that_an_earlier_version_does_not_know_is_recorded_only_where_it_is_set() {
+        let json = |source: &Source| serde_json::to_string(source).expect("json");
+        assert!(json(&full()).contains("disable_sqflow"));
+        let plain = json(&fixture::source());
+        assert!(!plain.contains("disable_sqflow"), "{plain}");
+        assert!(plain.contains("\"hdr_digest\":false"), "{plain}");
+        assert!(plain.contains("\"queue_size\":null"), "{plain}");
     }
 
     #[test]

@@ -96,38 +96,87 @@ pub(super) mod transport {
     }
 }
 
-/// `never`, or seconds.
-pub(super) mod controller_loss {
-    use std::time::Duration;
-
-    use nvme_sysfs::ControllerLoss;
+/// The options of a connect and where it is made from, in one object by the kernel's names: numbers, switches, `null` for
+/// what is not set, and of `ctrl_loss_tmo` a text, `never` or seconds.
+pub(super) mod tuning {
+    use nvme_fabrics::{TUNING, TokenSet, TuningKind, TuningOption};
+    use serde::Serialize;
+    use serde_json::{Map, Value};
 
     use super::*;
+    use crate::volume::source::SourceTuning;
 
     const NEVER: &str = "never";
 
+    /// Every record has these. One of a later option says it only where it is set, so that a version that does not know
+    /// the option can read all others.
+    #[rustfmt::skip]
+    const ALWAYS: [&str; 11] = [
+        "ctrl_loss_tmo", "reconnect_delay", "keep_alive_tmo", "fast_io_fail_tmo", "nr_io_queues", "queue_size",
+        "nr_poll_queues", "nr_write_queues", "tos", "hdr_digest", "data_digest",
+    ];
+
     pub(in crate::volume) fn serialize<S: Serializer>(
-        value: &Option<ControllerLoss>,
+        tuning: &SourceTuning,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(ControllerLoss::Never) => serializer.serialize_str(NEVER),
-            Some(ControllerLoss::After(limit)) => serializer.collect_str(&limit.as_secs()),
-            None => serializer.serialize_none(),
+        let mut form = Map::new();
+        for option in &TUNING {
+            let (name, text) = (option.token.to_string(), option.text(&tuning.options));
+            if text.is_some() || ALWAYS.contains(&name.as_str()) {
+                form.insert(name, value(option, text));
+            }
+        }
+        let address = tuning.host_traddr.as_ref().map(ToString::to_string);
+        form.insert("host_iface".to_owned(), tuning.host_iface.clone().into());
+        form.insert("host_traddr".to_owned(), address.into());
+        form.serialize(serializer)
+    }
+
+    fn value(option: &TuningOption, text: Option<String>) -> Value {
+        let is_loss = option.token == TokenSet::CTRL_LOSS_TMO;
+        match (option.kind(), text) {
+            (TuningKind::Switch, text) => text.is_some().into(),
+            (_, None) => Value::Null,
+            (_, Some(text)) if is_loss && text == "-1" => NEVER.into(),
+            (_, Some(text)) if is_loss => text.into(),
+            (_, Some(text)) => text.parse::<i64>().map_or(Value::Null, Value::from),
         }
     }
 
     pub(in crate::volume) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Option<ControllerLoss>, D::Error> {
-        let text: Option<String> = Option::deserialize(deserializer)?;
-        text.map(|text| match text.as_str() {
-            NEVER => Ok(ControllerLoss::Never),
-            seconds => {
-                parse(seconds).map(|seconds| ControllerLoss::After(Duration::from_secs(seconds)))
+    ) -> Result<SourceTuning, D::Error> {
+        let mut tuning = SourceTuning::default();
+        for (name, value) in Map::deserialize(deserializer)? {
+            let text = |value| serde_json::from_value::<Option<String>>(value);
+            match name.as_str() {
+                "host_iface" => tuning.host_iface = text(value).map_err(de::Error::custom)?,
+                "host_traddr" => {
+                    let address = text(value).map_err(de::Error::custom)?;
+                    tuning.host_traddr = address.as_deref().map(parse).transpose()?;
+                }
+                _ => set(&mut tuning, &name, &value).map_err(de::Error::custom)?,
             }
-        })
-        .transpose()
+        }
+        Ok(tuning)
+    }
+
+    fn set(tuning: &mut SourceTuning, name: &str, value: &Value) -> Result<(), String> {
+        let option = TokenSet::from_token(name).and_then(TuningOption::find);
+        let option = option.ok_or_else(|| format!("unknown option {name:?}"))?;
+        let is_loss = option.token == TokenSet::CTRL_LOSS_TMO;
+        let text = match (option.kind(), value) {
+            (TuningKind::Switch, Value::Bool(is_on)) => is_on.to_string(),
+            (TuningKind::Switch, _) => return Err(format!("{name} is {value}")),
+            (_, Value::Null) => return Ok(()),
+            (_, Value::String(word)) if is_loss && word == NEVER => "-1".to_owned(),
+            (_, Value::String(text)) if is_loss && text != "-1" => text.clone(),
+            (_, Value::Number(number)) if !is_loss => number.to_string(),
+            (_, _) => return Err(format!("{name} is {value}")),
+        };
+        let set = option.set(&mut tuning.options, &text);
+        set.map_err(|error| format!("{name} {value}: {error}"))
     }
 }
 

@@ -36,7 +36,8 @@ fn listed<'a>(page: &'a str, header: &str) -> BTreeSet<&'a str> {
 fn the_parameters_of_the_page_are_those_of_the_program() {
     let page = text("README.md");
     let listed = listed(&page, "| key | value | without it |");
-    assert_eq!(listed, parameter_names().collect());
+    let names: Vec<String> = parameter_names().collect();
+    assert_eq!(listed, names.iter().map(String::as_str).collect());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use nvme_fabrics::{Cause, ConnectError, Explanation};
+use nvme_fabrics::{Cause, ConnectError, Explanation, Refusal, Refused};
 use nvme_sysfs::Nqn;
 use nvmeof_csi::csi::proto::VolumeCapability;
 use nvmeof_csi::csi::proto::volume_capability::access_mode::Mode;
@@ -58,37 +58,37 @@ fn single_writer() -> VolumeCapability {
 }
 
 fn key_rejected(nqn: Nqn) -> ConnectError {
-    ConnectError::KeyRejected { nqn }
+    Refused::new(Refusal::KeyRejected, nqn).into()
 }
 
 fn key_missing(nqn: Nqn) -> ConnectError {
-    ConnectError::KeyMissing { nqn }
+    Refused::new(Refusal::KeyMissing, nqn).into()
 }
 
 fn key_revoked(nqn: Nqn) -> ConnectError {
-    ConnectError::KeyRevoked { nqn }
+    Refused::new(Refusal::KeyRevoked, nqn).into()
+}
+
+fn explained(refusal: Refusal, nqn: Nqn, cause: Cause) -> ConnectError {
+    let explanation = Explanation::Known(cause);
+    let refused = Refused::new(refusal, nqn);
+    ConnectError::from(Refused {
+        explanation,
+        ..refused
+    })
 }
 
 /// What kernels up to 6.9 answer, with the cause in their log.
 fn authentication_failed(nqn: Nqn) -> ConnectError {
-    ConnectError::Rejected {
-        nqn,
-        explanation: Explanation::Known(Cause::AuthFailed),
-    }
+    explained(Refusal::Rejected, nqn, Cause::AuthFailed)
 }
 
 fn authentication_required(nqn: Nqn) -> ConnectError {
-    ConnectError::Rejected {
-        nqn,
-        explanation: Explanation::Known(Cause::AuthRequired),
-    }
+    explained(Refusal::Rejected, nqn, Cause::AuthRequired)
 }
 
 fn no_transport(nqn: Nqn) -> ConnectError {
-    ConnectError::Invalid {
-        nqn,
-        explanation: Explanation::Known(Cause::NoTransport),
-    }
+    explained(Refusal::Invalid, nqn, Cause::NoTransport)
 }
 
 /// The rows that no other table has.

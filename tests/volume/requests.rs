@@ -7,8 +7,8 @@ use nvme_sysfs::{NamespaceSelector, Transport};
 use nvmeof_csi::host::{Access, Host as _};
 use nvmeof_csi::volume::Volumes;
 use nvmeof_csi::volume::request::{
-    AccessMode, AccessType, Capability, ConnectTuning, ExpandRequest, FilesystemType, MultiMount,
-    PathLossHold, Portal, PublishRequest, Readonly, Secrets, Source, StageRequest,
+    AccessMode, AccessType, Capability, ExpandRequest, FilesystemType, MultiMount, PathLossHold,
+    Portal, PublishRequest, Readonly, Secrets, Source, SourceTuning, StageRequest,
     UnpublishRequest, UnstageRequest, VolumeId,
 };
 
@@ -64,7 +64,7 @@ pub(crate) fn source(ports: &[u16]) -> Source {
         transport: Transport::Tcp,
         addresses: ports.iter().map(|port| portal(*port)).collect(),
         which: NamespaceSelector::Uuid(FIRST.parse().expect("a uuid")),
-        tuning: ConnectTuning::default(),
+        tuning: SourceTuning::default(),
         hold: PathLossHold::Auto,
         path_loss_timeout: None,
     }

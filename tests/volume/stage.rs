@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use nvme_fabrics::ConnectError;
+use nvme_fabrics::{Refusal, Refused};
 use nvme_sysfs::NamespaceSelector;
 use nvmeof_csi::volume::recover::Reached;
 use nvmeof_csi::volume::request::{AccessMode, AccessType, Capability, FilesystemType};
@@ -281,7 +281,7 @@ fn a_repeated_call_for_another_namespace_is_another_volume() {
 #[test]
 fn a_key_that_the_target_rejects_leaves_nothing_behind() {
     let machine = Machine::new("trixie-one-path");
-    let rejected = |nqn| ConnectError::KeyRejected { nqn };
+    let rejected = |nqn| Refused::new(Refusal::KeyRejected, nqn).into();
     machine.host.refuse(rejected);
     let error = machine
         .volumes()

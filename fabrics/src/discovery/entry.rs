@@ -3,6 +3,7 @@
 use nvme_sysfs::{Nqn, Transport};
 
 use crate::options::{ConnectOptions, ConnectOptionsBuilder};
+use crate::tuning::ConnectTuning;
 
 /// One entry: a port through which a subsystem can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -147,7 +148,10 @@ impl DiscoveryEntry {
             builder.discovery();
         }
         if self.disable_sqflow {
-            builder.disable_sqflow();
+            builder.tuning(ConnectTuning {
+                disable_sqflow: true,
+                ..ConnectTuning::default()
+            });
         }
         if self.secure_channel == SecureChannel::Required && self.sectype.is_some() {
             builder.tls();

@@ -7,17 +7,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nvme_fabrics::number::{NumberError, parse_timeout, parse_u32};
 use nvme_fabrics::{ConnectOptions, ConnectOptionsBuilder, KeySerial, ParseKeySerialError, Secret};
-use nvme_sysfs::{ControllerLoss, FastIoFail, Nqn, Transport, Uuid};
+use nvme_sysfs::{Nqn, Transport, Uuid};
 use thiserror::Error;
 
+use super::tuning::TuningArguments;
 use super::{ConnectFailure, Options, Wait};
 use crate::cli::output::Output;
 use crate::cli::request::Request;
 use crate::cli::resolve::Which;
-use crate::number::{
-    NumberError, parse_seconds, parse_seconds_or_minus_one, parse_timeout, parse_u8, parse_u32,
-};
 
 /// Arguments of `connect`.
 #[derive(Debug, clap::Args)]
@@ -42,6 +41,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     tuning: TuningArguments,
+
+    #[command(flatten)]
+    kind: KindArguments,
 
     #[command(flatten)]
     security: SecurityArguments,
@@ -87,59 +89,10 @@ pub(in crate::cli) struct HostArguments {
     hostid: Option<Uuid>,
 }
 
-/// How the connection behaves.
+/// What the kernel makes of the connect.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
-struct TuningArguments {
-    /// Seconds after which a lost controller is given up; -1: never [kernel's default: 600]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_controller_loss, allow_hyphen_values = true)]
-    ctrl_loss_tmo: Option<ControllerLoss>,
-
-    /// Seconds between attempts to reconnect, 1 to 65535 [kernel's default: 10]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, allow_hyphen_values = true)]
-    reconnect_delay: Option<Duration>,
-
-    /// Seconds after which I/O on a lost path fails; -1: only with the controller [kernel's
-    /// default: -1]
-    #[arg(long, value_name = "SECONDS", value_parser = parse_fast_io_fail, allow_hyphen_values = true)]
-    fast_io_fail_tmo: Option<FastIoFail>,
-
-    /// Seconds between keep-alive commands, 1 to 65535 [kernel's default: 5]
-    #[arg(long, short = 'k', value_name = "SECONDS", value_parser = parse_seconds, allow_hyphen_values = true)]
-    keep_alive_tmo: Option<Duration>,
-
-    /// I/O queues, 1 to 65535 [kernel's default: one per CPU]
-    #[arg(long, short = 'i', value_name = "COUNT", value_parser = parse_u32, allow_hyphen_values = true)]
-    nr_io_queues: Option<u32>,
-
-    /// Additional queues for writes, 1 to 65535
-    #[arg(long, value_name = "COUNT", value_parser = parse_u32, allow_hyphen_values = true)]
-    nr_write_queues: Option<u32>,
-
-    /// Additional polled queues, 1 to 65535
-    #[arg(long, value_name = "COUNT", value_parser = parse_u32, allow_hyphen_values = true)]
-    nr_poll_queues: Option<u32>,
-
-    /// Entries of a queue, 16 to 1024 [kernel's default: 128]
-    #[arg(long, value_name = "COUNT", value_parser = parse_u32, allow_hyphen_values = true)]
-    queue_size: Option<u32>,
-
-    /// IP type of service, 0 to 255
-    #[arg(long, value_name = "NUMBER", value_parser = parse_u8, allow_hyphen_values = true)]
-    tos: Option<u8>,
-
-    /// Checksum over PDU headers (tcp)
-    #[arg(long)]
-    hdr_digest: bool,
-
-    /// Checksum over PDU data (tcp)
-    #[arg(long)]
-    data_digest: bool,
-
-    /// Turn submission queue flow control off
-    #[arg(long)]
-    disable_sqflow: bool,
-
+struct KindArguments {
     /// Connect although this controller is connected
     #[arg(long)]
     duplicate_connect: bool,
@@ -209,7 +162,8 @@ impl Arguments {
         let mut builder = ConnectOptions::builder(self.transport, self.nqn);
         self.address.apply(&mut builder);
         self.host.apply(&mut builder);
-        self.tuning.apply(&mut builder);
+        builder.tuning(self.tuning.0);
+        self.kind.apply(&mut builder);
         self.security.apply(&mut builder)?;
         let request = Request::new(builder)?;
         let WaitArguments {
@@ -257,23 +211,11 @@ impl HostArguments {
     }
 }
 
-impl TuningArguments {
+impl KindArguments {
     fn apply(self, builder: &mut ConnectOptionsBuilder) {
         use ConnectOptionsBuilder as B;
-        set(builder, self.ctrl_loss_tmo, B::ctrl_loss_tmo);
-        set(builder, self.reconnect_delay, B::reconnect_delay);
-        set(builder, self.fast_io_fail_tmo, B::fast_io_fail_tmo);
-        set(builder, self.keep_alive_tmo, B::keep_alive_tmo);
-        set(builder, self.nr_io_queues, B::nr_io_queues);
-        set(builder, self.nr_write_queues, B::nr_write_queues);
-        set(builder, self.nr_poll_queues, B::nr_poll_queues);
-        set(builder, self.queue_size, B::queue_size);
-        set(builder, self.tos, B::tos);
         let flags = [
-            (self.hdr_digest, B::hdr_digest as Flag),
-            (self.data_digest, B::data_digest),
-            (self.disable_sqflow, B::disable_sqflow),
-            (self.duplicate_connect, B::duplicate_connect),
+            (self.duplicate_connect, B::duplicate_connect as Flag),
             (self.discovery, B::discovery),
         ];
         set_flags(builder, flags);
@@ -323,16 +265,6 @@ fn set_flags<const N: usize>(builder: &mut ConnectOptionsBuilder, flags: [(bool,
 /// [`ConnectOptions`].
 pub(in crate::cli) fn parse_transport(text: &str) -> Result<Transport, std::convert::Infallible> {
     Ok(Transport::from(text))
-}
-
-fn parse_controller_loss(text: &str) -> Result<ControllerLoss, NumberError> {
-    let limit = parse_seconds_or_minus_one(text)?;
-    Ok(limit.map_or(ControllerLoss::Never, ControllerLoss::After))
-}
-
-fn parse_fast_io_fail(text: &str) -> Result<FastIoFail, NumberError> {
-    let limit = parse_seconds_or_minus_one(text)?;
-    Ok(limit.map_or(FastIoFail::Off, FastIoFail::After))
 }
 
 /// Why a text is not the serial number of a key.

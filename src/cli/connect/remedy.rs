@@ -1,10 +1,13 @@
 //! What to do about a connect that failed, where the error itself does not say.
 
-use nvme_fabrics::{Cause, ConnectError, OpenDeviceError};
+use nvme_fabrics::{Cause, ConnectError, Explanation, OpenDeviceError, Refusal, Refused};
+
+const CHECK_ADDRESS: &str = "check the address, the network, and that the target listens there";
 
 /// In words for whoever typed the command; `None` where nothing general helps.
 pub(in crate::cli) fn remedy_of(error: &ConnectError) -> Option<&'static str> {
     Some(match error {
+        ConnectError::Kernel(refused) => return remedy_of_refusal(refused),
         ConnectError::Device(OpenDeviceError::Missing { .. }) => {
             "load the module now with `modprobe nvme-fabrics`, and add the line `nvme-fabrics` \
                 to /etc/modules-load.d/nvmeof-csi.conf"
@@ -15,31 +18,34 @@ pub(in crate::cli) fn remedy_of(error: &ConnectError) -> Option<&'static str> {
             "use one pair for the whole host: /etc/nvme/hostnqn and /etc/nvme/hostid; disconnect \
                 what uses another"
         }
-        ConnectError::Rejected { .. } | ConnectError::Invalid { .. } => {
-            return error.cause().and_then(remedy_of_cause);
-        }
-        ConnectError::KeyMissing { .. } | ConnectError::KeyRejected { .. } => {
-            "give the secret that the target has for this host with --dhchap-secret-file; for TLS, \
-                put the key into the keyring .nvme"
-        }
-        ConnectError::RefusedOrUnproven { .. } => {
-            "check that the target listens there, and that --dhchap-ctrl-secret-file holds the \
-                target's own secret"
-        }
-        ConnectError::NeverAnswered { .. } => {
-            "check that an NVMe/TCP target and nothing else listens on that port, and that it is \
-                not overloaded"
-        }
-        ConnectError::Portal(_)
-        | ConnectError::Refused { .. }
-        | ConnectError::Unreachable { .. } => {
-            "check the address, the network, and that the target listens there"
-        }
+        ConnectError::Portal(_) => CHECK_ADDRESS,
         ConnectError::Unsupported { .. } => {
             "leave the option out, or use a newer kernel; `nvmeof-csi doctor` lists what this \
                 one takes"
         }
         _ => return None,
+    })
+}
+
+fn remedy_of_refusal(refused: &Refused) -> Option<&'static str> {
+    Some(match refused.refusal {
+        Refusal::KeyMissing | Refusal::KeyRejected => {
+            "give the secret that the target has for this host with --dhchap-secret-file; for TLS, \
+                put the key into the keyring .nvme"
+        }
+        Refusal::RefusedOrUnproven => {
+            "check that the target listens there, and that --dhchap-ctrl-secret-file holds the \
+                target's own secret"
+        }
+        Refusal::NeverAnswered => {
+            "check that an NVMe/TCP target and nothing else listens on that port, and that it is \
+                not overloaded"
+        }
+        Refusal::Refused | Refusal::Unreachable => CHECK_ADDRESS,
+        _ => match &refused.explanation {
+            Explanation::Known(cause) => return remedy_of_cause(cause),
+            _ => return None,
+        },
     })
 }
 
@@ -64,31 +70,30 @@ fn remedy_of_cause(cause: &Cause) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use nvme_fabrics::Explanation;
-
     use super::*;
+
+    fn refused(refusal: Refusal, explanation: Explanation) -> ConnectError {
+        let nqn = "nqn.2026-01.org.example:volume-1".parse().expect("a name");
+        let refused = Refused::new(refusal, nqn);
+        ConnectError::from(Refused {
+            explanation,
+            ..refused
+        })
+    }
 
     #[test]
     fn failures_that_the_administrator_can_mend_come_with_a_remedy() {
-        let nqn = || "nqn.2026-01.org.example:volume-1".parse().expect("a name");
-        let hostnqn = nqn();
-        let rejected = |cause| ConnectError::Rejected {
-            nqn: nqn(),
-            explanation: Explanation::Known(cause),
-        };
+        let hostnqn = "nqn.2026-01.org.example:host".parse().expect("a name");
+        let rejected = |cause| refused(Refusal::Rejected, Explanation::Known(cause));
+        let plain = |refusal| refused(refusal, Explanation::NotAsked);
         for (error, word) in [
             (rejected(Cause::HostNotAllowed { hostnqn }), "allows"),
             (rejected(Cause::UnknownSubsystem), "discover"),
             (rejected(Cause::AuthFailed), "--dhchap-secret-file"),
-            (
-                ConnectError::KeyMissing { nqn: nqn() },
-                "--dhchap-secret-file",
-            ),
-            (
-                ConnectError::KeyRejected { nqn: nqn() },
-                "--dhchap-secret-file",
-            ),
-            (ConnectError::NeverAnswered { nqn: nqn() }, "port"),
+            (plain(Refusal::KeyMissing), "--dhchap-secret-file"),
+            (plain(Refusal::KeyRejected), "--dhchap-secret-file"),
+            (plain(Refusal::NeverAnswered), "port"),
+            (plain(Refusal::Unreachable), "check the address"),
         ] {
             let remedy = remedy_of(&error);
             assert!(
@@ -100,11 +105,7 @@ mod tests {
 
     #[test]
     fn a_cause_that_is_not_known_has_no_remedy() {
-        let nqn = "nqn.2026-01.org.example:volume-1".parse().expect("a name");
-        let explanation = Explanation::NothingLogged;
-        assert_eq!(
-            remedy_of(&ConnectError::Rejected { nqn, explanation }),
-            None
-        );
+        let rejected = refused(Refusal::Rejected, Explanation::NothingLogged);
+        assert_eq!(remedy_of(&rejected), None);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use nvme_fabrics::TokenSet;
+use nvme_fabrics::{TUNING, TokenSet, TuningOption};
 
 use super::Map;
 use crate::csi::invalid::InvalidRequest;
@@ -26,25 +26,17 @@ pub(super) enum Key {
     NamespaceUuid,
     Nsid,
     HostNqn,
-    CtrlLossTmo,
-    ReconnectDelay,
-    KeepAliveTmo,
-    FastIoFailTmo,
-    NrIoQueues,
-    QueueSize,
-    NrPollQueues,
-    NrWriteQueues,
-    Tos,
     HostIface,
     HostTraddr,
-    HdrDigest,
-    DataDigest,
     PathLossHold,
     PathLossTimeout,
     MultiMountProtection,
+    /// The option of [`TUNING`] with this token.
+    Tuning(TokenSet),
 }
 
-const KEYS: [(&str, Key); 28] = [
+/// The names beside those of [`TUNING`].
+const KEYS: [(&str, Key); 17] = [
     ("nqn", Key::Nqn),
     ("addresses", Key::Addresses),
     ("nvmeAddress", Key::Address),
@@ -57,27 +49,39 @@ const KEYS: [(&str, Key); 28] = [
     ("deviceUUID", Key::NamespaceUuid),
     ("nsid", Key::Nsid),
     ("hostNqn", Key::HostNqn),
-    ("ctrlLossTmo", Key::CtrlLossTmo),
-    ("reconnectDelay", Key::ReconnectDelay),
-    ("keepAliveTmo", Key::KeepAliveTmo),
-    ("fastIoFailTmo", Key::FastIoFailTmo),
-    ("nrIoQueues", Key::NrIoQueues),
-    ("queueSize", Key::QueueSize),
-    ("nrPollQueues", Key::NrPollQueues),
-    ("nrWriteQueues", Key::NrWriteQueues),
-    ("tos", Key::Tos),
     ("hostIface", Key::HostIface),
     ("hostTraddr", Key::HostTraddr),
-    ("hdrDigest", Key::HdrDigest),
-    ("dataDigest", Key::DataDigest),
     ("pathLossHold", Key::PathLossHold),
     ("pathLossTimeout", Key::PathLossTimeout),
     ("multiMountProtection", Key::MultiMountProtection),
 ];
 
 /// Every name that a parameter can have, those of other drivers included.
-pub fn parameter_names() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().map(|(name, _)| *name)
+pub fn parameter_names() -> impl Iterator<Item = String> {
+    let tuning = TUNING.iter().map(name_of);
+    KEYS.iter()
+        .map(|(name, _)| (*name).to_owned())
+        .chain(tuning)
+}
+
+/// The kernel's name in the spelling of Kubernetes: `queueSize` for `queue_size`.
+fn name_of(option: &TuningOption) -> String {
+    let token = option.token.to_string();
+    let mut words = token.split('_');
+    let mut name = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let (first, rest) = word.split_at(1);
+        name += &first.to_ascii_uppercase();
+        name += rest;
+    }
+    name
+}
+
+fn find_key(name: &str) -> Option<Key> {
+    let key = KEYS.iter().find(|(known, _)| *known == name);
+    let option = || TUNING.iter().find(|option| name_of(option) == name);
+    key.map(|(_, key)| *key)
+        .or_else(|| option().map(|option| Key::Tuning(option.token)))
 }
 
 /// How many addresses a volume may have: each is a controller of its own, which is dialled, kept, and connected again. A
@@ -125,15 +129,15 @@ impl<'a> Given<'a> {
             if name.starts_with(KUBERNETES) || name == PROVISIONER {
                 continue;
             }
-            let Some((_, key)) = KEYS.iter().find(|(known, _)| known == name) else {
+            let Some(key) = find_key(name) else {
                 return Err(InvalidRequest::field(
                     field(name),
                     "is not a known parameter",
                 ));
             };
-            check_length(name, value, *key)?;
-            check_characters(name, value, *key)?;
-            if let Some((other, _)) = given.insert(*key, (name.as_str(), value.as_str())) {
+            check_length(name, value, key)?;
+            check_characters(name, value, key)?;
+            if let Some((other, _)) = given.insert(key, (name.as_str(), value.as_str())) {
                 let rule = format!("says the same as {other:?}: only one may be given");
                 return Err(InvalidRequest::value(field(name), value, rule));
             }
@@ -180,28 +184,10 @@ fn token(key: Key) -> TokenSet {
     match key {
         Key::Nqn => TokenSet::NQN,
         Key::Transport => TokenSet::TRANSPORT,
-        Key::CtrlLossTmo => TokenSet::CTRL_LOSS_TMO,
-        Key::ReconnectDelay => TokenSet::RECONNECT_DELAY,
-        Key::KeepAliveTmo => TokenSet::KEEP_ALIVE_TMO,
-        Key::FastIoFailTmo => TokenSet::FAST_IO_FAIL_TMO,
-        Key::NrIoQueues => TokenSet::NR_IO_QUEUES,
-        Key::QueueSize => TokenSet::QUEUE_SIZE,
-        Key::NrPollQueues => TokenSet::NR_POLL_QUEUES,
-        Key::NrWriteQueues => TokenSet::NR_WRITE_QUEUES,
-        Key::Tos => TokenSet::TOS,
+        Key::Tuning(token) => token,
         Key::HostIface => TokenSet::HOST_IFACE,
         Key::HostTraddr => TokenSet::HOST_TRADDR,
-        Key::HdrDigest => TokenSet::HDR_DIGEST,
-        Key::DataDigest => TokenSet::DATA_DIGEST,
-        Key::Addresses
-        | Key::Address
-        | Key::Port
-        | Key::NamespaceUuid
-        | Key::Nsid
-        | Key::HostNqn
-        | Key::PathLossHold
-        | Key::PathLossTimeout
-        | Key::MultiMountProtection => TokenSet::empty(),
+        _ => TokenSet::empty(),
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use nvme_sysfs::{ControllerLoss, Transport};
+use nvme_fabrics::number::parse_u32;
+use nvme_fabrics::{ConnectTuning, TUNING};
+use nvme_sysfs::Transport;
 
 use super::keys::{Given, Key, MAX_SECONDS};
 use crate::csi::invalid::InvalidRequest;
-use crate::number::{parse_seconds, parse_seconds_or_minus_one, parse_u8, parse_u32};
 use crate::volume::request::{MultiMount, PathLossHold};
 
 pub(super) fn transport(given: &Given<'_>) -> Result<Transport, InvalidRequest> {
@@ -63,30 +64,16 @@ fn parse_duration(text: &str) -> Option<Duration> {
     (number > 0).then(|| Duration::from_secs(u64::from(number) * seconds))
 }
 
-pub(super) fn controller_loss(given: &Given<'_>) -> Result<Option<ControllerLoss>, InvalidRequest> {
-    let limit = given.parsed_by(Key::CtrlLossTmo, parse_seconds_or_minus_one)?;
-    Ok(limit.map(|limit| limit.map_or(ControllerLoss::Never, ControllerLoss::After)))
-}
-
-/// Seconds, or `off` (for the kernel `-1`), which is how it is without it.
-pub(super) fn fast_io_fail(given: &Given<'_>) -> Result<Option<Duration>, InvalidRequest> {
-    if given.value(Key::FastIoFailTmo) == Some("off") {
-        return Ok(None);
+/// The options of the kernel. `off` is its `-1`.
+pub(super) fn tuning(given: &Given<'_>) -> Result<ConnectTuning, InvalidRequest> {
+    let mut tuning = ConnectTuning::default();
+    for option in &TUNING {
+        given.parsed_by(Key::Tuning(option.token), |text| match text {
+            "off" => option.set(&mut tuning, "-1"),
+            _ => option.set(&mut tuning, text),
+        })?;
     }
-    let limit = given.parsed_by(Key::FastIoFailTmo, parse_seconds_or_minus_one)?;
-    Ok(limit.flatten())
-}
-
-pub(super) fn seconds(given: &Given<'_>, key: Key) -> Result<Option<Duration>, InvalidRequest> {
-    given.parsed_by(key, parse_seconds)
-}
-
-pub(super) fn count(given: &Given<'_>, key: Key) -> Result<Option<u32>, InvalidRequest> {
-    given.parsed_by(key, parse_u32)
-}
-
-pub(super) fn tos(given: &Given<'_>) -> Result<Option<u8>, InvalidRequest> {
-    given.parsed_by(Key::Tos, parse_u8)
+    Ok(tuning)
 }
 
 pub(super) fn switch(given: &Given<'_>, key: Key) -> Result<bool, InvalidRequest> {

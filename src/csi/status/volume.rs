@@ -4,7 +4,7 @@
 //! the same call can succeed without anybody changing anything, and FAILED_PRECONDITION where
 //! somebody has to.
 
-use nvme_fabrics::{Cause, ConnectError, Explanation, OpenDeviceError, RetryClass};
+use nvme_fabrics::{Cause, ConnectError, OpenDeviceError, Refusal, RetryClass};
 use tonic::Code;
 
 use super::Coded;
@@ -110,10 +110,7 @@ impl Coded for ConnectError {
                 "on the node, add the line `nvme-fabrics` to \
                  /etc/modules-load.d/nvmeof-csi.conf, and load it now with `modprobe nvme-fabrics`",
             ),
-            ConnectError::Invalid {
-                explanation: Explanation::Known(Cause::NoTransport),
-                ..
-            } => Some(
+            other if matches!(other.cause(), Some(Cause::NoTransport)) => Some(
                 "on the node, add the line `nvme-tcp` (`nvme-rdma`, `nvme-loop`) to \
                  /etc/modules-load.d/nvmeof-csi.conf, and load it now with `modprobe`",
             ),
@@ -125,12 +122,15 @@ impl Coded for ConnectError {
 /// Whether the target did not believe who this host is, or this host not the target. Kernels up to 6.9
 /// answer EIO to that, and only their log tells it from other refusals.
 fn is_refused_key(error: &ConnectError) -> bool {
-    match error {
-        ConnectError::KeyMissing { .. }
-        | ConnectError::KeyRejected { .. }
-        | ConnectError::KeyRevoked { .. } => true,
-        other => matches!(other.cause(), Some(Cause::AuthRequired | Cause::AuthFailed)),
-    }
+    let of_keys = [
+        Refusal::KeyMissing,
+        Refusal::KeyRejected,
+        Refusal::KeyRevoked,
+    ];
+    error
+        .refusal()
+        .is_some_and(|refusal| of_keys.contains(&refusal))
+        || matches!(error.cause(), Some(Cause::AuthRequired | Cause::AuthFailed))
 }
 
 impl Coded for UnstageError {

@@ -243,7 +243,7 @@ fn maps_are_judged_by_what_is_below_them() {
     let half_changed: Change = |world| world.maps[0].has_inactive_table = true;
     let other_map: Change = |world| world.remount("254:0", "254:7");
     let outlives: Change = |world| {
-        world.record.source.tuning.ctrl_loss_tmo = None;
+        world.record.source.tuning.options.ctrl_loss_tmo = None;
         world.maps = Vec::new();
     };
     let rows: [(&str, Change, &[Finding]); 17] = [

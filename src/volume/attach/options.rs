@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
-use nvme_fabrics::{ConnectOptions, ConnectOptionsBuilder, HostIdentity, OptionsError, TokenSet};
-use nvme_sysfs::FastIoFail;
+use nvme_fabrics::{
+    ConnectOptions, ConnectOptionsBuilder, ConnectTuning, HostIdentity, OptionsError, TokenSet,
+};
 
 use crate::volume::hold::Hold;
 use crate::volume::request::Secrets;
-use crate::volume::source::{ConnectTuning, Portal, Source};
+use crate::volume::source::{Portal, Source};
 
 /// Time between two attempts of the kernel to reconnect: a restarted target is back within one or
 /// two of them, and an attempt at a dead one costs little.
@@ -51,14 +52,13 @@ fn common_options(
     builder
         .hostnqn(identity.hostnqn.clone())
         .hostid(identity.hostid);
-    set_times(
-        &mut builder,
-        source,
-        hold,
-        TokenSet::allowed(&source.transport),
-    );
-    set_queues(&mut builder, &source.tuning);
-    set_route(&mut builder, &source.tuning);
+    builder.tuning(tuning(source, hold));
+    if let Some(interface) = &source.tuning.host_iface {
+        builder.host_iface(interface);
+    }
+    if let Some(address) = &source.tuning.host_traddr {
+        builder.host_traddr(address.to_string());
+    }
     if let Some(secret) = &secrets.dhchap_secret {
         builder.dhchap_secret(secret.clone());
     }
@@ -68,59 +68,20 @@ fn common_options(
     builder
 }
 
-fn set_times(builder: &mut ConnectOptionsBuilder, source: &Source, hold: &Hold, allowed: TokenSet) {
-    let tuning = &source.tuning;
-    // Where the transport does not take what the user wants, that is an error.
-    if allowed.contains(TokenSet::CTRL_LOSS_TMO) || source.tuning.ctrl_loss_tmo.is_some() {
-        builder.ctrl_loss_tmo(source.controller_loss(hold));
-    }
-    let delay = allowed
-        .contains(TokenSet::RECONNECT_DELAY)
-        .then_some(RECONNECT_DELAY);
-    if let Some(delay) = tuning.reconnect_delay.or(delay) {
-        builder.reconnect_delay(delay);
-    }
-    let keep_alive = allowed
-        .contains(TokenSet::KEEP_ALIVE_TMO)
-        .then_some(KEEP_ALIVE);
-    if let Some(interval) = tuning.keep_alive_tmo.or(keep_alive) {
-        builder.keep_alive_tmo(interval);
-    }
-    if let Some(limit) = tuning.fast_io_fail_tmo {
-        builder.fast_io_fail_tmo(FastIoFail::After(limit));
-    }
-}
-
-fn set_queues(builder: &mut ConnectOptionsBuilder, tuning: &ConnectTuning) {
-    if let Some(queues) = tuning.nr_io_queues {
-        builder.nr_io_queues(queues);
-    }
-    if let Some(entries) = tuning.queue_size {
-        builder.queue_size(entries);
-    }
-    if let Some(queues) = tuning.nr_poll_queues {
-        builder.nr_poll_queues(queues);
-    }
-    if let Some(queues) = tuning.nr_write_queues {
-        builder.nr_write_queues(queues);
-    }
-}
-
-fn set_route(builder: &mut ConnectOptionsBuilder, tuning: &ConnectTuning) {
-    if let Some(tos) = tuning.tos {
-        builder.tos(tos);
-    }
-    if let Some(interface) = &tuning.host_iface {
-        builder.host_iface(interface);
-    }
-    if let Some(address) = &tuning.host_traddr {
-        builder.host_traddr(address.to_string());
-    }
-    if tuning.hdr_digest {
-        builder.hdr_digest();
-    }
-    if tuning.data_digest {
-        builder.data_digest();
+/// What the user set, and the defaults. Where the transport does not take what the user wants, that is
+/// an error of building the options.
+fn tuning(source: &Source, hold: &Hold) -> ConnectTuning {
+    let given = source.tuning.options;
+    let allowed = TokenSet::allowed(&source.transport);
+    let takes = |token| allowed.contains(token);
+    let tells_loss = takes(TokenSet::CTRL_LOSS_TMO) || given.ctrl_loss_tmo.is_some();
+    let delay = takes(TokenSet::RECONNECT_DELAY).then_some(RECONNECT_DELAY);
+    let keep_alive = takes(TokenSet::KEEP_ALIVE_TMO).then_some(KEEP_ALIVE);
+    ConnectTuning {
+        ctrl_loss_tmo: tells_loss.then(|| source.controller_loss(hold)),
+        reconnect_delay: given.reconnect_delay.or(delay),
+        keep_alive_tmo: given.keep_alive_tmo.or(keep_alive),
+        ..given
     }
 }
 
@@ -176,7 +137,7 @@ mod tests {
             panic!("one address");
         };
         assert!(text.contains("ctrl_loss_tmo=0"), "{text}");
-        source.tuning.ctrl_loss_tmo = Some(ControllerLoss::Never);
+        source.tuning.options.ctrl_loss_tmo = Some(ControllerLoss::Never);
         let texts = encoded_with(&source, &map);
         assert!(texts[0].contains("ctrl_loss_tmo=0"), "{texts:?}");
         let texts = encoded_with(&source, &Hold::None);
@@ -186,7 +147,7 @@ mod tests {
     #[test]
     fn what_the_user_sets_is_sent() {
         let mut source = fixture::source();
-        source.tuning = ConnectTuning {
+        source.tuning.options = ConnectTuning {
             ctrl_loss_tmo: Some(ControllerLoss::After(Duration::from_secs(60))),
             nr_io_queues: Some(2),
             hdr_digest: true,

@@ -100,7 +100,7 @@ impl Staging<'_> {
     /// Volumes that come from other drivers say how long the kernel shall reconnect.
     fn warn_of_loss_time(&self, hold: &Hold) {
         let source = &self.request.source;
-        let wanted = source.tuning.ctrl_loss_tmo;
+        let wanted = source.tuning.options.ctrl_loss_tmo;
         if let Some(wanted) = wanted.filter(|wanted| *wanted != source.controller_loss(hold)) {
             let volume_id = &self.request.volume_id;
             tracing::warn!(%volume_id, ?wanted, "ctrlLossTmo has no effect: a map holds the I/O of the volume");

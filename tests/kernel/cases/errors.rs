@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nvme_fabrics::{Cause, ConnectOptions, RetryClass, TokenSet};
+use nvme_fabrics::{Cause, ConnectOptions, ConnectTuning, RetryClass, TokenSet};
 use nvme_sysfs::Transport;
 
 use crate::case::{Case, Need};
@@ -148,7 +148,10 @@ fn unknown_option() {
     let mut builder = ConnectOptions::builder(Transport::Tcp, nqn);
     let options = builder
         .traddr(target(0).to_string())
-        .hdr_digest()
+        .tuning(ConnectTuning {
+            hdr_digest: true,
+            ..ConnectTuning::default()
+        })
         .build()
         .expect("options");
     assert!(

@@ -1,4 +1,4 @@
-//! Numbers that people write, on the command line and in a StorageClass: plain decimal, or refused.
+//! Numbers that people write for options of the kernel: plain decimal, or refused.
 //!
 //! The kernel reads option numbers with base 0, so that `010` means eight and `0x10` sixteen
 //! (lib/parser.c): whoever types one of those means something else than the next reader. Ranges are
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 /// Why a text is not a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum NumberError {
+pub enum NumberError {
     /// Nothing there.
     #[error("a number is required")]
     Empty,
@@ -32,20 +32,29 @@ pub(crate) enum NumberError {
 }
 
 /// A number without sign.
-pub(crate) fn parse_u32(text: &str) -> Result<u32, NumberError> {
+///
+/// # Errors
+/// More than 32 bits hold, or not plain decimal.
+pub fn parse_u32(text: &str) -> Result<u32, NumberError> {
     let max = u32::MAX.into();
     let number = parse(text, max)?;
     u32::try_from(number).map_err(|_| NumberError::TooLarge { max })
 }
 
 /// A number of one byte.
-pub(crate) fn parse_u8(text: &str) -> Result<u8, NumberError> {
+///
+/// # Errors
+/// More than 255, or not plain decimal.
+pub fn parse_u8(text: &str) -> Result<u8, NumberError> {
     let max = u8::MAX.into();
     u8::try_from(parse(text, max)?).map_err(|_| NumberError::TooLarge { max })
 }
 
 /// Whole seconds, at least one.
-pub(crate) fn parse_timeout(text: &str) -> Result<Duration, NumberError> {
+///
+/// # Errors
+/// Zero, or as [`parse_u32`].
+pub fn parse_timeout(text: &str) -> Result<Duration, NumberError> {
     let timeout = parse_seconds(text)?;
     if timeout.is_zero() {
         return Err(NumberError::Zero);
@@ -54,12 +63,18 @@ pub(crate) fn parse_timeout(text: &str) -> Result<Duration, NumberError> {
 }
 
 /// Whole seconds.
-pub(crate) fn parse_seconds(text: &str) -> Result<Duration, NumberError> {
+///
+/// # Errors
+/// As [`parse_u32`].
+pub fn parse_seconds(text: &str) -> Result<Duration, NumberError> {
     parse_u32(text).map(|seconds| Duration::from_secs(seconds.into()))
 }
 
 /// Whole seconds, or `-1` for "no limit" as the kernel's options spell it.
-pub(crate) fn parse_seconds_or_minus_one(text: &str) -> Result<Option<Duration>, NumberError> {
+///
+/// # Errors
+/// As [`parse_u32`], or another negative number.
+pub fn parse_seconds_or_minus_one(text: &str) -> Result<Option<Duration>, NumberError> {
     match text {
         "-1" => Ok(None),
         _ => parse_seconds(text).map(Some),
