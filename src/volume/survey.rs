@@ -10,12 +10,11 @@ use nvme_sysfs::{Nqn, Sysfs};
 use thiserror::Error;
 
 use super::boot::read_boot_id;
-use super::condition::HealthEntry;
-use super::health::judge;
+use super::condition::{HealthEntry, judge};
 use super::hold::Hold;
 use super::record::{Records, StageRecord};
 use super::sight::{LookError, Sight};
-use super::view::View;
+use super::standing::Standing;
 use super::volume_id::VolumeId;
 use super::volumes::OpenVolumesError;
 use crate::host::MapId;
@@ -74,15 +73,17 @@ impl Surveyed {
     }
 
     fn of(record: &StageRecord, sight: &Sight) -> Surveyed {
-        let view = View::of(record, sight);
+        let standing = Standing::of(record, sight);
+        let standing = standing.as_ref();
+        let disk = standing.and_then(|standing| standing.namespace());
         let map = record.map().and_then(|map| sight.find_map(map));
         Surveyed {
             volume_id: record.volume_id.clone(),
             nqn: record.source.nqn.clone(),
             hold: record.hold.clone(),
             map_disk: map.map(|map| map.disk.clone()),
-            disk: view.disk.map(|disk| disk.name),
-            usable_paths: view.usable_paths,
+            disk: disk.map(|disk| disk.name.clone()),
+            usable_paths: standing.map_or(0, |standing| standing.usable_paths),
             findings: judge(record, sight),
         }
     }
@@ -101,7 +102,7 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyErro
             return Err(SurveyError::Access { path, source });
         }
     }
-    let records = read_staged(root, state_dir)?;
+    let mut records = read_staged(root, state_dir)?;
     if records.is_empty() {
         return Ok(Vec::new());
     }
@@ -110,8 +111,11 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyErro
         Sight::beside(root, tree, &Questions::default())
     };
     let sight = look()?;
-    let of = |record: &StageRecord| Surveyed::of(record, &sight);
-    Ok(records.iter().map(of).collect())
+    let of = |record: &mut StageRecord| {
+        record.forget_gone(&sight.mounts);
+        Surveyed::of(record, &sight)
+    };
+    Ok(records.iter_mut().map(of).collect())
 }
 
 /// What is staged here, for a program that does not serve the volumes.

@@ -20,13 +20,14 @@ use thiserror::Error;
 
 use super::capability::AccessType;
 use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
-use super::hold::{Hold, LetGo, LetGoError, Waits, find_keeping};
+use super::flow::Flow;
+use super::hold::{Hold, LetGo, LetGoError, Waits};
 use super::identity::VolumeIdentity;
 use super::mounts::{find_shown, shows_map, shows_nvme};
 use super::record::{RecordError, StageRecord};
 use super::request::UnstageRequest;
 use super::sight::LookError;
-use super::standing::Standing;
+use super::standing::carrier::find_keeping;
 use super::unmount::{Own, UnmountVolumeError};
 use super::volumes::Volumes;
 use crate::causes::chain;
@@ -196,13 +197,12 @@ impl Volumes {
     /// after a while the volume is cut off.
     fn write_back(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
         let mut standing = self.wait_for_path(volume)?;
-        if standing == Standing::Waiting && self.cut_off(volume, Waits::ForPath)? == LetGo::Reached
-        {
-            standing = Standing::Reached;
+        if standing == Flow::Waiting && self.cut_off(volume, Waits::ForPath)? == LetGo::Reached {
+            standing = Flow::Reached;
         }
         match standing {
-            Standing::Dead | Standing::Waiting => Ok(()),
-            Standing::Reached => {
+            Flow::Dead | Flow::Waiting => Ok(()),
+            Flow::Reached => {
                 let raw = volume.raw_disk(&*self.look()?);
                 let written = self.unless_lost(volume, || self.sync(volume, raw.as_ref()));
                 if let Err(error) = written {
@@ -296,7 +296,7 @@ impl Volumes {
         // No unmount of a raw disk waits, and its map sends nothing any more; but without a map a controller that is left
         // would send what waits in it.
         let is_held = !volume.raw || !by_map && self.may_send(volume)?;
-        if is_held && self.look_at(volume)? == Standing::Waiting {
+        if is_held && self.look_at(volume)? == Flow::Waiting {
             return Err(UnstageError::Held);
         }
         let message = "cut off from its target: what was not written is lost";
@@ -334,7 +334,7 @@ impl Volumes {
         if let Some(found) = self.read_map(map)? {
             let tree = self.config.trees.scan().map_err(LookError::Scan)?;
             // What a process that was killed has left in it would keep the map from going.
-            if Standing::of_map(&found, &tree) == Standing::Waiting {
+            if Flow::of_map(&found, &tree) == Flow::Waiting {
                 self.let_go(volume.record.as_ref(), map, Waits::ForPath)?;
             }
             let _map = self.lock_map(map).map_err(UnstageError::Map)?;

@@ -45,7 +45,12 @@ fn check_finding(what: &str, entry: &HealthEntry) -> Check {
             "end the use of the other disk behind that controller, or disconnect it"
         }
         HealthReason::MediaError => "look for failing storage behind the namespace at the target",
-        HealthReason::StaleMount => "end what uses the volume; the node plugin then mounts it anew",
+        HealthReason::StaleMount => {
+            "end what uses the volume; the node plugin then mounts it anew, but for a pod whose mount somebody has taken away: make that one anew"
+        }
+        HealthReason::ForeignMount => {
+            "unmount what is not the volume; the node plugin does not mount over it"
+        }
     };
     let finding = format!("{what}: {}: {}", entry.reason.as_str(), entry.message);
     Check::bad(NAME, status, finding, what_to_do)

@@ -13,12 +13,13 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nvme_fabrics::{Owner, TuneError, Tuning};
-use nvme_sysfs::{Controller, ControllerLoss, ControllerState, Instance, Namespace, Nqn, Tree};
+use nvme_sysfs::{Controller, ControllerLoss, Instance, Namespace, Nqn, Tree};
 use thiserror::Error;
 
 use super::super::identity::VolumeIdentity;
 use super::super::owner::OwnerError;
 use super::super::record::{RecordError, StageRecord};
+use super::super::standing::carrier::find_outliving;
 use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
 use crate::causes::chain;
@@ -61,23 +62,6 @@ impl From<UsageError> for CompanyError {
     fn from(error: UsageError) -> CompanyError {
         CompanyError::Usage(Box::new(error))
     }
-}
-
-/// The controllers that carry the disk of a volume and would outlive a loss.
-fn find_outliving<'a>(tree: &'a Tree, nqn: &Nqn, identity: &VolumeIdentity) -> Vec<&'a Controller> {
-    let disks = tree.find_subsystems(nqn).flat_map(|s| &s.namespaces);
-    let ours: Vec<&Namespace> = disks.filter(|disk| identity.names(disk)).collect();
-    let at_once = ControllerLoss::After(Duration::ZERO);
-    let is_going = |state: &ControllerState| {
-        use ControllerState::{Dead, Deleting, DeletingNoIo};
-        matches!(state, Deleting | DeletingNoIo | Dead)
-    };
-    tree.find_subsystems(nqn)
-        .flat_map(|subsystem| &subsystem.controllers)
-        .filter(|controller| controller.ctrl_loss_tmo.is_some_and(|loss| loss != at_once))
-        .filter(|controller| !is_going(&controller.state))
-        .filter(|controller| ours.iter().any(|disk| controller.carries(disk)))
-        .collect()
 }
 
 impl Volumes {
@@ -186,13 +170,4 @@ impl Volumes {
         let used = find_any_use(&self.config.root, others, Look::Visible)?;
         Ok(used.map(|used| format!("somebody else uses another disk behind it, {used}")))
     }
-}
-
-/// The controllers in which I/O of a volume may wait though a map holds it: they carry its disk and would outlive a loss.
-pub(in crate::volume) fn find_keeping(record: &StageRecord, tree: &Tree) -> Vec<Instance> {
-    let Some(identity) = record.identity().filter(|_| record.map().is_some()) else {
-        return Vec::new();
-    };
-    let outliving = find_outliving(tree, &record.source.nqn, identity);
-    outliving.iter().map(|it| it.instance).collect()
 }
