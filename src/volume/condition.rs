@@ -1,7 +1,7 @@
 //! What is wrong with a volume or with the storage behind it, in the words of CSI 1.13
 //! (`VolumeHealth`, `StorageBackendHealth`). Pure: it says how what the one judge found is told.
 
-use nvme_sysfs::{Instance, Nqn, Tree};
+use nvme_sysfs::{Nqn, Tree};
 use thiserror::Error;
 
 use super::record::{RecordError, StageRecord};
@@ -95,8 +95,12 @@ impl HealthReason {
     }
 }
 
-/// Every adverse condition of a staged volume.
-pub(super) fn judge(record: &StageRecord, sight: &Sight) -> Vec<HealthEntry> {
+/// Every adverse condition of a staged volume; `not_held` tells why a map does not hold its I/O, or not all of it.
+pub(super) fn judge(
+    record: &StageRecord,
+    sight: &Sight,
+    not_held: Option<&str>,
+) -> Vec<HealthEntry> {
     let standing = Standing::of(record, sight).filter(|_| record.staged().is_some());
     let Some(standing) = standing else {
         return Vec::new();
@@ -121,7 +125,7 @@ pub(super) fn judge(record: &StageRecord, sight: &Sight) -> Vec<HealthEntry> {
             message,
         });
     let let_go = standing.map.filter(|map| map.was_let_go()).map(let_go);
-    let kept = standing.keeping.first().map(not_held);
+    let kept = judge_hold(record, &standing, not_held);
     path.into_iter()
         .chain(mount)
         .chain(let_go)
@@ -166,14 +170,29 @@ fn let_go(map: &Map) -> HealthEntry {
     }
 }
 
-fn not_held(controller: &Instance) -> HealthEntry {
-    HealthEntry {
+fn judge_hold(
+    record: &StageRecord,
+    standing: &Standing<'_>,
+    not_held: Option<&str>,
+) -> Option<HealthEntry> {
+    let message = match (standing.keeping.first(), not_held) {
+        (Some(controller), why) => {
+            let why = why.map_or_else(String::new, |why| format!("; {why}"));
+            format!(
+                "{controller} outlives a loss, and sends what waits in it to whatever stands behind the name then{why}"
+            )
+        }
+        (None, Some(why)) if record.map().is_none() => {
+            format!("its I/O is not held during a loss: {why}")
+        }
+        // With a map, what is not seen any more has passed.
+        (None, _) => return None,
+    };
+    Some(HealthEntry {
         status: HealthStatus::Degraded,
         reason: HealthReason::NotHeld,
-        message: format!(
-            "{controller} outlives a loss, and sends what waits in it to whatever stands behind the name then"
-        ),
-    }
+        message,
+    })
 }
 
 fn no_path(nqn: &Nqn, tree: &Tree) -> HealthEntry {

@@ -12,7 +12,8 @@ use super::condition::{
     judge_storage,
 };
 use super::hold::MEDIA_ERRORS_LAST;
-use super::record::StageRecord;
+use super::record::{RecordError, StageRecord};
+use super::sight::Sight;
 use super::standing::Standing;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
@@ -28,37 +29,30 @@ impl Volumes {
         };
         let sight = self.look()?;
         record.forget_gone(&sight.mounts);
-        let mut entries = judge(&record, &sight);
-        entries.extend(self.judge_media(&record));
-        self.judge_not_held(&record, &mut entries);
-        let standing = Standing::of(&record, &sight);
+        Ok(self.conditions(&record, &sight)?)
+    }
+
+    /// Every adverse condition of a volume, by what is seen and what this process knows.
+    pub(super) fn conditions(
+        &self,
+        record: &StageRecord,
+        sight: &Sight,
+    ) -> Result<Vec<HealthEntry>, RecordError> {
+        let id = &record.volume_id;
+        let (records, _) = self.records.read_readable()?;
+        let not_held = self.company(&records, sight.tree()).find_reason(record);
+        let not_held = not_held.or_else(|| self.not_held().get(id).cloned());
+        let mut entries = judge(record, sight, not_held.as_deref());
+        entries.extend(self.judge_media(record));
+        let standing = Standing::of(record, sight);
         let has_disk = standing.is_some_and(|standing| standing.namespace().is_some());
-        if let Some(refused) = self.refused_disks().get(volume_id).filter(|_| has_disk) {
+        if let Some(refused) = self.refused_disks().get(id).filter(|_| has_disk) {
             let lost = entries.iter_mut();
             for entry in lost.filter(|entry| entry.reason == HealthReason::NoPath) {
                 entry.message += &format!("; its map does not get the disk: {refused}");
             }
         }
         Ok(entries)
-    }
-
-    /// Adds why its I/O is not held, as far as this process knows.
-    fn judge_not_held(&self, record: &StageRecord, entries: &mut Vec<HealthEntry>) {
-        let reasons = self.not_held();
-        let Some(why) = reasons.get(&record.volume_id) else {
-            return;
-        };
-        let mut seen = entries.iter_mut();
-        match seen.find(|entry| entry.reason == HealthReason::NotHeld) {
-            Some(entry) => entry.message += &format!("; {why}"),
-            // With a map, what is not seen any more has passed.
-            None if record.map().is_some() => {}
-            None => entries.push(HealthEntry {
-                status: HealthStatus::Degraded,
-                reason: HealthReason::NotHeld,
-                message: format!("its I/O is not held during a loss: {why}"),
-            }),
-        }
     }
 
     /// Whether requests have failed at the target within the last minute, as far as this process knows.

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::text;
 use crate::host::MapId;
 pub use choice::{ChooseHoldError, HoldError};
+pub(super) use company::Company;
 pub use company::{CompanyError, Keeping};
 pub use let_go::{LetGo, LetGoError, Waits};
 pub(super) use map::Below;

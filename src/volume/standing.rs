@@ -214,6 +214,13 @@ impl<'a> Standing<'a> {
             && self.disk.as_ref() != Some(&staged.disk)
     }
 
+    /// A controller of others in which I/O of the volume waits though its map was let go.
+    #[must_use]
+    pub fn find_keeper_of_io(&self) -> Option<Instance> {
+        let map = self.map.filter(|map| map.was_let_go() && map.io.is_some());
+        map.and_then(|_| self.keeping.first().copied())
+    }
+
     fn is_another(&self, disk: &Disk) -> bool {
         self.disk.as_ref().is_some_and(|current| current != disk)
     }

@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::capability::AccessType;
 use super::capability::mount_access;
 use super::capacity::{Unit, Usage};
-use super::condition::{HealthEntry, judge};
+use super::condition::HealthEntry;
 use super::identity::Disk;
 use super::mounts::{find_shown, is_node, serves, shows};
 use super::place::{Place, find_place};
@@ -112,7 +112,7 @@ impl Volumes {
         };
         Ok(Stats {
             usage,
-            condition: condition(&judge(record, &sight)),
+            condition: condition(&self.conditions(record, &sight)?),
         })
     }
 

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::boot::read_boot_id;
 use super::condition::{HealthEntry, judge};
-use super::hold::Hold;
+use super::hold::{Company, Hold};
 use super::record::{Records, StageRecord};
 use super::sight::{LookError, Sight};
 use super::standing::Standing;
@@ -72,7 +72,7 @@ impl Surveyed {
         self.hold.as_ref().and_then(Hold::map)
     }
 
-    fn of(record: &StageRecord, sight: &Sight) -> Surveyed {
+    fn of(record: &StageRecord, sight: &Sight, not_held: Option<&str>) -> Surveyed {
         let standing = Standing::of(record, sight);
         let standing = standing.as_ref();
         let disk = standing.and_then(|standing| standing.namespace());
@@ -84,7 +84,7 @@ impl Surveyed {
             map_disk: map.map(|map| map.disk.clone()),
             disk: disk.map(|disk| disk.name.clone()),
             usable_paths: standing.map_or(0, |standing| standing.usable_paths),
-            findings: judge(record, sight),
+            findings: judge(record, sight, not_held),
         }
     }
 }
@@ -111,11 +111,29 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyErro
         Sight::beside(root, tree, &Questions::default())
     };
     let sight = look()?;
-    let of = |record: &mut StageRecord| {
+    for record in &mut records {
         record.forget_gone(&sight.mounts);
-        Surveyed::of(record, &sight)
+    }
+    let company = Company {
+        root,
+        driver: driver_of(state_dir),
+        records: &records,
+        tree: sight.tree(),
     };
-    Ok(records.iter_mut().map(of).collect())
+    let of = |record: &StageRecord| {
+        let not_held = company.find_reason(record);
+        Surveyed::of(record, &sight, not_held.as_deref())
+    };
+    Ok(records.iter().map(of).collect())
+}
+
+/// The name of the driver that has its state in `plugins/DRIVER/state` of kubelet's directory, if this is such a path.
+fn driver_of(state_dir: &Path) -> Option<&str> {
+    let plugin = state_dir
+        .parent()
+        .filter(|_| state_dir.ends_with("state"))?;
+    let is_kubelets = plugin.parent()?.ends_with("plugins");
+    plugin.file_name().filter(|_| is_kubelets)?.to_str()
 }
 
 /// What is staged here, for a program that does not serve the volumes.

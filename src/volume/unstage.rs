@@ -27,7 +27,7 @@ use super::mounts::{find_shown, shows_map, shows_nvme};
 use super::record::{RecordError, StageRecord};
 use super::request::UnstageRequest;
 use super::sight::LookError;
-use super::standing::carrier::find_keeping;
+use super::standing::Standing;
 use super::unmount::{Own, UnmountVolumeError};
 use super::volumes::Volumes;
 use crate::causes::chain;
@@ -215,7 +215,13 @@ impl Volumes {
     }
 
     fn unmount(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
-        if let Some(controller) = self.find_keeper_of_io(volume)? {
+        let sight = self.look()?;
+        let standing = volume
+            .record
+            .as_ref()
+            .and_then(|it| Standing::of(it, &sight));
+        // An unmount would wait for as long as that one lives.
+        if let Some(controller) = standing.and_then(|it| it.find_keeper_of_io()) {
             return Err(UnstageError::Kept { controller });
         }
         let path = &volume.request.staging_target_path;
@@ -224,20 +230,6 @@ impl Volumes {
             identity: volume.identity.as_ref(),
         };
         Ok(self.unless_lost(volume, || self.unmount_volume(path, own))?)
-    }
-
-    /// A controller of others in which I/O of the volume waits though its map was let go: an unmount would wait for as
-    /// long as that one lives.
-    fn find_keeper_of_io(&self, volume: &Volume<'_>) -> Result<Option<Instance>, UnstageError> {
-        let Some(record) = &volume.record else {
-            return Ok(None);
-        };
-        let map = self.read_map(volume.map)?;
-        if !map.is_some_and(|map| map.was_let_go() && map.io.is_some()) {
-            return Ok(None);
-        }
-        let tree = self.config.trees.scan().map_err(LookError::Scan)?;
-        Ok(find_keeping(record, &tree).into_iter().next())
     }
 
     /// Does something that waits for the target. Where the last path goes meanwhile and does not

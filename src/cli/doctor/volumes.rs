@@ -42,7 +42,7 @@ fn check_finding(what: &str, entry: &HealthEntry) -> Check {
             "give the volume its own namespace back at the target; the other one is not touched"
         }
         HealthReason::NotHeld => {
-            "end the use of the other disk behind that controller, or disconnect it"
+            "end what the finding names, such as the use of another disk behind that controller, or disconnect it; a volume without a map gets one when it is staged anew"
         }
         HealthReason::MediaError => "look for failing storage behind the namespace at the target",
         HealthReason::StaleMount => {
