@@ -3,7 +3,7 @@
 use nvme_sysfs::{Instance, Nqn};
 
 use crate::volume::VolumeId;
-use crate::volume::view::Stale;
+use crate::volume::standing::Stale;
 
 /// Something to be done. Two equal ones never run at the same time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

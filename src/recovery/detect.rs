@@ -6,11 +6,13 @@
 #[cfg(test)]
 mod tests;
 
-use nvme_sysfs::{Controller, DevT, Instance, Nqn, Subsystem, Tree};
+use std::path::PathBuf;
+
+use nvme_sysfs::{Controller, Instance, Nqn, Subsystem, Tree};
 
 use crate::volume::record::StageRecord;
-use crate::volume::view::{self, MapView, Stale, View};
-use crate::volume::{Hold, Sight};
+use crate::volume::standing::{MapState, Stale, Standing, controllers_of};
+use crate::volume::{Hold, Sight, hold};
 
 /// Something about a volume that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +54,13 @@ pub enum Finding {
     Unshown(Instance),
     /// A mount of the volume leads nowhere, or elsewhere.
     Stale(Stale),
-    /// Somebody else has mounted this device where the volume was.
-    ForeignMount(DevT),
+    /// Somebody else has mounted something where the volume was, or unmounted it there.
+    Taken {
+        /// Where.
+        path: PathBuf,
+        /// What is there, for people.
+        what: String,
+    },
     /// Another namespace stands where the volume was.
     IdentityMismatch(String),
 }
@@ -64,7 +71,7 @@ impl Finding {
     pub fn is_about_mounts(&self) -> bool {
         matches!(
             self,
-            Finding::Stale(_) | Finding::ForeignMount(_) | Finding::MapMissing | Finding::MapLetGo
+            Finding::Stale(_) | Finding::Taken { .. } | Finding::MapMissing | Finding::MapLetGo
         )
     }
 }
@@ -72,35 +79,38 @@ impl Finding {
 /// Everything that is wrong with one volume.
 #[must_use]
 pub fn detect(record: &StageRecord, sight: &Sight, hostnqn: &Nqn) -> Vec<Finding> {
-    let (Some(hold), Some(_)) = (record.hold.as_ref(), record.identity()) else {
+    let (Some(hold), Some(standing)) = (record.hold.as_ref(), Standing::of(record, sight)) else {
         return Vec::new();
     };
     // A call that is still at it makes good what it lacks, unless it waits in its map.
     if hold.map().is_none() && record.staged().is_none() {
         return Vec::new();
     }
-    let view = View::of(record, sight);
     let mut findings = Vec::new();
-    findings.extend(find_paths(record, &view));
+    findings.extend(find_paths(&standing));
     findings.extend(find_missing(record, sight.tree(), hostnqn));
-    findings.extend(find_blind(record, &view, sight.tree(), hostnqn));
-    findings.extend(view.mismatch.clone().map(Finding::IdentityMismatch));
+    findings.extend(find_blind(record, &standing, sight.tree(), hostnqn));
+    let mismatch = standing.mismatch().map(ToString::to_string);
+    findings.extend(mismatch.map(Finding::IdentityMismatch));
     match hold {
         Hold::Dm(_) => {
-            findings.extend(find_map(&view));
-            findings.extend(view.keeping.iter().copied().map(Finding::Untuned));
+            findings.extend(find_map(&standing));
+            findings.extend(standing.keeping.iter().copied().map(Finding::Untuned));
         }
-        Hold::Native => findings.extend(find_unkept(record, &view)),
+        Hold::Native => findings.extend(find_unkept(record, &standing)),
         Hold::None => {}
     }
-    findings.extend(view::find_stale(record, sight).map(Finding::Stale));
-    findings.extend(view::find_foreign_mount(record, sight).map(Finding::ForeignMount));
+    findings.extend(standing.stale().map(Finding::Stale));
+    findings.extend(standing.taken().map(|(place, what)| Finding::Taken {
+        path: place.path.to_path_buf(),
+        what,
+    }));
     findings
 }
 
-fn find_paths(record: &StageRecord, view: &View) -> Option<Finding> {
-    let wanted = record.source.endpoints().len();
-    match view.usable_paths {
+fn find_paths(standing: &Standing<'_>) -> Option<Finding> {
+    let wanted = standing.wanted_paths;
+    match standing.usable_paths {
         0 => Some(Finding::NoPath),
         usable if usable < wanted => Some(Finding::PathsDown { usable, wanted }),
         _ => None,
@@ -108,7 +118,7 @@ fn find_paths(record: &StageRecord, view: &View) -> Option<Finding> {
 }
 
 fn find_missing(record: &StageRecord, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding> {
-    let controllers = view::controllers_of(record, tree, hostnqn);
+    let controllers = controllers_of(record, tree, hostnqn);
     let endpoints = record.source.endpoints();
     let is_missing = |(_, endpoint): &(usize, nvme_sysfs::TransportAddress)| {
         !controllers
@@ -124,13 +134,18 @@ fn find_missing(record: &StageRecord, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding
 /// The live controllers of the volume through which it is not reached. The kernel may miss a namespace that a target has
 /// taken away and brought back: a controller that looks while another one's head still stands in its place is refused
 /// ("IDs don't match for shared namespace", seen on Linux 7.2), and does not look again by itself.
-fn find_blind(record: &StageRecord, view: &View, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding> {
+fn find_blind(
+    record: &StageRecord,
+    standing: &Standing<'_>,
+    tree: &Tree,
+    hostnqn: &Nqn,
+) -> Vec<Finding> {
     let orphans: Vec<Instance> = tree.orphans().map(|orphan| orphan.instance).collect();
     let shows = |controller: &Controller| {
-        let mut disks = view.disk.iter();
-        disks.any(|disk| controller.carries(disk))
+        let namespace = standing.namespace();
+        namespace.is_some_and(|namespace| controller.carries(namespace))
     };
-    view::controllers_of(record, tree, hostnqn)
+    controllers_of(record, tree, hostnqn)
         .into_iter()
         .filter(|controller| controller.is_live() && !shows(controller))
         .map(|controller| match controller.instance {
@@ -140,23 +155,23 @@ fn find_blind(record: &StageRecord, view: &View, tree: &Tree, hostnqn: &Nqn) -> 
         .collect()
 }
 
-fn find_map(view: &View) -> Option<Finding> {
-    match view.map {
-        MapView::None => Some(Finding::MapMissing),
-        MapView::LetGo => Some(Finding::MapLetGo),
-        MapView::LettingGo => Some(Finding::MapLettingGo),
-        MapView::Unqueued => Some(Finding::MapUnqueued),
-        MapView::Behind => Some(Finding::MapBehind),
-        MapView::Failed => Some(Finding::MapFailed),
-        MapView::Spinning => Some(Finding::MapSpinning),
-        MapView::Exposed => Some(Finding::MapExposed),
-        MapView::Right => None,
+fn find_map(standing: &Standing<'_>) -> Option<Finding> {
+    match standing.map_state {
+        MapState::None => Some(Finding::MapMissing),
+        MapState::LetGo => Some(Finding::MapLetGo),
+        MapState::LettingGo => Some(Finding::MapLettingGo),
+        MapState::Unqueued => Some(Finding::MapUnqueued),
+        MapState::Behind => Some(Finding::MapBehind),
+        MapState::Failed => Some(Finding::MapFailed),
+        MapState::Spinning => Some(Finding::MapSpinning),
+        MapState::Exposed => Some(Finding::MapExposed),
+        MapState::Right => None,
     }
 }
 
-fn find_unkept(record: &StageRecord, view: &View) -> Option<Finding> {
-    let head = view.disk.as_ref()?;
-    let wanted = view::native_time(record.source.path_loss_timeout);
+fn find_unkept(record: &StageRecord, standing: &Standing<'_>) -> Option<Finding> {
+    let head = standing.namespace()?;
+    let wanted = hold::native_time(record.source.path_loss_timeout);
     let kept = head.delayed_removal.is_some_and(|time| time == wanted);
     (!kept).then(|| Finding::Unkept(head.name.clone()))
 }

@@ -26,7 +26,8 @@ use crate::report::metrics::Metrics;
 use crate::report::outcome::{ClaimRef, Outcome, PodRef};
 use crate::report::reporter::Reporter;
 use crate::volume::record::{Complete, StageRecord};
-use crate::volume::{Sight, VolumeId, Volumes, view};
+use crate::volume::standing::mounted_at;
+use crate::volume::{Sight, VolumeId, Volumes};
 use crate::watch::{Snapshot, Trees};
 
 /// Longest time between two looks while volumes are staged: a path that goes down emits no uevent.
@@ -357,7 +358,8 @@ fn judge(
         Complete::Yes => find_unwanted(&records, sight.tree(), is_ours),
         Complete::No => Vec::new(),
     };
-    let seen = records.into_iter().map(|record| {
+    let seen = records.into_iter().map(|mut record| {
+        record.forget_gone(&sight.mounts);
         let mut findings = detect(&record, sight, hostnqn);
         if volumes.is_busy(&record.volume_id) {
             // What is missing may be on its way, or on its way out.
@@ -366,7 +368,7 @@ fn judge(
         let map = record.map().and_then(|map| sight.find_map(map));
         let io = map.and_then(|map| map.io);
         let mounts = match findings.iter().any(Finding::is_about_mounts) {
-            true => view::mounted_at(&record, sight),
+            true => mounted_at(&record, sight),
             false => Vec::new(),
         };
         Seen {

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nvme_sysfs::{DevT, Instance, Nqn};
+use nvme_sysfs::{Instance, Nqn};
 
 use super::action::{Action, Came};
 use super::detect::Finding;
@@ -25,7 +25,7 @@ use crate::host::io_counts::IoCounts;
 use crate::report::outcome::Reason;
 use crate::volume::VolumeId;
 use crate::volume::record::StageRecord;
-use crate::volume::view::Stale;
+use crate::volume::standing::Stale;
 use endpoints::Endpoints;
 use media::{Media, Way};
 use paths::Paths;
@@ -63,8 +63,8 @@ struct Memory {
     media: Media,
     repairs: Repairs,
     mismatch: Option<String>,
-    /// The device that somebody else has mounted, and whether that was told.
-    foreign: Option<(DevT, bool)>,
+    /// What others have done to the mounts of the volume, by its place, and whether that was told.
+    taken: BTreeMap<PathBuf, (String, bool)>,
     orphans: BTreeMap<Instance, Orphan>,
     unshown: Unshown,
     retune: Retune,
@@ -257,7 +257,7 @@ impl Memory {
         }
         self.repairs.plan(now, seen, plan);
         self.plan_mismatch(id, &seen.findings, plan);
-        self.plan_foreign(seen, plan);
+        self.plan_taken(seen, plan);
         self.plan_orphans(now, seen, plan);
         self.unshown.plan(now, id, &seen.findings, plan);
         let is_due = |at: Option<Instant>| at.is_none_or(|at| now >= at);
@@ -296,29 +296,31 @@ impl Memory {
         self.mismatch = mismatch;
     }
 
-    /// What others have mounted is theirs: it is only told.
-    fn plan_foreign(&mut self, seen: &Seen, plan: &mut Plan) {
-        let foreign = seen.findings.iter().find_map(|finding| match finding {
-            Finding::ForeignMount(dev) => Some(*dev),
+    /// What others have mounted, or unmounted, is their business: it is only told.
+    fn plan_taken(&mut self, seen: &Seen, plan: &mut Plan) {
+        let taken = seen.findings.iter().filter_map(|finding| match finding {
+            Finding::Taken { path, what } => Some((path, what)),
             _ => None,
         });
-        match (foreign, self.foreign) {
-            (Some(dev), Some((known, told))) if dev == known => {
-                if !told {
-                    let record = &seen.record;
-                    let path = record.staging_target_path.display();
-                    let message = format!(
-                        "{path} shows {dev}, which is not the volume: somebody else mounted it"
-                    );
-                    plan.tell(&record.volume_id, Reason::MountFailure, message);
+        let taken: BTreeMap<&PathBuf, &String> = taken.collect();
+        let record = &seen.record;
+        // A call takes the finding away for a while: what was told is not told again.
+        self.taken.retain(|path, (_, told)| {
+            let is_place =
+                record.staging_target_path == *path || record.find_publication(path).is_some();
+            taken.contains_key(path) || *told && is_place
+        });
+        for (path, what) in taken {
+            match self.taken.get_mut(path) {
+                Some((known, told)) if known == what => {
+                    if !std::mem::replace(told, true) {
+                        let message = format!("{what}: somebody else did that, and it stays so");
+                        plan.tell(&record.volume_id, Reason::MountFailure, message);
+                    }
                 }
-                self.foreign = Some((dev, true));
+                // A look may fall into the middle of a call: it is told when it is seen again.
+                _ => drop(self.taken.insert(path.clone(), (what.clone(), false))),
             }
-            // A look may fall into the middle of a call: it is told when it is seen again.
-            (Some(dev), _) => self.foreign = Some((dev, false)),
-            (None, Some((_, false))) => self.foreign = None,
-            // A call takes the finding away for a while: what was told is not told again.
-            (None, _) => {}
         }
     }
 

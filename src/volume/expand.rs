@@ -10,14 +10,14 @@ use nvme_sysfs::{Namespace, Nqn, ScanError, Tree};
 use thiserror::Error;
 
 use super::capability::AccessType;
-use super::current::{Current, find_current, is_reached};
 use super::hold::{Below, SwapError, Swapped};
 use super::identity::{Disk, IdentityMismatch, VolumeIdentity};
-use super::mounts::{is_dead, shows};
+use super::mounts::serves;
 use super::place::find_place;
 use super::record::{Phase, RecordError, StageRecord, Staged};
 use super::request::ExpandRequest;
 use super::sight::LookError;
+use super::standing::carrier::{Current, find_current, is_reached};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::{FilesystemType, GrowError, MountAccess};
@@ -169,9 +169,7 @@ impl Volumes {
         let path = &record.staging_target_path;
         let mounts = self.read_mounts()?;
         let mount = mounts.find_mount_at(path);
-        if !mount.is_some_and(|mount| {
-            shows(mount, disk) && !is_dead(mount, record.capability.mount_access())
-        }) {
+        if !mount.is_some_and(|mount| serves(mount, disk, MountAccess::ReadWrite)) {
             return Err(ExpandError::StaleStaging {
                 path: path.clone(),
                 disk: disk.clone(),
@@ -221,7 +219,7 @@ fn find_growing<'a>(
 ) -> Result<Option<&'a Namespace>, IdentityMismatch> {
     match find_current(tree, nqn, identity) {
         Current::Found(found) => Ok(Some(found).filter(|found| is_reached(tree, nqn, found))),
-        Current::Other(other) => identity.check(other).map(|()| None),
+        Current::Other(mismatch) => Err(mismatch),
         Current::Missing => Ok(None),
     }
 }

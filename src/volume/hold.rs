@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::text;
 use crate::host::MapId;
 pub use choice::{ChooseHoldError, HoldError};
-pub(super) use company::find_keeping;
+pub(super) use company::Company;
 pub use company::{CompanyError, Keeping};
 pub use let_go::{LetGo, LetGoError, Waits};
 pub(super) use map::Below;
@@ -69,7 +69,8 @@ impl Hold {
 /// that time early, so it must be finite.
 const NATIVE_LIMIT: Duration = Duration::from_secs(600);
 
-/// The time for `delayed_removal_secs`.
-pub(super) fn native_time(path_loss_timeout: Option<Duration>) -> Duration {
+/// How long a head must outlive its last path: the time for `delayed_removal_secs`.
+#[must_use]
+pub fn native_time(path_loss_timeout: Option<Duration>) -> Duration {
     path_loss_timeout.unwrap_or(NATIVE_LIMIT)
 }

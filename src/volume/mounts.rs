@@ -85,6 +85,11 @@ pub(super) fn is_dead(mount: &Mount, access: MountAccess) -> bool {
     is_shut_down(mount) || access == MountAccess::ReadWrite && (is_read_only || mount.has_errors)
 }
 
+/// Whether a mount shows this disk, and serves whoever has it so.
+pub(super) fn serves(mount: &Mount, disk: &Disk, access: MountAccess) -> bool {
+    shows(mount, disk) && !is_dead(mount, access)
+}
+
 /// Whether a device node is mounted, alive or dead.
 pub(super) fn is_node(mount: &Mount) -> bool {
     node_name(mount).is_some()

@@ -11,15 +11,12 @@ mod undo;
 use std::error::Error;
 
 use super::capability::{AccessMode, AccessType};
-use super::current::{Current, find_carrier};
 use super::identity::Disk;
-use super::mounts::{is_dead, shows};
+use super::mounts::shows;
 use super::record::{Publication, StageRecord, Staged};
 use super::repair::Repaired;
 use super::request::{PublishRequest, Readonly};
-use super::sight::Sight;
-use super::unpublish::forget_gone;
-use super::view::has_lost_disk;
+use super::standing::{MountState, Mounted, Standing};
 use super::volumes::Volumes;
 use crate::host::{Access, MountAccess, MountFlag, MountPoint};
 
@@ -41,7 +38,7 @@ impl Volumes {
             volume_id: id.clone(),
         };
         let mut record = record.ok_or_else(not_staged)?;
-        forget_gone(&mut record, &self.read_mounts()?);
+        record.forget_gone(&self.read_mounts()?);
         record.staged().ok_or_else(not_staged)?;
         check_compatible(&record, request)?;
         let mut record = self.mend(record)?;
@@ -63,7 +60,8 @@ impl Volumes {
     /// The disk may have come back as another one since: no pod waits for the keeper to find that. What
     /// is stale in any other way, or cannot be mounted anew, is left to the proof that follows.
     fn mend(&self, record: StageRecord) -> Result<StageRecord, PublishError> {
-        if !has_lost_disk(&record, &*self.look()?) {
+        let sight = self.look()?;
+        if !Standing::of(&record, &sight).is_some_and(|standing| standing.has_lost_disk()) {
             return Ok(record);
         }
         match self.repair_locked(record.clone()) {
@@ -85,24 +83,29 @@ impl Volumes {
     /// What is published, which must be what was staged.
     fn prove(&self, record: &StageRecord, staged: &Staged) -> Result<Disk, PublishError> {
         let sight = self.look()?;
-        let carrier = find_carrier(record, staged, &sight);
-        if let Current::Other(other) = carrier.namespace {
-            staged.identity.check(other)?;
+        let standing = Standing::of(record, &sight).ok_or(PublishError::NoDisk)?;
+        if let Some(mismatch) = standing.mismatch() {
+            return Err(mismatch.clone().into());
         }
-        let disk = carrier.disk.as_ref().ok_or(PublishError::NoDisk)?;
+        let disk = standing.disk.as_ref().ok_or(PublishError::NoDisk)?;
         if *disk != staged.disk {
             return Err(PublishError::OtherDisk {
                 staged: staged.disk.clone(),
                 found: disk.name.clone(),
             });
         }
-        let is_block = record.capability.access == AccessType::Block;
+        let is_block = standing.staging.is_none();
         // The pod is going to use it at once, and would wait until a path is usable.
-        if (is_block || carrier.map.is_some()) && !carrier.is_reached() {
+        if (is_block || standing.map.is_some()) && !standing.is_reached() {
             return Err(PublishError::NoDisk);
         }
-        if !is_block {
-            prove_mount(record, staged, &sight)?;
+        let is_wrong = |staging: &&Mounted<'_>| staging.state != MountState::Right;
+        if let Some(staging) = standing.staging.as_ref().filter(is_wrong) {
+            return Err(PublishError::StaleStaging {
+                path: staging.path.to_path_buf(),
+                found: staging.mount.map(|mount| mount.dev),
+                staged: staged.disk.clone(),
+            });
         }
         Ok(staged.disk.clone())
     }
@@ -187,19 +190,6 @@ impl Volumes {
                 path: target.clone(),
             }),
         }
-    }
-}
-
-fn prove_mount(record: &StageRecord, staged: &Staged, sight: &Sight) -> Result<(), PublishError> {
-    let path = &record.staging_target_path;
-    let access = record.capability.mount_access();
-    match sight.mounts.find_mount_at(path) {
-        Some(mount) if shows(mount, &staged.disk) && !is_dead(mount, access) => Ok(()),
-        found => Err(PublishError::StaleStaging {
-            path: path.clone(),
-            found: found.map(|mount| mount.dev),
-            staged: staged.disk.clone(),
-        }),
     }
 }
 

@@ -16,6 +16,8 @@ mod gone;
 mod secrets;
 mod store;
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use nvme_sysfs::{Nqn, Uuid};
@@ -28,6 +30,7 @@ use super::request::{ClaimRef, PodRef, Readonly};
 use super::source::Source;
 use super::text;
 use super::volume_id::VolumeId;
+use crate::host::mountinfo::MountTable;
 use crate::host::{FilesystemType, MapId, MountAccess, MountFlag};
 
 pub use error::RecordError;
@@ -240,6 +243,20 @@ impl StageRecord {
             .find(|publication| publication.target_path == target_path)
     }
 
+    /// Forgets the publications whose place is gone: they were taken away when the record could not be written. Where only
+    /// the mount is missing the pod may still have it, as far as the record is asked.
+    pub fn forget_gone(&mut self, mounts: &MountTable) {
+        self.publications.retain(|publication| {
+            let target = &publication.target_path;
+            // Where nothing is mounted, nothing answers but kubelet's own directory.
+            let is_gone = || match fs::symlink_metadata(target) {
+                Err(error) => error.kind() == ErrorKind::NotFound,
+                Ok(_) => false,
+            };
+            mounts.find_mount_at(target).is_some() || !is_gone()
+        });
+    }
+
     /// What is left of the record once nothing of the volume is on this node any more.
     pub(super) fn remainder(self) -> Option<StageRecord> {
         let unfinished = self.unfinished()?.clone();
@@ -254,8 +271,6 @@ impl StageRecord {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use serde_json::Value;
 
     use super::*;

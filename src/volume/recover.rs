@@ -14,14 +14,13 @@ use nvme_sysfs::{Instance, Nqn, ScanError, Tree};
 use thiserror::Error;
 
 use super::attach::connect_options;
-use super::current::find_usable;
 use super::hold::{
     Below, CompanyError, Hold, LetGo, LetGoError, SwapError, Swapped, Waits, native_time,
 };
 use super::owner::OwnerError;
 use super::record::{Complete, Phase, RecordError, StageRecord};
 use super::sight::LookError;
-use super::view::controllers_of;
+use super::standing::carrier::{controllers_of, find_usable};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::last_path::find_disks_losing_last_path;

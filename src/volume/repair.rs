@@ -16,16 +16,15 @@ use nvme_sysfs::{DevT, Namespace};
 use thiserror::Error;
 
 use super::capability::AccessType;
-use super::current::find_usable;
 use super::filesystem::{InspectError, Memory, PrepareError, Step, next_step};
 use super::hold::{Below, SwapError};
 use super::identity::Disk;
-use super::mounts::{is_dead, shows};
+use super::mounts::shows;
 use super::record::{Phase, Publication, RecordError, StageRecord, Staged};
 use super::sight::{LookError, Sight};
+use super::standing::carrier::find_usable;
+use super::standing::{MountState, Published, Stale, Standing, is_missing};
 use super::unmount::{Own, UnmountVolumeError};
-use super::unpublish::forget_gone;
-use super::view::{Stale, current_disk, find_stale, is_missing};
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 use crate::host::device_node::OpenNodeError;
@@ -113,7 +112,7 @@ impl Volumes {
     /// The same for whoever holds the lock of the volume.
     pub(super) fn repair_locked(&self, mut record: StageRecord) -> Result<Repaired, RepairError> {
         let sight = self.look()?;
-        forget_gone(&mut record, &sight.mounts);
+        record.forget_gone(&sight.mounts);
         let Some(staged) = record.staged().cloned() else {
             return Ok(Repaired::NotStale);
         };
@@ -123,8 +122,9 @@ impl Volumes {
         let mut present = record.clone();
         present
             .publications
-            .retain(|publication| !is_missing(publication, &sight));
-        let stale = match find_stale(&present, &sight) {
+            .retain(|publication| !is_missing(publication, &sight.mounts));
+        let standing = Standing::of(&present, &sight);
+        let stale = match standing.as_ref().and_then(Standing::stale) {
             Some(stale) => stale,
             None if let_go => Stale::FilesystemDead,
             None if present == record => return Ok(Repaired::NotStale),
@@ -135,7 +135,7 @@ impl Volumes {
                 return Ok(Repaired::Done(Stale::Publication));
             }
         };
-        if let Some(disk) = find_unrecorded(&record, &staged, &sight) {
+        if let Some(disk) = standing.as_ref().and_then(find_unrecorded) {
             record_shown(&mut record, &staged, &disk, &sight);
             let missing = missing(&record, &sight);
             // Without room for it, it is recorded later.
@@ -367,20 +367,15 @@ fn is_bindable(record: &StageRecord, staged: &Staged, sight: &Sight) -> bool {
 
 /// The disk that everything of a filesystem shows already, though the record names another: an earlier repair has mounted it
 /// and could not write that down.
-fn find_unrecorded(record: &StageRecord, staged: &Staged, sight: &Sight) -> Option<Disk> {
-    // A number that two disks have had one after the other says nothing about a mount.
-    let disk = current_disk(record, staged, sight).filter(|disk| disk.dev != staged.disk.dev)?;
-    let access = record.capability.mount_access();
-    let mount = sight.mounts.find_mount_at(&record.staging_target_path)?;
-    let is_alive = matches!(record.capability.access, AccessType::Filesystem { .. })
-        && shows(mount, &disk)
-        && !is_dead(mount, access);
-    let mut targets = record.publications.iter().map(|it| &it.target_path);
-    let shows_disk = |target: &PathBuf| {
-        let mount = sight.mounts.find_mount_at(target);
-        mount.is_none_or(|mount| shows(mount, &disk))
+fn find_unrecorded(standing: &Standing<'_>) -> Option<Disk> {
+    let staging = standing.staging.as_ref()?;
+    let disk = standing.disk.as_ref()?;
+    let shows_disk = |published: &Published<'_>| {
+        let mount = published.target.mount;
+        mount.is_none_or(|mount| shows(mount, disk))
     };
-    (is_alive && targets.all(shows_disk)).then_some(disk)
+    let is_unrecorded = staging.state == MountState::Unrecorded;
+    (is_unrecorded && standing.publications.iter().all(shows_disk)).then(|| disk.clone())
 }
 
 /// Lets the record say which disk is mounted.
@@ -404,7 +399,7 @@ fn record_shown(record: &mut StageRecord, staged: &Staged, disk: &Disk, sight: &
 /// What an earlier repair took from pods and did not give back.
 fn missing(record: &StageRecord, sight: &Sight) -> Vec<Publication> {
     let publications = record.publications.iter();
-    let missing = publications.filter(|publication| is_missing(publication, sight));
+    let missing = publications.filter(|publication| is_missing(publication, &sight.mounts));
     missing.cloned().collect()
 }
 

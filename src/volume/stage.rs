@@ -18,13 +18,13 @@ use nvme_sysfs::{ControllerLoss, Instance, Namespace};
 
 use super::attach::Attached;
 use super::capability::AccessType;
-use super::current::{Current, find_carrier};
 use super::filesystem::{Memory, Step, check_multi_mount, next_step};
 use super::hold::Hold;
 use super::identity::{Disk, VolumeIdentity};
-use super::mounts::{is_dead, shows};
+use super::mounts::serves;
 use super::record::{Phase, StageRecord, Staged, Unfinished};
 use super::request::StageRequest;
+use super::standing::{MountState, Standing};
 use super::volumes::Volumes;
 use crate::host::blocking::Caller;
 use crate::host::signature::Found;
@@ -98,21 +98,17 @@ impl Volumes {
             return Ok(false);
         };
         let sight = self.look()?;
-        let carrier = find_carrier(record, staged, &sight);
-        if carrier.disk.as_ref() != Some(&staged.disk) {
-            return Ok(false);
-        }
-        let stands = match carrier.map {
-            // What it carries now is the keeper's care, and waits meanwhile.
-            Some(map) => !map.is_let_go,
-            None => matches!(carrier.namespace, Current::Found(_)),
-        };
-        if !stands || record.capability.access == AccessType::Block {
-            return Ok(stands);
-        }
-        let mount = sight.mounts.find_mount_at(&record.staging_target_path);
-        let access = record.capability.mount_access();
-        Ok(mount.is_some_and(|mount| shows(mount, &staged.disk) && !is_dead(mount, access)))
+        let standing = Standing::of(record, &sight);
+        let standing = standing.filter(|it| it.disk.as_ref() == Some(&staged.disk));
+        Ok(standing.is_some_and(|standing| {
+            let stands = match standing.map {
+                // What it carries now is the keeper's care, and waits meanwhile.
+                Some(map) => !map.is_let_go,
+                None => standing.namespace().is_some(),
+            };
+            let mut staging = standing.staging.iter();
+            stands && staging.all(|staging| staging.state == MountState::Right)
+        }))
     }
 
     /// A repeated call: new secrets are kept, and addresses that could not be connected before are
@@ -302,7 +298,7 @@ impl<'a> Staging<'a> {
         let mounts = self.volumes.read_mounts()?;
         match mounts.find_mount_at(path) {
             None => Ok(false),
-            Some(mount) if shows(mount, disk) && !is_dead(mount, access) => Ok(true),
+            Some(mount) if serves(mount, disk, access) => Ok(true),
             Some(mount) => Err(StageError::Occupied {
                 path: path.clone(),
                 dev: mount.dev,

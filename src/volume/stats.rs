@@ -14,13 +14,12 @@ use thiserror::Error;
 use super::capability::AccessType;
 use super::capacity::{Unit, Usage};
 use super::condition::HealthEntry;
-use super::current::find_carrier;
-use super::health::judge;
 use super::identity::Disk;
-use super::mounts::{find_shown, is_dead, is_node, shows};
+use super::mounts::{find_shown, is_node, serves, shows};
 use super::place::{Place, find_place};
 use super::record::{RecordError, StageRecord, Staged};
 use super::sight::{LookError, Sight};
+use super::standing::Standing;
 use super::volume_id::VolumeId;
 use super::volumes::Volumes;
 
@@ -90,8 +89,11 @@ impl Volumes {
     /// # Errors
     /// [`StatsError`].
     pub fn stats(&self, volume_id: &VolumeId, volume_path: &Path) -> Result<Stats, StatsError> {
-        let record = self.records.read(volume_id)?;
+        let mut record = self.records.read(volume_id)?;
         let sight = self.look()?;
+        if let Some(record) = &mut record {
+            record.forget_gone(&sight.mounts);
+        }
         let not_there = || StatsError::NotThere {
             volume_id: volume_id.clone(),
             path: volume_path.to_owned(),
@@ -103,13 +105,13 @@ impl Volumes {
             return measure_unknown(volume_id, &sight, volume_path);
         };
         let place = find_place(record, &sight.mounts, volume_path).ok_or_else(not_there)?;
-        let usage = match find_healthy((record, staged), &sight, (place, volume_path)) {
+        let usage = match find_healthy(record, &sight, (place, volume_path)) {
             Some(healthy) => self.remember(volume_id, measure(healthy)?),
             None => self.recall(volume_id, staged),
         };
         Ok(Stats {
             usage,
-            condition: condition(&judge(record, &sight)),
+            condition: condition(&self.conditions(record, &sight)?),
         })
     }
 
@@ -136,18 +138,18 @@ impl Volumes {
 }
 
 fn find_healthy<'a>(
-    (record, staged): (&StageRecord, &Staged),
+    record: &StageRecord,
     sight: &Sight,
     (place, path): (Place<'_>, &'a Path),
 ) -> Option<Healthy<'a>> {
-    let carrier = find_carrier(record, staged, sight);
-    let disk = carrier.disk.as_ref().filter(|_| carrier.is_reached())?;
+    let standing = Standing::of(record, sight)?;
+    let disk = standing.disk.as_ref().filter(|_| standing.is_reached())?;
     if let Place::Node(mount) = place {
         mount.filter(|mount| shows(mount, disk))?;
     }
     match record.capability.access {
         AccessType::Block => {
-            let size = match (carrier.map, carrier.namespace.found()) {
+            let size = match (standing.map, standing.namespace()) {
                 (Some(map), _) => map.size_bytes,
                 (None, namespace) => namespace?.size_bytes,
             };
@@ -155,8 +157,7 @@ fn find_healthy<'a>(
         }
         AccessType::Filesystem { .. } => {
             let mount = sight.mounts.find_mount_at(path)?;
-            let is_healthy =
-                shows(mount, disk) && !is_dead(mount, record.capability.mount_access());
+            let is_healthy = serves(mount, disk, record.capability.mount_access());
             is_healthy.then_some(Healthy::Filesystem(path))
         }
     }

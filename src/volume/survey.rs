@@ -10,12 +10,11 @@ use nvme_sysfs::{Nqn, Sysfs};
 use thiserror::Error;
 
 use super::boot::read_boot_id;
-use super::condition::HealthEntry;
-use super::health::judge;
-use super::hold::Hold;
+use super::condition::{HealthEntry, judge};
+use super::hold::{Company, Hold};
 use super::record::{Records, StageRecord};
 use super::sight::{LookError, Sight};
-use super::view::View;
+use super::standing::Standing;
 use super::volume_id::VolumeId;
 use super::volumes::OpenVolumesError;
 use crate::host::MapId;
@@ -73,17 +72,19 @@ impl Surveyed {
         self.hold.as_ref().and_then(Hold::map)
     }
 
-    fn of(record: &StageRecord, sight: &Sight) -> Surveyed {
-        let view = View::of(record, sight);
+    fn of(record: &StageRecord, sight: &Sight, not_held: Option<&str>) -> Surveyed {
+        let standing = Standing::of(record, sight);
+        let standing = standing.as_ref();
+        let disk = standing.and_then(|standing| standing.namespace());
         let map = record.map().and_then(|map| sight.find_map(map));
         Surveyed {
             volume_id: record.volume_id.clone(),
             nqn: record.source.nqn.clone(),
             hold: record.hold.clone(),
             map_disk: map.map(|map| map.disk.clone()),
-            disk: view.disk.map(|disk| disk.name),
-            usable_paths: view.usable_paths,
-            findings: judge(record, sight),
+            disk: disk.map(|disk| disk.name.clone()),
+            usable_paths: standing.map_or(0, |standing| standing.usable_paths),
+            findings: judge(record, sight, not_held),
         }
     }
 }
@@ -101,7 +102,7 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyErro
             return Err(SurveyError::Access { path, source });
         }
     }
-    let records = read_staged(root, state_dir)?;
+    let mut records = read_staged(root, state_dir)?;
     if records.is_empty() {
         return Ok(Vec::new());
     }
@@ -110,8 +111,29 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyErro
         Sight::beside(root, tree, &Questions::default())
     };
     let sight = look()?;
-    let of = |record: &StageRecord| Surveyed::of(record, &sight);
+    for record in &mut records {
+        record.forget_gone(&sight.mounts);
+    }
+    let company = Company {
+        root,
+        driver: driver_of(state_dir),
+        records: &records,
+        tree: sight.tree(),
+    };
+    let of = |record: &StageRecord| {
+        let not_held = company.find_reason(record);
+        Surveyed::of(record, &sight, not_held.as_deref())
+    };
     Ok(records.iter().map(of).collect())
+}
+
+/// The name of the driver that has its state in `plugins/DRIVER/state` of kubelet's directory, if this is such a path.
+fn driver_of(state_dir: &Path) -> Option<&str> {
+    let plugin = state_dir
+        .parent()
+        .filter(|_| state_dir.ends_with("state"))?;
+    let is_kubelets = plugin.parent()?.ends_with("plugins");
+    plugin.file_name().filter(|_| is_kubelets)?.to_str()
 }
 
 /// What is staged here, for a program that does not serve the volumes.

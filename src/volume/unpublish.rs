@@ -5,8 +5,6 @@
 //! is mounted there any more. Once that is done the call is a success, also where the record cannot be written: a full
 //! disk is when pods are evicted, and the publication that stays in the record says nothing without its mount.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use thiserror::Error;
@@ -16,7 +14,6 @@ use super::request::UnpublishRequest;
 use super::unmount::{Own, UnmountVolumeError};
 use super::volumes::Volumes;
 use crate::host::MountPointError;
-use crate::host::mountinfo::MountTable;
 
 /// Why a pod still has a volume.
 #[derive(Debug, Error)]
@@ -64,7 +61,7 @@ impl Volumes {
     ) -> Result<(), UnpublishError> {
         let known = record.publications.len();
         let mounts = self.read_mounts().map_err(UnmountVolumeError::Look)?;
-        forget_gone(&mut record, &mounts);
+        record.forget_gone(&mounts);
         record
             .publications
             .retain(|publication| publication.target_path != *target);
@@ -73,18 +70,4 @@ impl Volumes {
         }
         Ok(())
     }
-}
-
-/// Forgets the publications whose place is gone: they were taken away when the record could not be written. Where only the
-/// mount is missing the pod may still have it, as far as the record is asked.
-pub(super) fn forget_gone(record: &mut StageRecord, mounts: &MountTable) {
-    record.publications.retain(|publication| {
-        let target = &publication.target_path;
-        // Where nothing is mounted, nothing answers but kubelet's own directory.
-        let is_gone = || match fs::symlink_metadata(target) {
-            Err(error) => error.kind() == ErrorKind::NotFound,
-            Ok(_) => false,
-        };
-        mounts.find_mount_at(target).is_some() || !is_gone()
-    });
 }

@@ -20,7 +20,8 @@ use thiserror::Error;
 
 use super::capability::AccessType;
 use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
-use super::hold::{Hold, LetGo, LetGoError, Waits, find_keeping};
+use super::flow::Flow;
+use super::hold::{Hold, LetGo, LetGoError, Waits};
 use super::identity::VolumeIdentity;
 use super::mounts::{find_shown, shows_map, shows_nvme};
 use super::record::{RecordError, StageRecord};
@@ -196,13 +197,12 @@ impl Volumes {
     /// after a while the volume is cut off.
     fn write_back(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
         let mut standing = self.wait_for_path(volume)?;
-        if standing == Standing::Waiting && self.cut_off(volume, Waits::ForPath)? == LetGo::Reached
-        {
-            standing = Standing::Reached;
+        if standing == Flow::Waiting && self.cut_off(volume, Waits::ForPath)? == LetGo::Reached {
+            standing = Flow::Reached;
         }
         match standing {
-            Standing::Dead | Standing::Waiting => Ok(()),
-            Standing::Reached => {
+            Flow::Dead | Flow::Waiting => Ok(()),
+            Flow::Reached => {
                 let raw = volume.raw_disk(&*self.look()?);
                 let written = self.unless_lost(volume, || self.sync(volume, raw.as_ref()));
                 if let Err(error) = written {
@@ -215,7 +215,13 @@ impl Volumes {
     }
 
     fn unmount(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
-        if let Some(controller) = self.find_keeper_of_io(volume)? {
+        let sight = self.look()?;
+        let standing = volume
+            .record
+            .as_ref()
+            .and_then(|it| Standing::of(it, &sight));
+        // An unmount would wait for as long as that one lives.
+        if let Some(controller) = standing.and_then(|it| it.find_keeper_of_io()) {
             return Err(UnstageError::Kept { controller });
         }
         let path = &volume.request.staging_target_path;
@@ -224,20 +230,6 @@ impl Volumes {
             identity: volume.identity.as_ref(),
         };
         Ok(self.unless_lost(volume, || self.unmount_volume(path, own))?)
-    }
-
-    /// A controller of others in which I/O of the volume waits though its map was let go: an unmount would wait for as
-    /// long as that one lives.
-    fn find_keeper_of_io(&self, volume: &Volume<'_>) -> Result<Option<Instance>, UnstageError> {
-        let Some(record) = &volume.record else {
-            return Ok(None);
-        };
-        let map = self.read_map(volume.map)?;
-        if !map.is_some_and(|map| map.was_let_go() && map.io.is_some()) {
-            return Ok(None);
-        }
-        let tree = self.config.trees.scan().map_err(LookError::Scan)?;
-        Ok(find_keeping(record, &tree).into_iter().next())
     }
 
     /// Does something that waits for the target. Where the last path goes meanwhile and does not
@@ -296,7 +288,7 @@ impl Volumes {
         // No unmount of a raw disk waits, and its map sends nothing any more; but without a map a controller that is left
         // would send what waits in it.
         let is_held = !volume.raw || !by_map && self.may_send(volume)?;
-        if is_held && self.look_at(volume)? == Standing::Waiting {
+        if is_held && self.look_at(volume)? == Flow::Waiting {
             return Err(UnstageError::Held);
         }
         let message = "cut off from its target: what was not written is lost";
@@ -334,7 +326,7 @@ impl Volumes {
         if let Some(found) = self.read_map(map)? {
             let tree = self.config.trees.scan().map_err(LookError::Scan)?;
             // What a process that was killed has left in it would keep the map from going.
-            if Standing::of_map(&found, &tree) == Standing::Waiting {
+            if Flow::of_map(&found, &tree) == Flow::Waiting {
                 self.let_go(volume.record.as_ref(), map, Waits::ForPath)?;
             }
             let _map = self.lock_map(map).map_err(UnstageError::Map)?;

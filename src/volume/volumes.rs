@@ -100,7 +100,7 @@ pub struct Volumes {
     pub(super) media_errors: Mutex<HashMap<VolumeId, Instant>>,
     /// Why the map of a volume does not get the disk that is there.
     pub(super) refused_disks: Mutex<HashMap<VolumeId, String>>,
-    /// Why the I/O of a volume is not held by a map, or not all of it.
+    /// Which controllers of a volume that a map holds could not be told to give up.
     pub(super) not_held: Mutex<HashMap<VolumeId, String>>,
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nvme_sysfs::{DevT, Transport, Tree};
 
-use super::standing::Standing;
+use super::flow::Flow;
 use crate::host::dm::Map;
 use crate::host::mountinfo::MountTable;
 
@@ -56,7 +56,7 @@ pub(super) fn find_flowing(
 /// Whether I/O of a map, or of a disk that is not the machine's own, gets to its target now.
 fn flows(dev: DevT, tree: &Tree, maps: &[Map]) -> bool {
     if let Some(map) = maps.iter().find(|map| map.dev == dev) {
-        return !map.was_let_go() && Standing::of_map(map, tree) == Standing::Reached;
+        return !map.was_let_go() && Flow::of_map(map, tree) == Flow::Reached;
     }
     tree.subsystems.iter().any(|subsystem| {
         let is_fabrics = |transport: &Transport| *transport != Transport::Pcie;

@@ -1,6 +1,7 @@
 //! What `list-subsys` and `doctor` tell of the volumes of the node plugin.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use serde_json::Value;
@@ -114,4 +115,58 @@ fn a_record_that_cannot_be_read_keeps_nothing_else_from_being_listed() {
     assert!(listed.out.contains("nvme0n1"), "{}", listed.out);
     let doctor = list(root.path(), "doctor", &[]);
     assert!(doctor.out.contains("unknown volumes: "), "{}", doctor.out);
+}
+
+/// A volume that was to have a map where one is possible, and has none; its controller, which nobody owns, carries
+/// another disk.
+fn stepped_down(uuid: &str) -> TempDir {
+    let root = staged("trixie-two-namespaces", uuid);
+    let record = root.path().join("state/volumes/pvc-1/record.json");
+    let text = fs::read_to_string(&record).expect("a record");
+    let auto = text.replacen("\"hold\": \"none\"", "\"hold\": \"auto\"", 1);
+    fs::write(&record, auto).expect("a record");
+    for module in ["dm_multipath", "dm_round_robin"] {
+        fs::create_dir_all(root.path().join("sys/module").join(module)).expect("a module");
+    }
+    let mapper = root.path().join("dev/mapper");
+    fs::create_dir_all(&mapper).expect("a directory");
+    symlink("/dev/null", mapper.join("control")).expect("a device");
+    // Of the first PID namespace, in which all processes are seen.
+    let namespaces = root.path().join("proc/self/ns");
+    fs::create_dir_all(&namespaces).expect("a directory");
+    symlink("pid:[4026531836]", namespaces.join("pid")).expect("a link");
+    root
+}
+
+#[test]
+fn both_verbs_say_why_a_volume_has_no_map_that_was_to_have_one() {
+    let root = stepped_down(UUID);
+    let holder = "sys/block/nvme0n1/holders/md7";
+    let spared =
+        "nvme0 carries its disk and outlives a loss: somebody else uses another disk behind it";
+    let passed = "what kept it from a map has passed; it gets one when it is staged anew";
+    for (is_used, why) in [(true, spared), (false, passed)] {
+        let holder = root.path().join(holder);
+        match is_used {
+            true => fs::create_dir_all(&holder).expect("a holder"),
+            false => fs::remove_dir(&holder).expect("no holder"),
+        }
+        let finding = volumes(root.path())[0]["Findings"][0].clone();
+        assert_eq!(finding["Reason"], "NotHeld", "{finding}");
+        let message = finding["Message"].as_str().expect("words").to_owned();
+        assert!(message.contains(why), "{message}");
+        let doctor = list(root.path(), "doctor", &[]);
+        let line = format!("warn    volumes: pvc-1 (not held): NotHeld: {message}");
+        assert!(doctor.out.contains(&line), "{}", doctor.out);
+        let listed = list(root.path(), "list-subsys", &[]).expect(0);
+        assert!(listed.out.contains(why), "{}", listed.out);
+    }
+}
+
+#[test]
+fn a_volume_that_asked_for_no_map_or_cannot_have_one_is_not_told_as_not_held() {
+    let root = stepped_down(UUID);
+    fs::remove_dir(root.path().join("sys/module/dm_multipath")).expect("a module");
+    let findings = |root: &Path| volumes(root)[0]["Findings"].clone();
+    assert_eq!(findings(root.path()), Value::Array(Vec::new()));
 }

@@ -1,5 +1,6 @@
 //! NodeGetVolumeHealth and NodeGetStorageHealth.
 
+use nvmeof_csi::volume::repair::Repaired;
 use nvmeof_csi::volume::{HealthReason, HealthStatus, StorageStatus, Volumes};
 
 use crate::machine::Machine;
@@ -82,6 +83,60 @@ fn mounts_that_lead_nowhere_are_stale() {
         let stale = (HealthStatus::Inaccessible, HealthReason::StaleMount);
         assert_eq!(reasons(&volumes), [stale], "{to}");
     }
+}
+
+#[test]
+fn what_others_mounted_in_the_place_of_a_volume_is_foreign() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let staged = stage(&machine, ext4());
+    volumes.stage(&staged).expect("staged");
+    let target = machine.target("pod");
+    volumes
+        .publish(&publish(&staged, &target))
+        .expect("published");
+    for place in [target, machine.staging()] {
+        machine.mount_foreign(&place, "8:1 / PATH rw - ext4 /dev/sda1 rw");
+        let foreign = (HealthStatus::Inaccessible, HealthReason::ForeignMount);
+        assert_eq!(reasons(&volumes), [foreign], "{place:?}");
+    }
+}
+
+#[test]
+fn a_target_that_others_unmounted_is_stale_and_one_that_is_gone_was_unpublished() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    let staged = stage(&machine, ext4());
+    volumes.stage(&staged).expect("staged");
+    let target = machine.target("pod");
+    volumes
+        .publish(&publish(&staged, &target))
+        .expect("published");
+    let place = format!(" {} ", target.display());
+    machine.host.edit_mounts(&place, " /elsewhere ");
+    assert_eq!(
+        reasons(&volumes),
+        [(HealthStatus::Inaccessible, HealthReason::StaleMount)]
+    );
+    assert_eq!(
+        volumes.repair(&id("volume-1")).expect("an answer"),
+        Repaired::NotStale
+    );
+    std::fs::remove_dir(&target).expect("an empty directory");
+    assert_eq!(reasons(&volumes), []);
+}
+
+#[test]
+fn a_mount_whose_device_is_gone_is_stale_beside_the_loss() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    volumes.stage(&stage(&machine, ext4())).expect("staged");
+    machine.host.power_off();
+    let inaccessible = |reason| (HealthStatus::Inaccessible, reason);
+    assert_eq!(
+        reasons(&volumes),
+        [HealthReason::NoPath, HealthReason::StaleMount].map(inaccessible)
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nvmeof_csi::host::MapId;
 use nvmeof_csi::volume::recover::RecoverError;
-use nvmeof_csi::volume::{Passed, PublishError, Suspended, Swapped, Volumes};
+use nvmeof_csi::volume::{Passed, PublishError, StageError, Suspended, Swapped, Volumes};
 
 use crate::machine::{Machine, map_of};
 use crate::requests::{block, ext4, id, publish, stage, target_of};
@@ -166,6 +166,27 @@ fn a_map_whose_new_disk_somebody_has_taken_is_suspended_until_it_is_free() {
         !format!("{health:?}").contains("somebody else"),
         "{health:?}"
     );
+}
+
+#[test]
+fn a_controller_gets_its_ctrl_loss_tmo_back_when_the_stage_fails_that_tuned_it() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    // The map is gone, and a new one vanishes again as soon as it is made.
+    fs::remove_dir_all(machine.root().join("sys/block/dm-0")).expect("a map");
+    let error = volumes.stage(&stage(&machine, block()));
+    let error = error.expect_err("no map");
+    assert!(matches!(error, StageError::LostAgain), "{error}");
+    let expected = [
+        "connect 4420",
+        "tune nvme0 Some(After(0ns))",
+        "create map",
+        LOAD,
+        "resume",
+        "remove map",
+        "tune nvme0 Some(After(600s))",
+    ];
+    assert_eq!(machine.host.take_log(), expected);
 }
 
 #[test]

@@ -42,10 +42,15 @@ fn check_finding(what: &str, entry: &HealthEntry) -> Check {
             "give the volume its own namespace back at the target; the other one is not touched"
         }
         HealthReason::NotHeld => {
-            "end the use of the other disk behind that controller, or disconnect it"
+            "end what the finding names, such as the use of another disk behind that controller, or disconnect it; a volume without a map gets one when it is staged anew"
         }
         HealthReason::MediaError => "look for failing storage behind the namespace at the target",
-        HealthReason::StaleMount => "end what uses the volume; the node plugin then mounts it anew",
+        HealthReason::StaleMount => {
+            "end what uses the volume; the node plugin then mounts it anew, but for a pod whose mount somebody has taken away: make that one anew"
+        }
+        HealthReason::ForeignMount => {
+            "unmount what is not the volume; the node plugin does not mount over it"
+        }
     };
     let finding = format!("{what}: {}: {}", entry.reason.as_str(), entry.message);
     Check::bad(NAME, status, finding, what_to_do)

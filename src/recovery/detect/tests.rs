@@ -16,6 +16,7 @@ use crate::host::mountinfo::MountTable;
 use crate::volume::identity::{Disk, VolumeIdentity};
 use crate::volume::record::{Phase, Staged};
 use crate::volume::request::AccessType;
+use crate::volume::standing::mounted_at;
 use crate::watch::Trees;
 
 const HOSTNQN: &str = "nqn.2014-08.org.nvmexpress:uuid:aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
@@ -179,6 +180,14 @@ fn second_address(world: &mut World) {
     world.record.source.addresses.push(second);
 }
 
+/// What others have done at a place, in words.
+fn taken(path: &str, what: &str) -> Finding {
+    Finding::Taken {
+        path: path.into(),
+        what: format!("{path} {what}"),
+    }
+}
+
 fn nothing(_: &mut World) {}
 
 fn instance(name: &str) -> Instance {
@@ -224,10 +233,10 @@ fn paths_that_are_down_or_missing_are_found_on_every_kernel() {
 #[test]
 fn maps_are_judged_by_what_is_below_them() {
     use Finding::{
-        ForeignMount, MapBehind, MapFailed, MapLetGo, MapLettingGo, MapMissing, MapSpinning,
-        MapUnqueued, NoPath, PathMissing, Untuned,
+        MapBehind, MapFailed, MapLetGo, MapLettingGo, MapMissing, MapSpinning, MapUnqueued, NoPath,
+        PathMissing, Untuned,
     };
-    let other = "254:7".parse().expect("a number");
+    let other = taken("/stage", "is a mount of 254:7, not of dm-0 (254:0)");
     let forget: Change = |world| world.maps.clear();
     let suspend: Change = |world| world.maps[0].suspended = true;
     let let_go: Change = |world| world.maps[0].is_let_go = true;
@@ -270,7 +279,7 @@ fn maps_are_judged_by_what_is_below_them() {
         ("map", passing, &[MapBehind]),
         ("map-lost", passing, &[NoPath, PathMissing(0), MapBehind]),
         // Another map is mounted there: it is somebody else's.
-        ("map", other_map, &[ForeignMount(other)]),
+        ("map", other_map, &[other]),
     ];
     let untuned = [NoPath, MapMissing, Untuned(instance("nvme0"))];
     for suite in SUITES {
@@ -343,7 +352,7 @@ fn mounts_are_stale_when_they_lead_nowhere_or_elsewhere() {
         let (capture, before) = (format!("{suite}-map-lost"), format!("{suite}-one-path"));
         World::staged(&capture, &before, Hold::None).check(&capture, nothing, &lost);
     }
-    let told = Finding::ForeignMount("8:1".parse().expect("a number"));
+    let told = taken("/stage", "is a mount of 8:1, not of nvme0n1 (259:1)");
     world.check("somebody else's", foreign, &[told]);
 }
 
@@ -420,6 +429,42 @@ fn the_mounts_of_a_volume_are_its_places_and_all_others_that_show_its_disk() {
     publish(&mut world, "41 1 0:44 / /pod rw - tmpfs tmpfs rw\n");
     world.mounts += "42 1 259:1 / /elsewhere rw - ext4 /dev/nvme0n1 rw\n";
     world.mounts += "43 1 259:9 / /others rw - ext4 /dev/nvme7n1 rw\n";
-    let mounted = view::mounted_at(&world.record, &world.sight());
+    let mounted = mounted_at(&world.record, &world.sight());
     assert_eq!(mounted, ["/stage", "/pod", "/elsewhere"].map(PathBuf::from));
+}
+
+#[test]
+fn what_others_did_to_the_mount_of_a_pod_is_told_and_not_repaired() {
+    let unmounted = taken("/pod", "is not mounted");
+    let covered = taken("/pod", "is a mount of 0:44, not of nvme0n1 (259:1)");
+    let node = taken(
+        "/pod",
+        "is a mount of nvme0n1//deleted, not of nvme0n1 (259:1)",
+    );
+    let withdrawn = Finding::Stale(Stale::Publication);
+    let repaired: Change = |world| {
+        publish(world, "");
+        world.record.publications[0].withdrawn = true;
+    };
+    let rows: [(&str, Change, Finding); 4] = [
+        ("unmounted", |world| publish(world, ""), unmounted),
+        (
+            "mounted over",
+            |world| publish(world, "41 1 0:44 / /pod rw - tmpfs tmpfs rw\n"),
+            covered,
+        ),
+        (
+            "a node that is gone, of a disk that is there",
+            |world| {
+                let gone = "41 1 0:6 /nvme0n1//deleted /pod rw - devtmpfs udev rw\n";
+                publish(world, gone);
+            },
+            node,
+        ),
+        ("taken away by a repair", repaired, withdrawn),
+    ];
+    let mut world = World::bare("trixie-one-path");
+    for (name, change, finding) in rows {
+        world.check(name, change, &[finding]);
+    }
 }

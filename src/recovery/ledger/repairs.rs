@@ -9,7 +9,7 @@ use crate::recovery::action::{Action, Came};
 use crate::recovery::detect::Finding;
 use crate::report::outcome::Reason;
 use crate::volume::VolumeId;
-use crate::volume::view::Stale;
+use crate::volume::standing::Stale;
 
 /// Attempts in a row before something else has to change.
 const ATTEMPTS: u32 = 3;

@@ -1,7 +1,7 @@
 //! What is planned, by findings and by the time that has passed.
 
 use super::*;
-use crate::volume::view::Stale;
+use crate::volume::standing::Stale;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -251,7 +251,10 @@ fn io_is_let_go_at_its_limit_and_not_before() {
 fn what_others_have_mounted_is_told_once_it_is_seen_twice_and_not_touched() {
     let mut ledger = Ledger::default();
     let now = Instant::now();
-    let foreign = Finding::ForeignMount("254:7".parse().expect("a number"));
+    let foreign = Finding::Taken {
+        path: "/stage/a".into(),
+        what: "/stage/a is a mount of 254:7, not of dm-0".to_owned(),
+    };
     let (there, busy) = ([seen("a", &[foreign])], [seen("a", &[])]);
     assert_eq!(reasons(&ledger.plan(now, &there, &[])), []);
     let second = ledger.plan(now, &there, &[]);

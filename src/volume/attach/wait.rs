@@ -11,9 +11,9 @@ use std::time::Instant;
 use nvme_sysfs::{AmbiguousNamespace, Namespace, NamespaceSelector, Nqn, ScanError, Tree};
 
 use super::{AttachError, Attached};
-use crate::volume::current::{is_reached, live_controllers};
 use crate::volume::identity::Disk;
 use crate::volume::source::Source;
+use crate::volume::standing::carrier::{is_reached, live_controllers};
 use crate::volume::volumes::Volumes;
 use crate::watch::Snapshot;
 

@@ -8,7 +8,7 @@ use nvme_sysfs::Namespace;
 use thiserror::Error;
 
 use super::Hold;
-use super::company::{CompanyError, Keeping};
+use super::company::{CompanyError, Keeping, NOT_UNIQUE};
 use crate::host::MapId;
 use crate::host::requirements::missing_for_maps;
 use crate::volume::capability::AccessType;
@@ -153,10 +153,6 @@ fn find_sibling<'a>(
     others.find_map(|other| Some((&other.volume_id, other.hold.as_ref()?)))
 }
 
-/// What a namespace without an identifier of its own cannot have.
-const NOT_UNIQUE: &str =
-    "the namespace has no uuid, nguid or eui64 by which it could be told from another";
-
 /// What becomes of a decision once the namespace is known.
 fn refine(hold: Hold, wanted: PathLossHold, namespace: &Namespace) -> Result<Hold, HoldError> {
     let native = namespace.delayed_removal.is_some();
@@ -285,7 +281,9 @@ impl Volumes {
         let until = Instant::now() + self.config.timing.rescan;
         loop {
             let tree = self.config.trees.scan().map_err(LookError::Scan)?;
-            let keeping = self.find_spared(&tree, &source.nqn, &identity)?;
+            let (records, _) = self.records.read_readable()?;
+            let company = self.company(&records, &tree);
+            let keeping = company.find_spared(&source.nqn, &identity)?;
             if keeping.is_none() || Instant::now() >= until {
                 return Ok(keeping);
             }

@@ -9,20 +9,31 @@
 //! one would fail at the next loss, which it survived before.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nvme_fabrics::{Owner, TuneError, Tuning};
-use nvme_sysfs::{Controller, ControllerLoss, ControllerState, Instance, Namespace, Nqn, Tree};
+use nvme_sysfs::{Controller, ControllerLoss, Instance, Namespace, Nqn, Tree};
 use thiserror::Error;
 
 use super::super::identity::VolumeIdentity;
-use super::super::owner::OwnerError;
+use super::super::owner::{OwnerError, is_driver, read_owner};
 use super::super::record::{RecordError, StageRecord};
+use super::super::source::PathLossHold;
+use super::super::standing::carrier::{find_keeping, find_outliving};
 use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
+use super::Hold;
 use crate::causes::chain;
+use crate::host::requirements::missing_for_maps;
 use crate::host::usage::{Look, UsageError, find_any_use};
+
+/// What a namespace without an identifier of its own cannot have.
+pub(super) const NOT_UNIQUE: &str =
+    "the namespace has no uuid, nguid or eui64 by which it could be told from another";
+/// Of a volume that is staged without a map, which is decided once.
+const PASSED: &str = "what kept it from a map has passed; it gets one when it is staged anew";
 
 /// Why the I/O of a volume may wait where a map does not hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -63,42 +74,118 @@ impl From<UsageError> for CompanyError {
     }
 }
 
-/// The controllers that carry the disk of a volume and would outlive a loss.
-fn find_outliving<'a>(tree: &'a Tree, nqn: &Nqn, identity: &VolumeIdentity) -> Vec<&'a Controller> {
-    let disks = tree.find_subsystems(nqn).flat_map(|s| &s.namespaces);
-    let ours: Vec<&Namespace> = disks.filter(|disk| identity.names(disk)).collect();
-    let at_once = ControllerLoss::After(Duration::ZERO);
-    let is_going = |state: &ControllerState| {
-        use ControllerState::{Dead, Deleting, DeletingNoIo};
-        matches!(state, Deleting | DeletingNoIo | Dead)
-    };
-    tree.find_subsystems(nqn)
-        .flat_map(|subsystem| &subsystem.controllers)
-        .filter(|controller| controller.ctrl_loss_tmo.is_some_and(|loss| loss != at_once))
-        .filter(|controller| !is_going(&controller.state))
-        .filter(|controller| ours.iter().any(|disk| controller.carries(disk)))
-        .collect()
+/// What tells whom a map over the disk of a volume would hurt.
+#[derive(Debug)]
+pub(in crate::volume) struct Company<'a> {
+    /// Where sys, proc and run are found.
+    pub(in crate::volume) root: &'a Path,
+    /// Whose controllers are ours; any driver's of this program where that is not known.
+    pub(in crate::volume) driver: Option<&'a str>,
+    /// The volumes of this driver.
+    pub(in crate::volume) records: &'a [StageRecord],
+    /// The NVMe devices.
+    pub(in crate::volume) tree: &'a Tree,
 }
 
-impl Volumes {
+impl Company<'_> {
+    /// Why the I/O of a staged volume is not held by a map, or not all of it, though it was to be: as far as that can be
+    /// seen now, for nobody writes it down.
+    pub(in crate::volume) fn find_reason(&self, record: &StageRecord) -> Option<String> {
+        let identity = &record.staged()?.identity;
+        let spared = || match self.find_spared(&record.source.nqn, identity) {
+            Ok(keeping) => keeping.map(|keeping| keeping.to_string()),
+            Err(error) => Some(format!("it cannot be told why: {}", chain(&error))),
+        };
+        match (record.hold.as_ref()?, record.source.hold) {
+            (Hold::Dm(_), _) => find_keeping(record, self.tree)
+                .first()
+                .and_then(|_| spared()),
+            (Hold::Native | Hold::None, PathLossHold::Auto) if self.may_have_map(record) => {
+                if !identity.is_unique() {
+                    return Some(format!("{NOT_UNIQUE}; give it one at the target"));
+                }
+                spared().or_else(|| Some(PASSED.to_owned()))
+            }
+            (Hold::Native | Hold::None, _) => None,
+        }
+    }
+
+    /// Whether there are maps here, and no other volume of the subsystem was to have none.
+    fn may_have_map(&self, record: &StageRecord) -> bool {
+        let is_sibling = |it: &&StageRecord| {
+            it.volume_id != record.volume_id
+                && it.wants(&record.source.nqn)
+                && it.staged().is_some()
+        };
+        let mut siblings = self.records.iter().filter(is_sibling);
+        siblings.all(|it| matches!(it.source.hold, PathLossHold::Auto | PathLossHold::Dm))
+            && missing_for_maps(self.root).is_none()
+    }
+
     /// The first controller of the disk of a volume that outlives a loss and must not be tuned.
     ///
     /// # Errors
     /// [`CompanyError`].
     pub(super) fn find_spared(
         &self,
-        tree: &Tree,
         nqn: &Nqn,
         identity: &VolumeIdentity,
     ) -> Result<Option<Keeping>, CompanyError> {
-        let (records, _) = self.records.read_readable()?;
-        for controller in find_outliving(tree, nqn, identity) {
-            if let Some(why) = self.find_foreign_use(tree, controller, identity, &records)? {
+        for controller in find_outliving(self.tree, nqn, identity) {
+            if let Some(why) = self.find_foreign_use(controller, identity)? {
                 let controller = controller.instance;
                 return Ok(Some(Keeping { controller, why }));
             }
         }
         Ok(None)
+    }
+
+    /// A use of another disk that a controller of others carries, which is no volume held by a map of ours. Another driver
+    /// of this program may have given a raw disk to a pod that has it not open just now.
+    fn find_foreign_use(
+        &self,
+        controller: &Controller,
+        identity: &VolumeIdentity,
+    ) -> Result<Option<String>, CompanyError> {
+        let owner = read_owner(self.root, controller.instance)?;
+        if is_driver(owner.as_ref(), self.driver) {
+            return Ok(None);
+        }
+        let is_held = |disk: &Namespace| {
+            let mut held = self.records.iter().filter(|record| record.map().is_some());
+            held.any(|record| record.identity().is_some_and(|it| it.names(disk)))
+        };
+        let others = self.tree.namespaces();
+        let mut others = others
+            .filter(|disk| controller.carries(disk) && !identity.names(disk) && !is_held(disk))
+            .peekable();
+        let Some(first) = others.peek() else {
+            return Ok(None);
+        };
+        if let Some(Owner::Driver(driver)) = owner {
+            let disk = &first.name;
+            return Ok(Some(format!(
+                "{disk} behind it may be a volume of {driver}"
+            )));
+        }
+        let used = find_any_use(self.root, others, Look::Visible)?;
+        Ok(used.map(|used| format!("somebody else uses another disk behind it, {used}")))
+    }
+}
+
+impl Volumes {
+    /// What tells whom a map would hurt.
+    pub(in crate::volume) fn company<'a>(
+        &'a self,
+        records: &'a [StageRecord],
+        tree: &'a Tree,
+    ) -> Company<'a> {
+        Company {
+            root: &self.config.root,
+            driver: Some(&self.config.driver),
+            records,
+            tree,
+        }
     }
 
     /// Has every controller that carries the disk of a held volume give up at once, as far as that hurts nobody else. Those
@@ -114,9 +201,10 @@ impl Volumes {
         tuned: &mut Vec<(Instance, ControllerLoss)>,
     ) -> Result<(), CompanyError> {
         let (records, _) = self.records.read_readable()?;
+        let company = self.company(&records, tree);
         let mut spared = None;
         for controller in find_outliving(tree, nqn, identity) {
-            let why = match self.find_foreign_use(tree, controller, identity, &records)? {
+            let why = match company.find_foreign_use(controller, identity)? {
                 Some(used) => Some(used),
                 None => self.tune_to_give_up(controller.instance, nqn),
             };
@@ -148,51 +236,9 @@ impl Volumes {
         }
     }
 
-    /// Why the I/O of each volume is not held by a map, or not all of it, as far as this process knows.
+    /// Which controllers could not be told to give up, of the volumes that a map holds.
     pub(in crate::volume) fn not_held(&self) -> MutexGuard<'_, HashMap<VolumeId, String>> {
         let reasons = self.not_held.lock();
         reasons.unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// A use of another disk that a controller of others carries, which is no volume held by a map of ours. Another driver
-    /// of this program may have given a raw disk to a pod that has it not open just now.
-    fn find_foreign_use(
-        &self,
-        tree: &Tree,
-        controller: &Controller,
-        identity: &VolumeIdentity,
-        records: &[StageRecord],
-    ) -> Result<Option<String>, CompanyError> {
-        if self.owns(controller.instance)? {
-            return Ok(None);
-        }
-        let is_held = |disk: &Namespace| {
-            let mut held = records.iter().filter(|record| record.map().is_some());
-            held.any(|record| record.identity().is_some_and(|it| it.names(disk)))
-        };
-        let mut others = tree
-            .namespaces()
-            .filter(|disk| controller.carries(disk) && !identity.names(disk) && !is_held(disk))
-            .peekable();
-        let Some(first) = others.peek() else {
-            return Ok(None);
-        };
-        if let Some(Owner::Driver(driver)) = self.owner(controller.instance)? {
-            let disk = &first.name;
-            return Ok(Some(format!(
-                "{disk} behind it may be a volume of {driver}"
-            )));
-        }
-        let used = find_any_use(&self.config.root, others, Look::Visible)?;
-        Ok(used.map(|used| format!("somebody else uses another disk behind it, {used}")))
-    }
-}
-
-/// The controllers in which I/O of a volume may wait though a map holds it: they carry its disk and would outlive a loss.
-pub(in crate::volume) fn find_keeping(record: &StageRecord, tree: &Tree) -> Vec<Instance> {
-    let Some(identity) = record.identity().filter(|_| record.map().is_some()) else {
-        return Vec::new();
-    };
-    let outliving = find_outliving(tree, &record.source.nqn, identity);
-    outliving.iter().map(|it| it.instance).collect()
 }

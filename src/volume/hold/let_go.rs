@@ -14,10 +14,10 @@ use nvme_fabrics::DisconnectError;
 use nvme_sysfs::{Instance, Namespace, Nqn, ScanError, Tree};
 use thiserror::Error;
 
+use super::super::flow::Flow;
 use super::super::owner::OwnerError;
 use super::super::record::{RecordError, StageRecord};
 use super::super::sight::LookError;
-use super::super::standing::Standing;
 use super::super::volumes::Volumes;
 use crate::host::disconnects::{disconnect_all, reset_all, without_needed};
 use crate::host::dm::Map;
@@ -76,7 +76,7 @@ impl Waits {
     /// Whether that is over: a path is there, or something was completed.
     fn are_over(self, map: &Map, tree: &Tree) -> bool {
         match self {
-            Waits::ForPath => Standing::of_map(map, tree) == Standing::Reached,
+            Waits::ForPath => Flow::of_map(map, tree) == Flow::Reached,
             Waits::ForTarget { completed } => map.io.is_none_or(|io| io.done != completed),
         }
     }

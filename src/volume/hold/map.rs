@@ -9,10 +9,10 @@
 use nvme_sysfs::{DevT, Diskseq, Namespace, Nqn, Tree};
 use thiserror::Error;
 
-use super::super::current::{carried_bytes, find_usable};
 use super::super::identity::{Disk, VolumeIdentity};
 use super::super::record::StageRecord;
 use super::super::sight::LookError;
+use super::super::standing::carrier::{carried_bytes, find_usable};
 use super::super::volumes::Volumes;
 use super::lock::MapGuard;
 use crate::host::dm::{Map, OnPathLoss, PathState};

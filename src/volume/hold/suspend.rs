@@ -13,9 +13,9 @@ use std::io::ErrorKind;
 use std::time::Instant;
 
 use super::super::recover::RecoverError;
+use super::super::standing::carrier::find_keeping;
 use super::super::volume_id::VolumeId;
 use super::super::volumes::Volumes;
-use super::company::find_keeping;
 use super::map::{Below, SwapError, proved};
 use crate::host::MapError;
 use crate::host::dm::{Map, MapPath};

@@ -87,7 +87,6 @@ impl Staging<'_> {
     /// A volume that was to be held by a map, and is not.
     fn tell_not_held(&self, why: &str) {
         let id = &self.request.volume_id;
-        self.volumes.not_held().insert(id.clone(), why.to_owned());
         self.volumes.config.reporter.tell(Outcome {
             volume_id: id.to_string(),
             claim: self.record.claim.clone(),

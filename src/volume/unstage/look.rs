@@ -10,11 +10,11 @@ use nvme_sysfs::{Namespace, Tree};
 
 use super::{LOOK, UnstageError, Volume};
 use crate::host::dm::Map;
-use crate::volume::current::find_current;
+use crate::volume::flow::Flow;
 use crate::volume::identity::Disk;
 use crate::volume::mounts::{find_shown, is_shut_down, shows_map, shows_nvme};
 use crate::volume::sight::{LookError, Sight};
-use crate::volume::standing::Standing;
+use crate::volume::standing::carrier::find_current;
 use crate::volume::volumes::Volumes;
 
 impl Volume<'_> {
@@ -38,12 +38,12 @@ impl Volume<'_> {
 
 impl Volumes {
     /// Waits for a path to the disk of the volume, and looks when the tree of devices has changed or [`LOOK`] is over.
-    pub(super) fn wait_for_path(&self, volume: &Volume<'_>) -> Result<Standing, UnstageError> {
+    pub(super) fn wait_for_path(&self, volume: &Volume<'_>) -> Result<Flow, UnstageError> {
         let deadline = Instant::now() + self.config.timing.path;
         let mut seen = self.config.trees.scan().map_err(LookError::Scan)?;
         loop {
             let standing = self.look_at(volume)?;
-            if standing != Standing::Waiting || Instant::now() >= deadline {
+            if standing != Flow::Waiting || Instant::now() >= deadline {
                 return Ok(standing);
             }
             let until = deadline.min(Instant::now() + LOOK);
@@ -58,28 +58,28 @@ impl Volumes {
         }
     }
 
-    pub(super) fn look_at(&self, volume: &Volume<'_>) -> Result<Standing, LookError> {
+    pub(super) fn look_at(&self, volume: &Volume<'_>) -> Result<Flow, LookError> {
         let sight = self.look()?;
         let path = &volume.request.staging_target_path;
         let map = sight.find_map(volume.map);
         let mount = match sight.mounts.find_mount_at(path) {
             Some(mount) if !is_shut_down(mount) => mount,
             None if volume.raw => return Ok(look_at_raw(volume, map, sight.tree())),
-            Some(_) | None => return Ok(Standing::Dead),
+            Some(_) | None => return Ok(Flow::Dead),
         };
         if let Some(map) = map.filter(|map| shows_map(mount, Some(map))) {
-            return Ok(Standing::of_map(map, sight.tree()));
+            return Ok(Flow::of_map(map, sight.tree()));
         }
         let disk = Some(mount)
             .filter(|mount| shows_nvme(mount))
             .and_then(|mount| find_shown(mount, sight.tree()));
-        Ok(Standing::of_disk(disk, sight.tree()))
+        Ok(Flow::of_disk(disk, sight.tree()))
     }
 }
 
-fn look_at_raw(volume: &Volume<'_>, map: Option<&Map>, tree: &Tree) -> Standing {
+fn look_at_raw(volume: &Volume<'_>, map: Option<&Map>, tree: &Tree) -> Flow {
     match map {
-        Some(map) => Standing::of_map(map, tree),
-        None => Standing::of_disk(volume.namespace(tree), tree),
+        Some(map) => Flow::of_map(map, tree),
+        None => Flow::of_disk(volume.namespace(tree), tree),
     }
 }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::host::io_counts::IoCounts;
+use crate::volume::flow::Flow;
 use crate::volume::hold::Waits;
 use crate::volume::progress::{Getting, Progress};
-use crate::volume::standing::Standing;
 
 /// What was seen of the volume so far.
 #[derive(Debug)]
@@ -29,24 +29,24 @@ impl Stuck {
     pub(super) fn look(
         &mut self,
         now: Instant,
-        standing: Standing,
+        standing: Flow,
         io: Option<IoCounts>,
     ) -> Option<Waits> {
         match standing {
-            Standing::Waiting => {
+            Flow::Waiting => {
                 let before = self.progress.before_loss(now);
                 let since = *self.lost_since.get_or_insert(before.unwrap_or(now));
                 self.progress.disturbed();
                 (now.duration_since(since) >= self.patience).then_some(Waits::ForPath)
             }
-            Standing::Reached => {
+            Flow::Reached => {
                 self.lost_since = None;
                 let getting = self.progress.look(now, io);
                 let is_stuck = matches!(getting, Getting::Nowhere(_));
                 let io = io.filter(|_| is_stuck)?;
                 Some(Waits::ForTarget { completed: io.done })
             }
-            Standing::Dead => {
+            Flow::Dead => {
                 self.lost_since = None;
                 None
             }
@@ -68,25 +68,25 @@ mod tests {
     #[test]
     fn a_lost_path_gets_its_time() {
         let (mut stuck, start) = (Stuck::new(PATIENCE), Instant::now());
-        assert_eq!(stuck.look(start, Standing::Reached, IO), None);
+        assert_eq!(stuck.look(start, Flow::Reached, IO), None);
         for second in [1, 15, 30] {
             let now = start + SECOND * second;
-            assert_eq!(stuck.look(now, Standing::Waiting, IO), None, "{second}");
+            assert_eq!(stuck.look(now, Flow::Waiting, IO), None, "{second}");
         }
         let now = start + SECOND * 31;
-        let waits = stuck.look(now, Standing::Waiting, IO);
+        let waits = stuck.look(now, Flow::Waiting, IO);
         assert_eq!(waits, Some(Waits::ForPath));
     }
 
     #[test]
     fn a_target_that_completes_nothing_gets_no_more() {
         let (mut stuck, start) = (Stuck::new(PATIENCE), Instant::now());
-        assert_eq!(stuck.look(start, Standing::Reached, IO), None);
+        assert_eq!(stuck.look(start, Flow::Reached, IO), None);
         let late = start + SECOND * 30;
-        let waits = stuck.look(late, Standing::Reached, IO);
+        let waits = stuck.look(late, Flow::Reached, IO);
         assert_eq!(waits, Some(Waits::ForTarget { completed: 7 }));
         // The kernel has dropped the controller meanwhile.
-        let waits = stuck.look(late, Standing::Waiting, None);
+        let waits = stuck.look(late, Flow::Waiting, None);
         assert_eq!(waits, Some(Waits::ForPath));
     }
 
@@ -95,8 +95,8 @@ mod tests {
         let (mut stuck, start) = (Stuck::new(PATIENCE), Instant::now());
         for second in [0, 100] {
             let now = start + SECOND * second;
-            assert_eq!(stuck.look(now, Standing::Dead, None), None);
-            assert_eq!(stuck.look(now, Standing::Reached, None), None);
+            assert_eq!(stuck.look(now, Flow::Dead, None), None);
+            assert_eq!(stuck.look(now, Flow::Reached, None), None);
         }
     }
 }

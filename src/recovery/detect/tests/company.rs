@@ -70,3 +70,27 @@ fn a_map_over_a_disk_that_has_shrunk_becomes_as_short() {
         );
     }
 }
+
+#[test]
+fn io_of_a_map_that_was_let_go_may_wait_in_a_controller_that_outlives_the_loss() {
+    for suite in SUITES {
+        let before = format!("{suite}-map");
+        let mut world = World::held(suite, "connecting");
+        world.maps = captured_maps(unpacked(&before).path(), &before);
+        let io = IoCounts {
+            under_way: 1,
+            done: 7,
+        };
+        let keeper = |world: &World| {
+            let sight = world.sight();
+            Standing::of(&world.record, &sight)?.find_keeper_of_io()
+        };
+        world.maps[0].io = Some(io);
+        assert_eq!(keeper(&world), None, "{suite}: its map holds it");
+        world.maps[0].is_let_go = true;
+        world.maps[0].on_path_loss = Some(OnPathLoss::Fail);
+        assert_eq!(keeper(&world), Some(instance("nvme0")), "{suite}");
+        world.maps[0].io = None;
+        assert_eq!(keeper(&world), None, "{suite}: nothing waits");
+    }
+}

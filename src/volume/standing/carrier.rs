@@ -3,74 +3,24 @@
 use std::time::Duration;
 
 use nvme_sysfs::{
-    Controller, ControllerLoss, Instance, Namespace, NamespaceKind, Nqn, Subsystem, Tree,
+    Controller, ControllerLoss, ControllerState, Instance, Namespace, NamespaceKind, Nqn,
+    Subsystem, Tree,
 };
 
-use super::identity::{Disk, VolumeIdentity};
-use super::record::{StageRecord, Staged};
-use super::sight::Sight;
 use crate::host::dm::{Map, PathState};
+use crate::volume::identity::{IdentityMismatch, VolumeIdentity};
+use crate::volume::record::StageRecord;
 
-/// What a staged volume is mounted from now, and how it is reached.
-#[derive(Debug)]
-pub(super) struct Carrier<'a> {
-    /// The disk that mounts and publications must show: the namespace's, or that of the map.
-    pub(super) disk: Option<Disk>,
-    /// The namespace behind it.
-    pub(super) namespace: Current<'a>,
-    /// How many ways lead from there to the target now.
-    pub(super) usable_paths: usize,
-    /// The map, if the volume has one.
-    pub(super) map: Option<&'a Map>,
-}
-
-impl Carrier<'_> {
-    /// Whether I/O gets to the target now.
-    pub(super) fn is_reached(&self) -> bool {
-        self.usable_paths > 0
-    }
-}
-
-/// What carries a staged volume.
-pub(super) fn find_carrier<'a>(
-    record: &StageRecord,
-    staged: &Staged,
-    sight: &'a Sight,
-) -> Carrier<'a> {
-    let (tree, nqn) = (sight.tree(), &record.source.nqn);
-    let namespace = find_current(tree, nqn, &staged.identity);
-    let Some(id) = record.map() else {
-        let found = match &namespace {
-            Current::Found(found) => Some(*found),
-            Current::Other(_) | Current::Missing => None,
-        };
-        return Carrier {
-            disk: found.and_then(Disk::of),
-            usable_paths: found.map_or(0, |found| count_usable_paths(tree, nqn, found)),
-            namespace,
-            map: None,
-        };
-    };
-    let map = sight.find_map(id);
-    Carrier {
-        disk: map.map(Disk::of_map),
-        usable_paths: map.map_or(0, |map| count_map_paths(map, tree, nqn, &staged.identity)),
-        namespace,
-        map,
-    }
-}
-
-/// How many ways lead from a map to the target now.
-pub(super) fn count_map_paths(
+/// How many ways lead from a map to the target now, by those of the disks that may stand below it.
+pub(in crate::volume) fn count_map_paths(
     map: &Map,
     tree: &Tree,
     nqn: &Nqn,
-    identity: &VolumeIdentity,
+    usable: &[&Namespace],
 ) -> usize {
     if map.suspended || map.was_let_go() {
         return 0;
     }
-    let usable = find_usable(tree, nqn, identity, Some(map));
     let in_use = usable.iter().filter(|disk| {
         let path = disk.dev.and_then(|dev| map.find_path(dev));
         path.is_some_and(|path| path.state != Some(PathState::Failed))
@@ -88,7 +38,7 @@ pub(super) fn count_map_paths(
 /// One that has become smaller is another volume, unless it lies below the map and was not lost since it was proved. The map becomes as short: a request behind its end fails alone, as on a bare disk.
 /// A longer map would hold all I/O of the volume for it, and its table takes no second target (`DM_TARGET_SINGLETON`
 /// of drivers/md/dm-mpath.c).
-pub(super) fn find_usable<'a>(
+pub(in crate::volume) fn find_usable<'a>(
     tree: &'a Tree,
     nqn: &Nqn,
     identity: &VolumeIdentity,
@@ -122,25 +72,25 @@ fn has_shrunk_below(
 }
 
 /// How much of a volume these disks carry, from its beginning.
-pub(super) fn carried_bytes(disks: &[&Namespace], size_bytes: u64) -> u64 {
+pub(in crate::volume) fn carried_bytes(disks: &[&Namespace], size_bytes: u64) -> u64 {
     let sizes = disks.iter().map(|disk| disk.size_bytes);
     sizes.fold(size_bytes, u64::min)
 }
 
 /// What stands behind the name of a subsystem where a volume is expected.
 #[derive(Debug)]
-pub(super) enum Current<'a> {
+pub(in crate::volume) enum Current<'a> {
     /// The volume.
     Found(&'a Namespace),
     /// Its identifiers, but not the namespace that was staged, or its number with other identifiers.
-    Other(&'a Namespace),
+    Other(IdentityMismatch),
     /// Nothing.
     Missing,
 }
 
 impl<'a> Current<'a> {
     /// The volume's disk, if it is there.
-    pub(super) fn found(self) -> Option<&'a Namespace> {
+    pub(in crate::volume) fn found(&self) -> Option<&'a Namespace> {
         match self {
             Current::Found(disk) => Some(disk),
             Current::Other(_) | Current::Missing => None,
@@ -151,7 +101,7 @@ impl<'a> Current<'a> {
 /// The disk of the volume; where several show it (`nvme_core.multipath=N`) one that is reached. One
 /// without a size is on its way in or out (`nvme_update_ns_info` and `nvme_mpath_shutdown_disk` of the
 /// kernel), and tells nothing yet.
-pub(super) fn find_current<'a>(
+pub(in crate::volume) fn find_current<'a>(
     tree: &'a Tree,
     nqn: &Nqn,
     identity: &VolumeIdentity,
@@ -162,21 +112,22 @@ pub(super) fn find_current<'a>(
     if let Some((_, disk)) = reached.or_else(|| named().next()) {
         return match identity.check(disk) {
             Ok(()) => Current::Found(disk),
-            Err(_) => Current::Other(disk),
+            Err(mismatch) => Current::Other(mismatch),
         };
     }
     let same_number = |disk: &Namespace| disk.identity.nsid == identity.nsid;
     let other = disks().find(|(_, disk)| same_number(disk));
-    other.map_or(Current::Missing, |(_, disk)| Current::Other(disk))
+    let mismatch = other.and_then(|(_, disk)| identity.check(disk).err());
+    mismatch.map_or(Current::Missing, Current::Other)
 }
 
 /// Whether I/O of the disk can reach the target now.
-pub(super) fn is_reached(tree: &Tree, nqn: &Nqn, disk: &Namespace) -> bool {
+pub(in crate::volume) fn is_reached(tree: &Tree, nqn: &Nqn, disk: &Namespace) -> bool {
     disks(tree, nqn).any(|(subsystem, other)| other == disk && subsystem.is_reachable(disk))
 }
 
 /// How many paths of the disk are usable now.
-pub(super) fn count_usable_paths(tree: &Tree, nqn: &Nqn, disk: &Namespace) -> usize {
+pub(in crate::volume) fn count_usable_paths(tree: &Tree, nqn: &Nqn, disk: &Namespace) -> usize {
     match disk.kind {
         NamespaceKind::Head => tree
             .paths_of(disk)
@@ -190,10 +141,54 @@ pub(super) fn count_usable_paths(tree: &Tree, nqn: &Nqn, disk: &Namespace) -> us
 }
 
 /// The live controllers of a subsystem.
-pub(super) fn live_controllers(tree: &Tree, nqn: &Nqn) -> Vec<Instance> {
+pub(in crate::volume) fn live_controllers(tree: &Tree, nqn: &Nqn) -> Vec<Instance> {
     let controllers = tree.find_subsystems(nqn).flat_map(|s| &s.controllers);
     let live = controllers.filter(|controller| controller.is_live());
     live.map(|controller| controller.instance).collect()
+}
+
+/// The controllers that a volume wants, as far as they are there and not going.
+#[must_use]
+pub fn controllers_of<'a>(
+    record: &StageRecord,
+    tree: &'a Tree,
+    hostnqn: &Nqn,
+) -> Vec<&'a Controller> {
+    tree.controllers()
+        .filter(|controller| record.source.asks_for(controller, hostnqn))
+        .filter(|controller| !is_going(controller))
+        .collect()
+}
+
+/// The controllers in which I/O of a volume may wait though a map holds it: they carry its disk and would outlive a loss.
+pub(in crate::volume) fn find_keeping(record: &StageRecord, tree: &Tree) -> Vec<Instance> {
+    let Some(identity) = record.identity().filter(|_| record.map().is_some()) else {
+        return Vec::new();
+    };
+    let outliving = find_outliving(tree, &record.source.nqn, identity);
+    outliving.iter().map(|it| it.instance).collect()
+}
+
+/// The controllers that carry the disk of a volume and would outlive a loss.
+pub(in crate::volume) fn find_outliving<'a>(
+    tree: &'a Tree,
+    nqn: &Nqn,
+    identity: &VolumeIdentity,
+) -> Vec<&'a Controller> {
+    let disks = tree.find_subsystems(nqn).flat_map(|s| &s.namespaces);
+    let ours: Vec<&Namespace> = disks.filter(|disk| identity.names(disk)).collect();
+    let at_once = ControllerLoss::After(Duration::ZERO);
+    tree.find_subsystems(nqn)
+        .flat_map(|subsystem| &subsystem.controllers)
+        .filter(|controller| controller.ctrl_loss_tmo.is_some_and(|loss| loss != at_once))
+        .filter(|controller| !is_going(controller))
+        .filter(|controller| ours.iter().any(|disk| controller.carries(disk)))
+        .collect()
+}
+
+fn is_going(controller: &Controller) -> bool {
+    use ControllerState::{Dead, Deleting, DeletingNoIo};
+    matches!(controller.state, Deleting | DeletingNoIo | Dead)
 }
 
 fn disks<'a>(tree: &'a Tree, nqn: &Nqn) -> impl Iterator<Item = (&'a Subsystem, &'a Namespace)> {
