@@ -219,7 +219,7 @@ mod tests {
             ("\"never\"", "\"-1\""),
             ("\"10.0.0.2\"", "\"target.example\""),
             ("\"auto\"", "\"always\""),
-            ("nqn.2026-01", "nqn.2026-13"),
+            ("nqn.2026-01", "nqn,2026-01"),
             ("\"tos\"", "\"toss\""),
         ] {
             assert!(json.contains(from), "{from} is not in {json}");

@@ -13,7 +13,7 @@ use super::boot::read_boot_id;
 use super::condition::HealthEntry;
 use super::health::judge;
 use super::hold::Hold;
-use super::record::{Records, StageRecord};
+use super::record::{Complete, Records, StageRecord};
 use super::sight::{LookError, Sight};
 use super::view::View;
 use super::volume_id::VolumeId;
@@ -88,22 +88,23 @@ impl Surveyed {
     }
 }
 
-/// Every volume of this boot that the plugin with this state directory keeps.
+/// Every volume of this boot that the plugin with this state directory keeps, and whether each of its records could be
+/// read.
 ///
 /// # Errors
 /// [`SurveyError`].
-pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyError> {
+pub fn survey(root: &Path, state_dir: &Path) -> Result<(Vec<Surveyed>, Complete), SurveyError> {
     match state_dir.try_exists() {
         Ok(true) => {}
-        Ok(false) => return Ok(Vec::new()),
+        Ok(false) => return Ok((Vec::new(), Complete::Yes)),
         Err(source) => {
             let path = state_dir.to_owned();
             return Err(SurveyError::Access { path, source });
         }
     }
-    let records = read_staged(root, state_dir)?;
+    let (records, complete) = read_staged(root, state_dir)?;
     if records.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), complete));
     }
     let look = || -> Result<Sight, LookError> {
         let tree = Trees::of(Sysfs::at(root)).scan()?;
@@ -111,15 +112,19 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyErro
     };
     let sight = look()?;
     let of = |record: &StageRecord| Surveyed::of(record, &sight);
-    Ok(records.iter().map(of).collect())
+    Ok((records.iter().map(of).collect(), complete))
 }
 
-/// What is staged here, for a program that does not serve the volumes.
+/// What is staged here, for a program that does not serve the volumes. A record that cannot be read is logged.
 ///
 /// # Errors
 /// [`OpenVolumesError`].
-pub fn read_staged(root: &Path, state_dir: &Path) -> Result<Vec<StageRecord>, OpenVolumesError> {
+pub fn read_staged(
+    root: &Path,
+    state_dir: &Path,
+) -> Result<(Vec<StageRecord>, Complete), OpenVolumesError> {
     let records = Records::at(root, state_dir, read_boot_id(root)?)?;
-    let all = records.read_all()?;
-    Ok(all.iter().filter(|r| r.is_active()).cloned().collect())
+    let (mut all, complete) = records.read_readable()?;
+    all.retain(StageRecord::is_active);
+    Ok((all, complete))
 }
