@@ -61,7 +61,7 @@ impl Trees {
     /// # Errors
     /// [`ScanError`].
     pub fn scan(&self) -> Result<Snapshot, ScanError> {
-        self.kept.tree.read(|| self.kept.sysfs.scan())
+        self.kept.tree.read(|| known(self.kept.sysfs.scan()?))
     }
 
     /// Only the subsystems of this name, by a scan of their own.
@@ -69,7 +69,7 @@ impl Trees {
     /// # Errors
     /// [`ScanError`].
     pub fn scan_subsystem(&self, nqn: &Nqn) -> Result<Tree, ScanError> {
-        self.kept.sysfs.scan_subsystem(nqn)
+        known(self.kept.sysfs.scan_subsystem(nqn)?)
     }
 
     /// The newest tree that there is, without a scan.
@@ -124,6 +124,12 @@ impl Trees {
     pub fn close(&self) {
         self.kept.closed.store(true, Ordering::Relaxed);
     }
+}
+
+/// Refuses a tree of which something is unknown that matters: nothing is taken away by it, and nothing judged.
+fn known(tree: Tree) -> Result<Tree, ScanError> {
+    let doubt = tree.unknown().find(|unknown| unknown.matters()).cloned();
+    doubt.map_or(Ok(tree), |doubt| Err(doubt.into()))
 }
 
 /// Tells of what could not be read, each once for as long as it stays so. Returns all of it.
