@@ -6,11 +6,12 @@
 
 mod events;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nvme_sysfs::{Nqn, ScanError, Sysfs, Tree, UeventSocket};
+use nvme_sysfs::{Nqn, ScanError, Sysfs, Tree, UeventSocket, Unknown};
 use tokio::sync::watch;
 
 use events::Events;
@@ -60,7 +61,7 @@ impl Trees {
     /// # Errors
     /// [`ScanError`].
     pub fn scan(&self) -> Result<Snapshot, ScanError> {
-        self.kept.tree.read(|| self.kept.sysfs.scan())
+        self.kept.tree.read(|| known(self.kept.sysfs.scan()?))
     }
 
     /// Only the subsystems of this name, by a scan of their own.
@@ -68,7 +69,7 @@ impl Trees {
     /// # Errors
     /// [`ScanError`].
     pub fn scan_subsystem(&self, nqn: &Nqn) -> Result<Tree, ScanError> {
-        self.kept.sysfs.scan_subsystem(nqn)
+        known(self.kept.sysfs.scan_subsystem(nqn)?)
     }
 
     /// The newest tree that there is, without a scan.
@@ -95,10 +96,14 @@ impl Trees {
     }
 
     fn follow(&self, mut events: Events, mut seen: impl FnMut(Seen)) {
+        let mut told = BTreeSet::new();
         while !self.kept.closed.load(Ordering::Relaxed) {
             let began = Instant::now();
             match self.scan() {
-                Ok(snapshot) => drop(self.kept.numbers.send_replace(snapshot.number())),
+                Ok(snapshot) => {
+                    told = tell_unknown(&snapshot, &told);
+                    self.kept.numbers.send_replace(snapshot.number());
+                }
                 Err(error) => {
                     let error: &(dyn std::error::Error + 'static) = &error;
                     tracing::warn!(error, "cannot read the NVMe devices");
@@ -119,6 +124,21 @@ impl Trees {
     pub fn close(&self) {
         self.kept.closed.store(true, Ordering::Relaxed);
     }
+}
+
+/// Refuses a tree of which something is unknown that matters: nothing is taken away by it, and nothing judged.
+fn known(tree: Tree) -> Result<Tree, ScanError> {
+    let doubt = tree.unknown().find(|unknown| unknown.matters()).cloned();
+    doubt.map_or(Ok(tree), |doubt| Err(doubt.into()))
+}
+
+/// Tells of what could not be read, each once for as long as it stays so. Returns all of it.
+fn tell_unknown(tree: &Tree, told: &BTreeSet<Unknown>) -> BTreeSet<Unknown> {
+    let now: BTreeSet<Unknown> = tree.unknown().cloned().collect();
+    for unknown in now.difference(told) {
+        tracing::warn!(%unknown, "what depends on it is not known");
+    }
+    now
 }
 
 /// A scan answers all events that came before it, so those that come meanwhile lose nothing by waiting; on a

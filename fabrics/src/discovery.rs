@@ -4,11 +4,12 @@
 //! what the others said: unreachable is not empty.
 
 mod entry;
+mod follow;
 mod ioctl;
 mod log;
 mod read;
+mod usable;
 
-use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -26,14 +27,11 @@ use crate::create::Created;
 use crate::disconnect::{DisconnectError, Expected, delete};
 use crate::error::ConnectError;
 use crate::fabrics::Fabrics;
-use crate::numeric::NumericAddress;
 use crate::options::ConnectOptions;
 use crate::problem::OptionsError;
+use follow::follow;
 use ioctl::get_discovery_log;
 use read::{Log, read_log};
-
-/// How far referrals are followed; nvme-cli's limit.
-const MAX_DEPTH: u32 = 8;
 
 /// How long the removal of a discovery controller may take after it was ordered.
 const REMOVAL: Duration = Duration::from_secs(30);
@@ -93,12 +91,13 @@ pub enum DiscoverError {
     #[error("cannot delete the discovery controller after reading its log")]
     Delete(#[from] DisconnectError),
     /// Referrals went deeper than anyone needs.
-    #[error("referrals are followed at most {MAX_DEPTH} levels deep")]
+    #[error("referrals are followed at most {} levels deep", follow::MAX_DEPTH)]
     TooDeep,
 }
 
 impl Fabrics {
-    /// Reads the discovery log of the controller that `options` name, and follows its referrals.
+    /// Reads the discovery log of the controller that `options` name, and follows its referrals, but for those that this
+    /// host cannot use ([`Fabrics::unusable`]).
     ///
     /// Existing discovery controllers are neither used nor touched: they may belong to somebody
     /// who keeps them. `dial_timeout` bounds the dial of each TCP portal.
@@ -114,7 +113,8 @@ impl Fabrics {
             return Err(DiscoverError::NotDiscovery);
         }
         let first = self.ask(options, dial_timeout, REMOVAL)?;
-        Ok(follow(options, first, |referral| {
+        let is_usable = |entry: &DiscoveryEntry| self.unusable(entry, options).is_none();
+        Ok(follow(options, first, is_usable, |referral| {
             self.ask(referral, dial_timeout, REMOVAL)
         }))
     }
@@ -155,81 +155,6 @@ impl Fabrics {
     }
 }
 
-/// Asks every controller that `first`, the log of `options`, refers to, and what those refer to.
-fn follow(
-    options: &ConnectOptions,
-    first: Log,
-    mut ask: impl FnMut(&ConnectOptions) -> Result<Log, DiscoverError>,
-) -> Discovery {
-    let mut discovery = Discovery::default();
-    let mut seen = HashSet::new();
-    let mut visited = HashSet::from([key(options)]);
-    let mut logs = VecDeque::from([(options.clone(), first, 0)]);
-    while let Some((asked, log, depth)) = logs.pop_front() {
-        discovery.malformed.extend(log.malformed);
-        for mut entry in log.entries {
-            replace_wildcard(&mut entry, &asked);
-            if !seen.insert(entry.clone()) {
-                continue;
-            }
-            if entry.subtype == Subtype::Referral {
-                match refer(&entry, &asked, depth, &mut visited, &mut ask) {
-                    Ok(Some((options, log))) => logs.push_back((options, log, depth + 1)),
-                    Ok(None) => {}
-                    Err(source) => discovery.failures.push(failure(&entry, source)),
-                }
-            }
-            discovery.entries.push(entry);
-        }
-    }
-    discovery
-}
-
-/// Follows one referral, `None` when that controller was asked before.
-fn refer(
-    entry: &DiscoveryEntry,
-    asked: &ConnectOptions,
-    depth: u32,
-    visited: &mut HashSet<(Transport, Option<String>, Option<String>)>,
-    ask: &mut impl FnMut(&ConnectOptions) -> Result<Log, DiscoverError>,
-) -> Result<Option<(ConnectOptions, Log)>, DiscoverError> {
-    let options = entry.builder(asked).build()?;
-    if !visited.insert(key(&options)) {
-        return Ok(None);
-    }
-    if depth >= MAX_DEPTH {
-        return Err(DiscoverError::TooDeep);
-    }
-    let log = ask(&options)?;
-    Ok(Some((options, log)))
-}
-
-/// What tells one discovery controller from another; addresses are canonical in options.
-fn key(options: &ConnectOptions) -> (Transport, Option<String>, Option<String>) {
-    let address = options.address();
-    let transport = options.transport().clone();
-    (transport, address.traddr.clone(), address.trsvcid.clone())
-}
-
-/// SPDK's targets may name the wildcard address they listen on: it means where they were asked.
-fn replace_wildcard(entry: &mut DiscoveryEntry, asked: &ConnectOptions) {
-    let parsed = entry.traddr.parse::<NumericAddress>();
-    if parsed.is_ok_and(|address| address.is_unspecified())
-        && let Some(traddr) = &asked.address().traddr
-    {
-        entry.traddr.clone_from(traddr);
-    }
-}
-
-fn failure(entry: &DiscoveryEntry, source: DiscoverError) -> ReferralFailure {
-    ReferralFailure {
-        transport: entry.transport.clone(),
-        traddr: entry.traddr.clone(),
-        trsvcid: entry.trsvcid.clone(),
-        source,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -237,107 +162,12 @@ mod tests {
 
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
-    use nvme_sysfs::{Instance, Nqn};
+    use nvme_sysfs::Instance;
     use tempfile::TempDir;
 
-    use super::log::tests::entry;
     use super::*;
-    use crate::fixture::{HOSTID, HOSTNQN, VOLUME, attribute, host, put_device};
+    use crate::fixture::{attribute, host, put_device};
     use crate::owner::Owner;
-
-    const DISCOVERY: &str = "nqn.2014-08.org.nvmexpress.discovery";
-
-    /// Options for the discovery controller at `traddr`.
-    fn dc(traddr: &str) -> ConnectOptions {
-        let mut builder = ConnectOptions::builder(Transport::Tcp, Nqn::discovery());
-        builder.traddr(traddr).trsvcid("4420");
-        builder.hostnqn(HOSTNQN.parse().expect("a name"));
-        builder.hostid(HOSTID.parse().expect("a UUID"));
-        builder.build().expect("valid options")
-    }
-
-    fn log(entries: &[[u8; 1024]]) -> Log {
-        let decode = |bytes: &[u8; 1024]| DiscoveryEntry::decode(0, bytes).expect("an entry");
-        Log {
-            entries: entries.iter().map(decode).collect(),
-            malformed: Vec::new(),
-        }
-    }
-
-    fn refer_to(traddr: &str) -> [u8; 1024] {
-        entry(1, DISCOVERY, traddr)
-    }
-
-    #[test]
-    fn referrals_are_followed_and_each_controller_is_asked_once() {
-        let first = log(&[
-            entry(2, VOLUME, "192.0.2.1"),
-            refer_to("192.0.2.2"),
-            // The way back, in this log and in the next one.
-            refer_to("192.0.2.1"),
-        ]);
-        let mut asked = Vec::new();
-        let discovery = follow(&dc("192.0.2.1"), first, |options| {
-            asked.push(options.address().traddr.clone().unwrap_or_default());
-            Ok(log(&[
-                entry(2, VOLUME, "192.0.2.2"),
-                entry(2, VOLUME, "192.0.2.1"),
-                refer_to("192.0.2.1"),
-            ]))
-        });
-        assert_eq!(asked, ["192.0.2.2"]);
-        assert!(discovery.failures.is_empty());
-        let volumes = discovery
-            .entries
-            .iter()
-            .filter(|entry| entry.subtype == Subtype::Nvm);
-        let addresses: Vec<&str> = volumes.map(|entry| &entry.traddr[..]).collect();
-        assert_eq!(addresses, ["192.0.2.1", "192.0.2.2"], "each entry once");
-    }
-
-    #[test]
-    fn a_referral_that_fails_is_reported_beside_the_entries() {
-        let first = log(&[
-            refer_to("192.0.2.2"),
-            refer_to("name.example"),
-            entry(2, VOLUME, "192.0.2.1"),
-        ]);
-        let discovery = follow(&dc("192.0.2.1"), first, |_| {
-            Err(DiscoverError::NotDiscovery)
-        });
-        assert_eq!(discovery.entries.len(), 3);
-        let failures: Vec<String> = discovery.failures.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            failures,
-            [
-                "cannot follow the referral to tcp 192.0.2.2 4420",
-                "cannot follow the referral to tcp name.example 4420"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_chain_of_referrals_ends_after_eight_levels() {
-        let mut asked = 0;
-        let discovery = follow(&dc("192.0.2.1"), log(&[refer_to("198.51.100.0")]), |_| {
-            asked += 1;
-            Ok(log(&[refer_to(&format!("198.51.100.{asked}"))]))
-        });
-        assert_eq!(asked, 8);
-        assert!(matches!(
-            discovery.failures[0].source,
-            DiscoverError::TooDeep
-        ));
-    }
-
-    #[test]
-    fn the_wildcard_address_means_where_it_was_asked() {
-        for wildcard in ["0.0.0.0", "::"] {
-            let first = log(&[entry(2, VOLUME, wildcard)]);
-            let discovery = follow(&dc("192.0.2.1"), first, |_| Err(DiscoverError::TooDeep));
-            assert_eq!(discovery.entries[0].traddr, "192.0.2.1");
-        }
-    }
 
     #[test]
     fn a_subsystem_with_namespaces_is_not_asked() {

@@ -325,11 +325,11 @@ mod tests {
     #[test]
     fn a_controller_whose_subsystem_has_no_valid_name_is_found_by_its_text() {
         let root = host("trixie-one-path");
-        fs::write(attribute(&root, "nvme0", "subsysnqn"), "nqn.odd name\n").expect("a file");
+        fs::write(attribute(&root, "nvme0", "subsysnqn"), "nqn.odd/name\n").expect("a file");
         let tree = Sysfs::at(root.path()).scan().expect("a captured tree");
         let controller = tree.find_controller(Instance(0)).expect("nvme0");
         assert_eq!(controller.subsysnqn, None);
-        let list = parsed("[exclusions]\nexclusion = nqn=nqn.odd name\n");
+        let list = parsed("[exclusions]\nexclusion = nqn=nqn.odd/name\n");
         assert!(list.find(&Candidate::from(controller)).is_some());
     }
 

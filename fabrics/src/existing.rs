@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_subsystem_whose_name_is_no_nqn_is_another_one() {
         let root = host("trixie-one-path");
-        fs::write(attribute(&root, "nvme0", "subsysnqn"), "nqn.odd name\n").expect("a file");
+        fs::write(attribute(&root, "nvme0", "subsysnqn"), "nqn.odd/name\n").expect("a file");
         let options = connected().build().expect("valid options");
         assert!(find_existing(&scan(&root), &options, Candidates::All).is_none());
     }

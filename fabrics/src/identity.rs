@@ -42,6 +42,42 @@ pub struct LoadedIdentity {
     pub source: IdentitySource,
 }
 
+/// An identity that was made and is not the host's yet.
+#[derive(Debug)]
+#[must_use = "what was connected with it is nobody's until it is stored"]
+pub struct Unstored {
+    texts: Vec<(PathBuf, String)>,
+}
+
+/// Whose identity the host has by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// That which was to be stored.
+    Ours,
+    /// Another one, which somebody else has stored meanwhile.
+    Others,
+}
+
+impl Unstored {
+    /// Makes it the identity of the host, for good, unless the host has one by now.
+    ///
+    /// # Errors
+    /// It cannot be stored; then the host has none, or half of this one.
+    pub fn store(self) -> Result<Stored, IdentityError> {
+        for (path, text) in self.texts {
+            match store(&path, &text) {
+                // Another process was faster: its identity is the host's.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    return Ok(Stored::Others);
+                }
+                Err(source) => return Err(IdentityError::Store { path, source }),
+                Ok(()) => {}
+            }
+        }
+        Ok(Stored::Ours)
+    }
+}
+
 /// Why there is no host identity.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -126,38 +162,38 @@ impl HostIdentity {
     /// # Errors
     /// A configured one is malformed, or the new one cannot be stored.
     pub fn load_or_generate(root: impl AsRef<Path>) -> Result<LoadedIdentity, IdentityError> {
-        let files = Files::below(root.as_ref());
-        let (identity, paths) = match HostIdentity::load(root.as_ref()) {
-            Err(IdentityError::NotFound { .. }) => {
-                let identity = HostIdentity::from_uuid(random_uuid()?);
-                (identity, vec![&files.hostid, &files.hostnqn])
-            }
-            Err(IdentityError::NoHostId { hostnqn, .. }) => {
-                let hostid = random_uuid()?;
-                (HostIdentity { hostnqn, hostid }, vec![&files.hostid])
-            }
-            other => return other,
-        };
-        for path in paths {
-            let text = if *path == files.hostid {
-                identity.hostid.to_string()
-            } else {
-                identity.hostnqn.to_string()
-            };
-            match store(path, &text) {
-                // Another process was faster: its identity is the host's.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    return HostIdentity::load(root.as_ref());
-                }
-                Err(source) => {
-                    let path = path.clone();
-                    return Err(IdentityError::Store { path, source });
-                }
-                Ok(()) => {}
-            }
+        let (loaded, unstored) = HostIdentity::load_or_make(root.as_ref())?;
+        match unstored.map_or(Ok(Stored::Ours), Unstored::store)? {
+            Stored::Ours => Ok(loaded),
+            Stored::Others => HostIdentity::load(root),
         }
+    }
+
+    /// The identity of the host; where there is none, one that is not stored yet. It is the host's once
+    /// [`Unstored::store`] says so.
+    ///
+    /// # Errors
+    /// A configured one is malformed.
+    pub fn load_or_make(
+        root: impl AsRef<Path>,
+    ) -> Result<(LoadedIdentity, Option<Unstored>), IdentityError> {
+        let files = Files::below(root.as_ref());
+        let identity = match HostIdentity::load(root) {
+            Err(IdentityError::NotFound { .. }) => HostIdentity::from_uuid(random_uuid()?),
+            Err(IdentityError::NoHostId { hostnqn, .. }) => HostIdentity {
+                hostnqn,
+                hostid: random_uuid()?,
+            },
+            loaded => return Ok((loaded?, None)),
+        };
+        // The name is stored last: whoever finds only the UUID has the same name of it. One that was configured stays.
+        let hostnqn = format!("{}\n", identity.hostnqn);
+        let is_derived = identity == HostIdentity::from_uuid(identity.hostid);
+        let mut texts = vec![(files.hostid, format!("{}\n", identity.hostid))];
+        texts.extend(is_derived.then_some((files.hostnqn, hostnqn)));
         let source = IdentitySource::Generated;
-        Ok(LoadedIdentity { identity, source })
+        let loaded = LoadedIdentity { identity, source };
+        Ok((loaded, Some(Unstored { texts })))
     }
 
     /// The identity of a host that is known by a UUID alone.
@@ -239,7 +275,7 @@ fn store(path: &Path, text: &str) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    write_file(path, &format!("{text}\n"), Existing::Keep)
+    write_file(path, text, Existing::Keep)
 }
 
 #[cfg(test)]
@@ -333,6 +369,21 @@ mod tests {
         assert_eq!(read(&root, "hostid"), format!("{hostid}\n"));
         assert_eq!(hostnqn, format!("{UUID_NQN}{hostid}"));
         assert_eq!(hostid.as_bytes()[14], b'4', "version 4");
+    }
+
+    #[test]
+    fn an_identity_that_was_made_is_the_hosts_only_once_it_is_stored() {
+        let root = root();
+        let make = || HostIdentity::load_or_make(root.path()).expect("a pair");
+        let ((first, unstored), (second, late)) = (make(), make());
+        assert_ne!(first.identity, second.identity);
+        assert!(!root.path().join("etc").exists());
+        let store = |it: Option<Unstored>| it.expect("a new pair").store().expect("stored");
+        assert_eq!(store(unstored), Stored::Ours);
+        assert_eq!(store(late), Stored::Others);
+        let (loaded, stored) = make();
+        assert_eq!(loaded.identity, first.identity);
+        assert!(stored.is_none());
     }
 
     #[test]

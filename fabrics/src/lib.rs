@@ -96,7 +96,7 @@ pub use error::{ConnectError, Explanation};
 pub use exclusions::{Candidate, Exclusion, Exclusions, Ignored};
 pub use fabrics::{ConnectHow, Connected, Fabrics};
 pub use firmware::{IdentitySource, machine_uuid};
-pub use identity::{HostIdentity, IdentityError, LoadedIdentity};
+pub use identity::{HostIdentity, IdentityError, LoadedIdentity, Stored, Unstored};
 pub use key_serial::{KeySerial, ParseKeySerialError};
 pub use kmsg::KernelLog;
 pub use message::cause;

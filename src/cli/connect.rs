@@ -36,6 +36,9 @@ pub use arguments::Arguments;
 pub(super) use remedy::remedy_of;
 pub use wait::WaitError;
 
+/// How long the removal of a controller may take that does not stay.
+const UNDO: Duration = Duration::from_secs(30);
+
 /// What to connect and what to wait for.
 #[derive(Debug)]
 pub struct Options {
@@ -202,11 +205,23 @@ fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, 
         Some(wait) => Some((wait, UeventSocket::open()?)),
         None => None,
     };
-    let request = options.request.identified(&root)?;
-    warn_of_foreign_network(&root, &request);
-    tracing::info!(nqn = %request.nqn(), address = %request.address(), "connecting");
+    let given = options.request.options();
+    warn_of_foreign_network(&root, given);
+    tracing::info!(nqn = %given.nqn(), address = %given.address(), "connecting");
     let fabrics = Fabrics::at(&root).owned_by(Owner::Administrator);
-    let connected = fabrics.connect(&request, options.dial_timeout)?;
+    let connect = |request: &ConnectOptions| -> Result<Connected, ConnectFailure> {
+        Ok(fabrics.connect(request, options.dial_timeout)?)
+    };
+    let undo = |request: &ConnectOptions, connected: Connected| {
+        let controller = connected.controller;
+        if connected.how == ConnectHow::Created
+            && let Err(error) = fabrics.disconnect(controller, request.nqn(), UNDO)
+        {
+            let error = chain(&error);
+            tracing::error!(%controller, error, "it stays, connected as a host that this is not");
+        }
+    };
+    let (request, connected) = options.request.carry_out(&root, connect, undo)?;
     let sysfs = Sysfs::at(&root);
     let tree = match wait {
         None => sysfs.scan()?,

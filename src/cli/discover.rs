@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nvme_fabrics::{
-    ConnectOptions, DiscoverError, Discovery, DiscoveryEntry, Fabrics, OptionsError, Owner, Subtype,
+    ConnectOptions, DiscoverError, Discovery, DiscoveryEntry, Fabrics, OptionsError, Owner,
+    SecureChannel, Subtype, TcpSecurity,
 };
 use nvme_sysfs::{Nqn, ScanError, Sysfs, Transport};
 use serde::Serialize;
@@ -87,6 +88,14 @@ struct Entry {
     trsvcid: String,
     nqn: String,
     portid: u16,
+    /// Whether a secure channel is needed: `not specified`, `required`, `not required` or `reserved`, as nvme-cli says it.
+    treq: &'static str,
+    /// Security of TCP: `none`, `tls`, `tls13` or a number; absent for other transports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sectype: Option<String>,
+    /// Why this host cannot connect it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<&'static str>,
 }
 
 /// Why nothing was found out.
@@ -197,14 +206,18 @@ fn interrupted(signal: Signal, result: Result<Found, DiscoverFailure>) -> Discov
 
 fn discover(root: &PathBuf, options: &Options, stop: &Stop) -> Result<Found, DiscoverFailure> {
     let fabrics = Fabrics::at(root).owned_by(Owner::Administrator);
-    let asked = options.request.identified(root)?;
-    let discovery = fabrics.discover(&asked, options.dial_timeout)?;
-    let mut found = Found::from(&discovery);
+    let discover = |asked: &ConnectOptions| -> Result<Discovery, DiscoverFailure> {
+        Ok(fabrics.discover(asked, options.dial_timeout)?)
+    };
+    // The discovery controller has gone again: nothing is left of it.
+    let (asked, discovery) = options.request.carry_out(root, discover, |_, _| {})?;
+    let unusable = |entry: &DiscoveryEntry| fabrics.unusable(entry, &asked);
+    let mut found = Found::of(&discovery, unusable);
     if options.then == Then::Connect {
         let subsystems = discovery
             .entries
             .iter()
-            .filter(|entry| entry.subtype == Subtype::Nvm);
+            .filter(|entry| entry.subtype == Subtype::Nvm && unusable(entry).is_none());
         for entry in subsystems {
             if stop.is_requested() {
                 break;
@@ -237,12 +250,19 @@ fn connect_entry(
     connect::describe(root, &options, &connected, &tree)
 }
 
-impl From<&Discovery> for Found {
-    fn from(discovery: &Discovery) -> Found {
+impl Found {
+    fn of(
+        discovery: &Discovery,
+        unusable: impl Fn(&DiscoveryEntry) -> Option<&'static str>,
+    ) -> Found {
+        let entry = |entry: &DiscoveryEntry| Entry {
+            skipped: unusable(entry),
+            ..Entry::from(entry)
+        };
         let failures = discovery.failures.iter().map(chain);
         let malformed = discovery.malformed.iter().map(ToString::to_string);
         Found {
-            entries: discovery.entries.iter().map(Entry::from).collect(),
+            entries: discovery.entries.iter().map(entry).collect(),
             connections: Vec::new(),
             failures: failures.chain(malformed).collect(),
         }
@@ -263,6 +283,19 @@ impl From<&DiscoveryEntry> for Entry {
             trsvcid: entry.trsvcid.clone(),
             nqn: entry.subnqn.to_string(),
             portid: entry.portid,
+            treq: match entry.secure_channel {
+                SecureChannel::NotSpecified => "not specified",
+                SecureChannel::Required => "required",
+                SecureChannel::NotRequired => "not required",
+                SecureChannel::Reserved => "reserved",
+            },
+            sectype: entry.sectype.map(|sectype| match sectype {
+                TcpSecurity::None => "none".to_owned(),
+                TcpSecurity::Tls12 => "tls".to_owned(),
+                TcpSecurity::Tls13 => "tls13".to_owned(),
+                TcpSecurity::Other(number) => number.to_string(),
+            }),
+            skipped: None,
         }
     }
 }
@@ -289,25 +322,36 @@ impl Found {
         if self.entries.is_empty() {
             writeln!(out, "the discovery log is empty")?;
         }
-        for entry in &self.entries {
-            let Entry {
-                subtype,
-                transport,
-                traddr,
-                trsvcid,
-                nqn,
-                ..
-            } = entry;
-            write_line(
-                out,
-                format_args!("{subtype} {transport} {traddr} {trsvcid} {nqn}"),
-            )?;
-        }
+        self.entries.iter().try_for_each(|entry| entry.human(out))?;
         for connection in &self.connections {
             connection.human(out)?;
         }
         self.failures
             .iter()
             .try_for_each(|failure| write_line(out, format_args!("failed: {failure}")))
+    }
+}
+
+impl Entry {
+    fn human(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Entry {
+            subtype,
+            transport,
+            traddr,
+            trsvcid,
+            nqn,
+            treq,
+            ..
+        } = self;
+        let sectype = self.sectype.as_ref();
+        let sectype = sectype.map(|sectype| format!(", sectype {sectype}"));
+        let skipped = self.skipped.map(|why| format!(", skipped: {why}"));
+        let (sectype, skipped) = (sectype.unwrap_or_default(), skipped.unwrap_or_default());
+        write_line(
+            out,
+            format_args!(
+                "{subtype} {transport} {traddr} {trsvcid} {nqn}, treq {treq}{sectype}{skipped}"
+            ),
+        )
     }
 }

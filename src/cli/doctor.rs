@@ -13,7 +13,7 @@ mod volumes;
 
 use std::convert::Infallible;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nvme_sysfs::Sysfs;
 
@@ -25,7 +25,6 @@ use super::state_dir::StateDir;
 use crate::config::Config;
 use crate::host::host_files::HostFiles;
 use crate::host::requirements;
-use crate::volume::survey;
 
 pub(crate) use crate::host::requirements::{Check, Status};
 
@@ -50,7 +49,7 @@ impl Failure for Infallible {
 }
 
 impl Command for Arguments {
-    type Options = PathBuf;
+    type Options = StateDir;
     type Report = Examination;
     type Failure = Infallible;
 
@@ -58,16 +57,16 @@ impl Command for Arguments {
         self.output.format
     }
 
-    fn options(self) -> Result<PathBuf, Infallible> {
-        Ok(self.state_dir.path)
+    fn options(self) -> Result<StateDir, Infallible> {
+        Ok(self.state_dir)
     }
 
-    fn run(config: &Config, state_dir: PathBuf) -> Result<Examination, Infallible> {
+    fn run(config: &Config, state_dir: StateDir) -> Result<Examination, Infallible> {
         Ok(Examination(examine(&config.root, &state_dir)))
     }
 }
 
-fn examine(root: &Path, state_dir: &Path) -> Vec<Check> {
+fn examine(root: &Path, state_dir: &StateDir) -> Vec<Check> {
     let mut checks = requirements::check(root);
     checks.push(kernel::check_options(root));
     checks.push(kernel::check_log(root));
@@ -76,6 +75,7 @@ fn examine(root: &Path, state_dir: &Path) -> Vec<Check> {
             checks.push(kernel::check_multipath(&tree));
             checks.push(identity::check(root, &tree));
             checks.extend(controllers::check(&tree));
+            checks.extend(kernel::check_unknown(&tree));
         }
         Err(error) => checks.push(Check::bad(
             "controllers",
@@ -84,8 +84,8 @@ fn examine(root: &Path, state_dir: &Path) -> Vec<Check> {
             "mount sysfs, or name the directory that has it with --root",
         )),
     }
-    let volumes = survey(root, state_dir);
-    checks.extend(maps::check(root, volumes.as_deref().ok()));
+    let volumes = state_dir.survey(root);
+    checks.extend(maps::check(root, &volumes));
     checks.extend(volumes::check(&volumes));
     match HostFiles::find(root) {
         Ok(host) => {

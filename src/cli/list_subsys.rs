@@ -8,18 +8,18 @@ mod tree;
 mod volumes;
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nvme_fabrics::HostIdentity;
-use nvme_sysfs::{ScanError, Sysfs, Tree};
+use nvme_sysfs::{ScanError, Sysfs, Tree, Unknown};
 use thiserror::Error;
 
 use super::command::Command;
-use super::exit::{Exit, Failure, chain};
+use super::exit::{Exit, Failure};
 use super::output::{Format, Output, Report, write_json};
 use super::state_dir::StateDir;
 use crate::config::Config;
-use crate::volume::{Surveyed, survey};
+use crate::volume::Surveyed;
 use hosts::{add_volumes, arrange};
 use tree::write_tree;
 
@@ -39,7 +39,7 @@ pub struct Arguments {
 #[derive(Debug)]
 pub struct Options {
     format: Format,
-    state_dir: PathBuf,
+    state_dir: StateDir,
 }
 
 /// What was found, as much as the form needs.
@@ -77,7 +77,7 @@ impl Command for Arguments {
     fn options(self) -> Result<Options, ListError> {
         Ok(Options {
             format: self.output.format,
-            state_dir: self.state_dir.path,
+            state_dir: self.state_dir,
         })
     }
 
@@ -86,20 +86,34 @@ impl Command for Arguments {
         let own = || own_identity(&config.root);
         let volumes = || read_volumes(&config.root, &options.state_dir);
         Ok(match options.format {
-            Format::Human => Listing::Tree(sysfs.scan()?, volumes()),
+            Format::Human => {
+                let tree = sysfs.scan()?;
+                tell_unknown(tree.unknown());
+                Listing::Tree(tree, volumes())
+            }
             Format::Json => {
-                Listing::Hosts(add_volumes(arrange(sysfs.list()?, own), volumes(), own))
+                let listing = sysfs.list()?;
+                tell_unknown(&listing.unknown);
+                Listing::Hosts(add_volumes(arrange(listing.hosts, own), volumes(), own))
             }
         })
     }
 }
 
-/// The volumes of the node plugin, as far as they can be told.
-fn read_volumes(root: &Path, state_dir: &Path) -> Vec<Surveyed> {
-    survey(root, state_dir).unwrap_or_else(|error| {
-        tracing::warn!(error = chain(&error), "the volumes cannot be listed");
-        Vec::new()
-    })
+/// What could not be read is told of; the rest is listed.
+fn tell_unknown<'a>(unknown: impl IntoIterator<Item = &'a Unknown>) {
+    for unknown in unknown {
+        tracing::warn!(%unknown, "the listing is not complete");
+    }
+}
+
+/// The volumes of the node plugins, as far as they can be told.
+fn read_volumes(root: &Path, state_dir: &StateDir) -> Vec<Surveyed> {
+    let kept = state_dir.survey(root);
+    for unknown in kept.unknown {
+        tracing::warn!(unknown, "volumes are missing in the list");
+    }
+    kept.all
 }
 
 /// This host's identity if it has one; a listing makes none.

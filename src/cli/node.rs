@@ -2,6 +2,7 @@
 //!
 //! Invariant: it prints nothing on standard output; what it does is in the log.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use nvme_fabrics::Owner;
 
 use super::command::Command;
 use super::output::Format;
-use super::service::{Ended, ServiceFailure, absolute, parse_admin_address, parse_endpoint};
+use super::service::{
+    Ended, ServiceFailure, absolute, check_real, parse_admin_address, parse_endpoint,
+};
 use crate::cluster::node_id::NodeName;
 use crate::config::Config;
 use crate::csi::driver_name::DriverName;
@@ -41,7 +44,8 @@ pub struct Arguments {
     /// Where kubelet looks for plugins; empty: do not register [default:
     /// KUBELET_DIR/plugins_registry]
     #[arg(long, value_name = "DIR")]
-    registration_dir: Option<PathBuf>,
+    // Not a path for clap, which takes no empty one.
+    registration_dir: Option<OsString>,
 
     /// Where to keep what is staged here [default: KUBELET_DIR/plugins/DRIVER_NAME/state]
     #[arg(long, value_name = "DIR")]
@@ -59,8 +63,15 @@ pub struct Arguments {
     admin_address: String,
 }
 
+/// What the plugin is told, and the directory of kubelet's that it must be reachable below.
+#[derive(Debug)]
+pub struct Options {
+    kubelet: PathBuf,
+    node: NodeOptions,
+}
+
 impl Command for Arguments {
-    type Options = NodeOptions;
+    type Options = Options;
     type Report = Ended;
     type Failure = ServiceFailure;
 
@@ -68,7 +79,7 @@ impl Command for Arguments {
         Format::Human
     }
 
-    fn options(self) -> Result<NodeOptions, ServiceFailure> {
+    fn options(self) -> Result<Options, ServiceFailure> {
         let kubelet = absolute("--kubelet-dir", self.kubelet_dir)?;
         let plugin = kubelet.join("plugins").join(self.driver_name.to_string());
         let endpoint = match self.endpoint {
@@ -78,14 +89,14 @@ impl Command for Arguments {
         };
         let registration_dir = match self.registration_dir {
             None => Some(kubelet.join("plugins_registry")),
-            Some(path) if path.as_os_str().is_empty() => None,
-            Some(path) => Some(absolute("--registration-dir", path)?),
+            Some(path) if path.is_empty() => None,
+            Some(path) => Some(absolute("--registration-dir", path.into())?),
         };
         let state_dir = match self.state_dir {
             None => plugin.join("state"),
             Some(path) => absolute("--state-dir", path)?,
         };
-        Ok(NodeOptions {
+        let node = NodeOptions {
             node_name: self.node_id,
             driver_name: self.driver_name,
             endpoint,
@@ -94,10 +105,13 @@ impl Command for Arguments {
             blocking_threads: self.blocking_threads,
             admin_address: parse_admin_address(self.admin_address)?,
             timing: Timing::default(),
-        })
+        };
+        Ok(Options { kubelet, node })
     }
 
-    fn run(config: &Config, options: NodeOptions) -> Result<Ended, ServiceFailure> {
+    fn run(config: &Config, options: Options) -> Result<Ended, ServiceFailure> {
+        check_real(&options.kubelet)?;
+        let options = options.node;
         let owner = Owner::Driver(options.driver_name.to_string());
         let host = LinuxHost::new(&config.root, owner, Timeouts::default());
         serve::run(&config.root, &options, Arc::new(host))?;

@@ -4,7 +4,6 @@
 //! are told, and only controllers of this program in which I/O may wait are deleted.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use nvme_fabrics::{DisconnectError, Owner, Registry, RegistryError};
@@ -16,15 +15,12 @@ use super::command::Command;
 use super::exit::{Exit, Failure};
 use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
-use super::state_dir::StateDir;
-use crate::causes::chain;
+use super::state_dir::{Kept, StateDir};
 use crate::config::Config;
 use crate::host::disconnects::{disconnect_all, without_needed};
 use crate::host::dm::{LOCK_PATIENCE, Map, ReadMapsError, lock, read_maps};
 use crate::host::{Host, LinuxHost, MapError, MapId, Timeouts};
-use crate::volume::OpenVolumesError;
 use crate::volume::record::StageRecord;
-use crate::volume::survey::read_staged;
 
 /// How long a controller may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,13 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Arguments of `release`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Let go of the volumes of this subsystem
-    #[arg(long, value_name = "NQN", required_unless_present = "all")]
-    nqn: Option<Nqn>,
-
-    /// Let go of every volume of this node
-    #[arg(long, conflicts_with = "nqn")]
-    all: bool,
+    /// What to let go of
+    #[command(flatten)]
+    which: Which,
 
     #[command(flatten)]
     state_dir: StateDir,
@@ -47,11 +39,24 @@ pub struct Arguments {
     output: Output,
 }
 
+/// One subsystem or all: both options stand in what is said of a missing one.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// Let go of the volumes of this subsystem
+    #[arg(long, value_name = "NQN")]
+    nqn: Option<Nqn>,
+
+    /// Let go of every volume of this node
+    #[arg(long)]
+    all: bool,
+}
+
 /// What is let go of.
 #[derive(Debug)]
 pub struct Options {
     nqn: Option<Nqn>,
-    state_dir: PathBuf,
+    state_dir: StateDir,
 }
 
 /// What was let go of.
@@ -70,9 +75,9 @@ pub enum ReleaseFailure {
     /// The maps are not known.
     #[error("cannot tell which maps there are")]
     Maps(#[from] ReadMapsError),
-    /// The volumes of the subsystem are not known.
-    #[error("cannot tell which volumes belong to the subsystem")]
-    Records(#[from] OpenVolumesError),
+    /// The volumes of the subsystem are not all known.
+    #[error("cannot tell whether a map of the subsystem is left: {0}")]
+    Records(String),
     /// The devices are not known.
     #[error("cannot read the NVMe devices")]
     Scan(#[from] ScanError),
@@ -119,8 +124,8 @@ impl Command for Arguments {
 
     fn options(self) -> Result<Options, ReleaseFailure> {
         Ok(Options {
-            nqn: self.nqn,
-            state_dir: self.state_dir.path,
+            nqn: self.which.nqn,
+            state_dir: self.state_dir,
         })
     }
 
@@ -132,12 +137,16 @@ impl Command for Arguments {
         let host = LinuxHost::new(&config.root, Owner::Administrator, timeouts);
         let mut released = Released::default();
         let mut first_failure = None;
+        let records = options.state_dir.records(&config.root);
+        if options.nqn.is_some() && !records.unknown.is_empty() {
+            first_failure = Some(ReleaseFailure::Records(records.unknown.join("; ")));
+        }
         // One that does not let go must not keep the others.
-        let maps = find_maps(config, &options)?.into_iter().map(|map| map.id);
-        let held = let_go(config, &host, maps.collect(), Duration::ZERO, &mut released);
+        let maps = find_maps(config, &options, &records)?;
+        let held = let_go(config, &host, maps, Duration::ZERO, &mut released);
         let tree = Sysfs::at(&config.root).scan()?;
-        let mut stuck = find_stuck(config, &tree, options.nqn.as_ref())?;
-        let deletable = find_deletable(config, &options, &tree, &stuck)?;
+        let mut stuck = find_stuck(config, &tree, options.nqn.as_ref(), &mut first_failure);
+        let deletable = find_deletable(config, &records, &tree, &stuck)?;
         stuck.retain(|(it, _)| deletable.contains(it));
         let stuck: Vec<_> = stuck.iter().map(|(it, nqn)| (*it, nqn)).collect();
         for (controller, done) in disconnect_all(&host, &stuck) {
@@ -181,24 +190,28 @@ fn let_go(
 }
 
 /// The maps that are meant.
-fn find_maps(config: &Config, options: &Options) -> Result<Vec<Map>, ReleaseFailure> {
+fn find_maps(
+    config: &Config,
+    options: &Options,
+    records: &Kept<StageRecord>,
+) -> Result<Vec<MapId>, ReleaseFailure> {
     let mut maps = read_maps(&config.root)?;
     if let Some(nqn) = &options.nqn {
-        let records = read_staged(&config.root, &options.state_dir)?;
         maps.retain(|map| {
-            let mut of_map = records.iter().filter(|record| record.map() == Some(map.id));
+            let mut of_map = records.all.iter().filter(|it| it.map() == Some(map.id));
             of_map.any(|record| record.source.nqn == *nqn)
         });
     }
-    Ok(maps)
+    Ok(maps.into_iter().map(|map| map.id).collect())
 }
 
-/// Controllers of ours in which I/O may wait below a map.
+/// Controllers of ours in which I/O may wait below a map. One of which the state or the owner is unknown stays, and is told.
 fn find_stuck(
     config: &Config,
     tree: &Tree,
     wanted: Option<&Nqn>,
-) -> Result<Vec<(Instance, Nqn)>, ReleaseFailure> {
+    failure: &mut Option<ReleaseFailure>,
+) -> Vec<(Instance, Nqn)> {
     let registry = Registry::at(&config.root);
     let mut stuck = Vec::new();
     let keeps = |controller: &Controller| {
@@ -213,37 +226,44 @@ fn find_stuck(
         let Some(nqn) = &controller.subsysnqn else {
             continue;
         };
+        if wanted.is_some_and(|wanted| wanted != nqn) {
+            continue;
+        }
+        let doubt = controller.unknown.iter().find(|it| it.matters());
         let controller = controller.instance;
-        let is_wanted = wanted.is_none_or(|wanted| wanted == nqn);
-        let owner = registry
-            .owner(controller)
-            .map_err(|source| ReleaseFailure::Owner { controller, source })?;
-        let is_ours = owner.is_some_and(|owner| owner.is_this_program());
-        if is_wanted && is_ours {
-            stuck.push((controller, nqn.clone()));
+        match registry.owner(controller) {
+            Ok(Some(owner)) if owner.is_this_program() => match doubt {
+                None => stuck.push((controller, nqn.clone())),
+                Some(doubt) => {
+                    let doubt = ScanError::from(doubt.clone());
+                    failure.get_or_insert(ReleaseFailure::Scan(doubt));
+                }
+            },
+            Ok(_) => {}
+            Err(source) => {
+                failure.get_or_insert(ReleaseFailure::Owner { controller, source });
+            }
         }
     }
-    Ok(stuck)
+    stuck
 }
 
 /// Those of the controllers with which nobody else would lose a disk: what lies below a map of ours, or is a volume of
-/// the plugin, is let go with them.
+/// the plugin, is let go with them. What has no map and a record that cannot be read counts as somebody else's.
 fn find_deletable(
     config: &Config,
-    options: &Options,
+    records: &Kept<StageRecord>,
     tree: &Tree,
     stuck: &[(Instance, Nqn)],
 ) -> Result<Vec<Instance>, ReleaseFailure> {
     let maps = read_maps(&config.root)?;
-    // Without them, what has no map counts as somebody else's. A shutdown goes on with the rest.
-    let records = read_staged(&config.root, &options.state_dir).unwrap_or_else(|error| {
-        tracing::warn!(error = chain(&error), "cannot tell which disks are volumes");
-        Vec::new()
-    });
+    for unknown in &records.unknown {
+        tracing::warn!(unknown, "cannot tell which disks are volumes");
+    }
     let is_ours = |disk: &Namespace| {
         let is_below = |map: &Map| disk.dev.is_some_and(|dev| map.find_path(dev).is_some());
         let is_recorded = |it: &StageRecord| it.identity().is_some_and(|it| it.names(disk));
-        maps.iter().any(is_below) || records.iter().any(is_recorded)
+        maps.iter().any(is_below) || records.all.iter().any(is_recorded)
     };
     let stuck = stuck.iter().map(|(it, _)| *it).collect();
     Ok(without_needed(&config.root, tree, stuck, is_ours))

@@ -1,14 +1,19 @@
 //! Options of a connect before it is known who this host is.
 //!
-//! Invariant: everything the command line says was checked when the request was made; completing it
-//! reads only the identity of this host.
+//! Invariants: everything the command line says was checked when the request was made; completing it reads only the
+//! identity of this host. A host without an identity gets one with its first controller, and not before: what the
+//! controller was connected with is what is stored, or the controller does not stay.
 
 use std::path::Path;
 
 use nvme_fabrics::{
-    ConnectOptions, ConnectOptionsBuilder, HostIdentity, IdentityError, OptionsError,
+    ConnectOptions, ConnectOptionsBuilder, HostIdentity, IdentityError, OptionsError, Stored,
+    Unstored,
 };
 use thiserror::Error;
+
+/// How often who this host is may change while it is connected: it gets an identity once.
+const ATTEMPTS: u32 = 3;
 
 /// Checked options, complete but for the host's identity.
 #[derive(Debug)]
@@ -23,6 +28,9 @@ pub enum RequestError {
     /// This host has no identity, and none can be made.
     #[error("cannot tell who this host is")]
     Identity(#[from] IdentityError),
+    /// Somebody else changes it all the time.
+    #[error("the identity of this host does not hold still")]
+    Unsettled,
     /// With the identity the options break a rule.
     #[error("wrong options")]
     Options(#[from] OptionsError),
@@ -40,14 +48,106 @@ impl Request {
         &self.options
     }
 
-    /// Adds who this host is, unless that was given.
-    pub(crate) fn identified(&self, root: &Path) -> Result<ConnectOptions, RequestError> {
-        if self.options.hostnqn().is_some() {
-            return Ok(self.options.clone());
+    /// Does what needs an identity, `act`, and stores the identity if this host had none. If somebody else has stored
+    /// another one meanwhile, or it cannot be stored, what was done is taken back by `undo`; in the first case it is done
+    /// again as who this host is by now.
+    ///
+    /// # Errors
+    /// Those of `act`, and [`RequestError`].
+    pub(crate) fn carry_out<T, E: From<RequestError>>(
+        &self,
+        root: &Path,
+        mut act: impl FnMut(&ConnectOptions) -> Result<T, E>,
+        undo: impl Fn(&ConnectOptions, T),
+    ) -> Result<(ConnectOptions, T), E> {
+        for _ in 0..ATTEMPTS {
+            let (options, unstored) = self.identified(root)?;
+            let done = act(&options)?;
+            match unstored.map_or(Ok(Stored::Ours), Unstored::store) {
+                Ok(Stored::Ours) => return Ok((options, done)),
+                Ok(Stored::Others) => undo(&options, done),
+                Err(error) => {
+                    undo(&options, done);
+                    return Err(RequestError::from(error).into());
+                }
+            }
         }
-        let identity = HostIdentity::load_or_generate(root)?.identity;
+        Err(RequestError::Unsettled.into())
+    }
+
+    /// Adds who this host is, unless that was given, with what is to be stored of it.
+    fn identified(&self, root: &Path) -> Result<(ConnectOptions, Option<Unstored>), RequestError> {
+        if self.options.hostnqn().is_some() {
+            return Ok((self.options.clone(), None));
+        }
+        let (loaded, unstored) = HostIdentity::load_or_make(root)?;
+        let HostIdentity { hostnqn, hostid } = loaded.identity;
         let mut builder = self.builder.clone();
-        builder.hostnqn(identity.hostnqn).hostid(identity.hostid);
-        Ok(builder.build()?)
+        builder.hostnqn(hostnqn).hostid(hostid);
+        Ok((builder.build()?, unstored))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::fs;
+
+    use nvme_sysfs::Transport;
+
+    use super::*;
+
+    fn request() -> Request {
+        let nqn = "nqn.2026-01.org.example:a".parse().expect("an NQN");
+        let mut builder = ConnectOptions::builder(Transport::Tcp, nqn);
+        builder.traddr("192.0.2.1");
+        Request::new(builder).expect("valid options")
+    }
+
+    #[test]
+    fn what_fails_leaves_no_identity_behind() {
+        let root = tempfile::tempdir().expect("a directory");
+        let refused = |_: &ConnectOptions| Err::<(), _>(RequestError::Unsettled);
+        let done = request().carry_out(root.path(), refused, |_, ()| panic!("nothing to undo"));
+        assert!(done.is_err());
+        assert!(!root.path().join("etc").exists());
+    }
+
+    #[test]
+    fn the_identity_that_was_used_is_the_one_that_is_stored() {
+        let root = tempfile::tempdir().expect("a directory");
+        let act = |_: &ConnectOptions| Ok::<_, RequestError>(());
+        let (options, ()) = request()
+            .carry_out(root.path(), act, |_, ()| panic!("nothing to undo"))
+            .expect("done");
+        let stored = HostIdentity::load(root.path()).expect("an identity");
+        assert_eq!(options.hostnqn(), Some(&stored.identity.hostnqn));
+        assert_eq!(options.hostid(), Some(&stored.identity.hostid));
+    }
+
+    #[test]
+    fn what_was_done_as_another_host_is_undone_and_done_again_as_this_one() {
+        const HOSTID: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
+        let root = tempfile::tempdir().expect("a directory");
+        let (calls, undone) = (Cell::new(0), RefCell::new(Vec::new()));
+        // Somebody else names the host while the kernel connects.
+        let act = |_: &ConnectOptions| {
+            calls.set(calls.get() + 1);
+            let etc = root.path().join("etc/nvme");
+            fs::create_dir_all(&etc).expect("a directory");
+            fs::write(etc.join("hostid"), format!("{HOSTID}\n")).expect("a file");
+            Ok::<_, RequestError>(calls.get())
+        };
+        let undo = |options: &ConnectOptions, done| {
+            undone.borrow_mut().push((options.hostid().copied(), done));
+        };
+        let (options, done) = request().carry_out(root.path(), act, undo).expect("done");
+        assert_eq!(done, 2);
+        assert_eq!(
+            options.hostid().map(ToString::to_string).as_deref(),
+            Some(HOSTID)
+        );
+        let undone = undone.into_inner();
+        assert!(matches!(undone[..], [(other, 1)] if other != options.hostid().copied()));
     }
 }

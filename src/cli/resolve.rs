@@ -5,7 +5,10 @@
 
 use std::io::{self, Write};
 
-use nvme_sysfs::{AmbiguousNamespace, NamespaceSelector, Nqn, ScanError, Sysfs, Uuid};
+use nvme_sysfs::{
+    AmbiguousNamespace, Eui64, FindNamespaceError, NamespaceSelector, Nguid, Nqn, Nsid, ScanError,
+    Sysfs, Uuid,
+};
 use thiserror::Error;
 
 use super::command::Command;
@@ -14,7 +17,6 @@ use super::exit::{Exit, Failure};
 use super::output::{Format, Output, Report, write_json};
 use crate::config::Config;
 use nvme_fabrics::number::{NumberError, parse_u32};
-use nvme_sysfs::Nsid;
 
 /// Arguments of `resolve`.
 #[derive(Debug, clap::Args)]
@@ -35,9 +37,18 @@ pub struct Arguments {
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(multiple = false)]
 pub(crate) struct Which {
-    /// UUID of the namespace; without --uuid and --nsid the subsystem must have only one
+    /// UUID of the namespace, or what the kernel shows for want of one (the NGUID); without any of these the subsystem must
+    /// have only one namespace
     #[arg(long)]
     uuid: Option<Uuid>,
+
+    /// NGUID of the namespace, 32 hexadecimal digits
+    #[arg(long)]
+    nguid: Option<Nguid>,
+
+    /// EUI-64 of the namespace, 16 hexadecimal digits
+    #[arg(long)]
+    eui64: Option<Eui64>,
 
     /// Number of the namespace within its subsystem
     #[arg(long, value_name = "NUMBER", value_parser = parse_nsid, allow_hyphen_values = true)]
@@ -47,16 +58,19 @@ pub(crate) struct Which {
 impl Which {
     /// Whether the command line says anything about it.
     pub(crate) fn is_given(self) -> bool {
-        self.uuid.is_some() || self.nsid.is_some()
+        self.selector() != NamespaceSelector::Only
     }
 
     /// The selector that the options stand for.
     pub(crate) fn selector(self) -> NamespaceSelector {
-        match (self.uuid, self.nsid) {
-            (Some(uuid), _) => NamespaceSelector::Uuid(uuid),
-            (None, Some(nsid)) => NamespaceSelector::Nsid(nsid),
-            (None, None) => NamespaceSelector::Only,
-        }
+        let given = [
+            self.uuid.map(NamespaceSelector::Uuid),
+            self.nguid.map(NamespaceSelector::Nguid),
+            self.eui64.map(NamespaceSelector::Eui64),
+            self.nsid.map(NamespaceSelector::Nsid),
+        ];
+        let given = given.into_iter().flatten().next();
+        given.unwrap_or(NamespaceSelector::Only)
     }
 }
 
@@ -86,7 +100,10 @@ pub enum ResolveError {
     },
     /// More than one namespace matches.
     #[error(transparent)]
-    Ambiguous(#[from] AmbiguousNamespace),
+    Ambiguous(AmbiguousNamespace),
+    /// One that may be meant cannot be read.
+    #[error("cannot tell which namespace it is")]
+    Unknown(#[source] ScanError),
     /// The device node is not the namespace's.
     #[error("the device node is wrong")]
     Device(#[from] DeviceError),
@@ -95,13 +112,23 @@ pub enum ResolveError {
     Scan(#[from] ScanError),
 }
 
+impl From<FindNamespaceError> for ResolveError {
+    fn from(error: FindNamespaceError) -> ResolveError {
+        match error {
+            FindNamespaceError::Ambiguous(error) => ResolveError::Ambiguous(error),
+            FindNamespaceError::Unknown(error) => ResolveError::Unknown(error),
+        }
+    }
+}
+
 impl Failure for ResolveError {
     fn exit(&self) -> Exit {
         match self {
             ResolveError::NoSubsystem { .. } | ResolveError::NoNamespace { .. } => Exit::NotFound,
-            ResolveError::Ambiguous(_) | ResolveError::Device(_) | ResolveError::Scan(_) => {
-                Exit::Failed
-            }
+            ResolveError::Ambiguous(_)
+            | ResolveError::Unknown(_)
+            | ResolveError::Device(_)
+            | ResolveError::Scan(_) => Exit::Failed,
         }
     }
 
@@ -113,9 +140,9 @@ impl Failure for ResolveError {
             ResolveError::NoNamespace { .. } => {
                 "`nvmeof-csi list-subsys` shows the namespaces that this host sees"
             }
-            ResolveError::Ambiguous(_) => "say which one with --uuid or --nsid",
+            ResolveError::Ambiguous(_) => "say which one with --uuid, --nguid, --eui64 or --nsid",
             ResolveError::Device(_) => "remove the wrong node below /dev, or mount devtmpfs there",
-            ResolveError::Scan(_) => return None,
+            ResolveError::Scan(_) | ResolveError::Unknown(_) => return None,
         };
         Some(text.to_owned())
     }

@@ -21,6 +21,18 @@ pub enum ServiceFailure {
         /// Its value.
         path: PathBuf,
     },
+    /// The kernel tells mounts by their real paths, which are not those that kubelet would call them by.
+    #[error(
+        "--kubelet-dir {} leads through a symbolic link: its real path is {}",
+        path.display(),
+        real.display()
+    )]
+    Linked {
+        /// What was given.
+        path: PathBuf,
+        /// Where it leads.
+        real: PathBuf,
+    },
     /// Only Unix sockets are served.
     #[error("--endpoint {0:?}: must be unix:// and an absolute path")]
     Endpoint(String),
@@ -38,9 +50,20 @@ impl Failure for ServiceFailure {
     fn exit(&self) -> Exit {
         match self {
             ServiceFailure::Relative { .. }
+            | ServiceFailure::Linked { .. }
             | ServiceFailure::Endpoint(_)
             | ServiceFailure::AdminAddress(_) => Exit::WrongUse,
             ServiceFailure::Serve(_) => Exit::Failed,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            ServiceFailure::Linked { real, .. } => Some(format!(
+                "start kubelet with --root-dir={real} and this plugin with --kubelet-dir={real}",
+                real = real.display()
+            )),
+            _ => None,
         }
     }
 }
@@ -59,6 +82,18 @@ pub(super) fn absolute(option: &'static str, path: PathBuf) -> Result<PathBuf, S
     match path.is_absolute() {
         true => Ok(path),
         false => Err(ServiceFailure::Relative { option, path }),
+    }
+}
+
+/// Refuses a directory that is reached through a symbolic link. One that is not there, or cannot be looked at, is none
+/// yet.
+pub(super) fn check_real(path: &Path) -> Result<(), ServiceFailure> {
+    match path.canonicalize() {
+        Ok(real) if real != path => Err(ServiceFailure::Linked {
+            path: path.to_owned(),
+            real,
+        }),
+        _ => Ok(()),
     }
 }
 

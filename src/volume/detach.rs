@@ -107,6 +107,7 @@ impl Volumes {
             return Ok(Detached::Kept);
         }
         let tree = self.config.trees.scan()?;
+        tree.require(nqn)?;
         let controllers = self.find_leaving(&tree, leaving)?;
         match self.find_use(&tree, &controllers, leaving)? {
             Some((true, used)) => Err(DetachError::InUse { used }),

@@ -93,10 +93,11 @@ impl VolumeIdentity {
         self.identifiers().is_unique()
     }
 
-    /// Whether the identifiers, and nothing else, are those of the namespace.
+    /// Whether the identifiers, and nothing else, are those of the namespace. One of which something is unknown is not
+    /// named.
     #[must_use]
     pub fn names(&self, namespace: &Namespace) -> bool {
-        self.identifiers() == namespace.identity
+        self.identifiers().is_of_same(&namespace.identity) && namespace.doubt().is_none()
     }
 
     /// Proves that a namespace is this volume.
@@ -109,7 +110,8 @@ impl VolumeIdentity {
         let grown = found.size_bytes >= self.size_bytes;
         let writable = self.read_only == Some(true) || found.read_only != Some(true);
         let differences = [
-            difference("identity", ours == theirs, &theirs, &ours),
+            unknown(namespace),
+            difference("identity", ours.is_of_same(&theirs), &theirs, &ours),
             blocks(
                 "logical block size",
                 found.logical_block_size,
@@ -161,6 +163,12 @@ fn difference(
     expected: &dyn fmt::Display,
 ) -> Option<Difference> {
     (!same).then(|| (what, found.to_string(), expected.to_string()))
+}
+
+fn unknown(namespace: &Namespace) -> Option<Difference> {
+    let doubt = namespace.doubt()?;
+    let what = "description";
+    Some((what, doubt.to_string(), "one that can be read".to_owned()))
 }
 
 /// Attributes that the kernel of another boot may not have had are compared only where both have.
@@ -246,6 +254,36 @@ mod tests {
             let mismatch = identity.check(&other).expect_err(what);
             assert_eq!((mismatch.what, mismatch.disk.as_str()), (what, "nvme0n1"));
         }
+    }
+
+    #[test]
+    fn a_uuid_that_a_record_of_before_took_for_the_nguid_is_no_difference() {
+        let mut namespace = namespace();
+        let uuid = namespace.identity.uuid.expect("a captured uuid");
+        namespace.identity.nguid = uuid.to_string().parse().ok();
+        let before = VolumeIdentity {
+            uuid: None,
+            ..VolumeIdentity::of(&namespace)
+        };
+        assert!(before.names(&namespace));
+        assert_eq!(before.check(&namespace), Ok(()));
+        namespace.identity.nguid = "3".repeat(32).parse().ok();
+        assert!(!before.names(&namespace));
+        assert!(before.check(&namespace).is_err());
+    }
+
+    #[test]
+    fn a_namespace_of_which_something_is_unknown_is_not_taken_for_the_volume() {
+        let root = fixture::unpack("trixie-one-path");
+        let scan = || Sysfs::at(root.path()).scan().expect("a tree");
+        let identity = VolumeIdentity::of(scan().namespaces().next().expect("a namespace"));
+        let disk = root.path().join("sys/block/nvme0n1");
+        std::fs::write(disk.join("ro"), "maybe\n").expect("a file");
+        let tree = scan();
+        let namespace = tree.namespaces().next().expect("it stays in its place");
+        assert!(!identity.names(namespace));
+        let mismatch = identity.check(namespace).expect_err("unknown").to_string();
+        assert!(mismatch.contains("ro is \"maybe\""), "{mismatch}");
     }
 
     #[test]

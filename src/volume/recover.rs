@@ -297,6 +297,7 @@ impl Volumes {
         let _subsystem = self.subsystems.lock(nqn);
         let records = self.records.read_all()?;
         let tree = self.config.trees.scan()?;
+        tree.require(nqn)?;
         let is_wanted = records.iter().any(|record| record.wants(nqn));
         let serves_nothing = tree.orphans().any(|orphan| orphan.instance == controller);
         if is_wanted && !serves_nothing || !self.owns(controller)? {

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::boot::read_boot_id;
 use super::condition::{HealthEntry, judge};
 use super::hold::{Company, Hold};
-use super::record::{Records, StageRecord};
+use super::record::{Complete, Records, StageRecord};
 use super::sight::{LookError, Sight};
 use super::standing::Standing;
 use super::volume_id::VolumeId;
@@ -89,22 +89,23 @@ impl Surveyed {
     }
 }
 
-/// Every volume of this boot that the plugin with this state directory keeps.
+/// Every volume of this boot that the plugin with this state directory keeps, and whether each of its records could be
+/// read.
 ///
 /// # Errors
 /// [`SurveyError`].
-pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyError> {
+pub fn survey(root: &Path, state_dir: &Path) -> Result<(Vec<Surveyed>, Complete), SurveyError> {
     match state_dir.try_exists() {
         Ok(true) => {}
-        Ok(false) => return Ok(Vec::new()),
+        Ok(false) => return Ok((Vec::new(), Complete::Yes)),
         Err(source) => {
             let path = state_dir.to_owned();
             return Err(SurveyError::Access { path, source });
         }
     }
-    let mut records = read_staged(root, state_dir)?;
+    let (mut records, complete) = read_staged(root, state_dir)?;
     if records.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), complete));
     }
     let look = || -> Result<Sight, LookError> {
         let tree = Trees::of(Sysfs::at(root)).scan()?;
@@ -124,7 +125,7 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<Vec<Surveyed>, SurveyErro
         let not_held = company.find_reason(record);
         Surveyed::of(record, &sight, not_held.as_deref())
     };
-    Ok(records.iter().map(of).collect())
+    Ok((records.iter().map(of).collect(), complete))
 }
 
 /// The name of the driver that has its state in `plugins/DRIVER/state` of kubelet's directory, if this is such a path.
@@ -136,12 +137,16 @@ fn driver_of(state_dir: &Path) -> Option<&str> {
     plugin.file_name().filter(|_| is_kubelets)?.to_str()
 }
 
-/// What is staged here, for a program that does not serve the volumes.
+/// What is staged here, for a program that does not serve the volumes. A record that cannot be read is logged.
 ///
 /// # Errors
 /// [`OpenVolumesError`].
-pub fn read_staged(root: &Path, state_dir: &Path) -> Result<Vec<StageRecord>, OpenVolumesError> {
+pub fn read_staged(
+    root: &Path,
+    state_dir: &Path,
+) -> Result<(Vec<StageRecord>, Complete), OpenVolumesError> {
     let records = Records::at(root, state_dir, read_boot_id(root)?)?;
-    let all = records.read_all()?;
-    Ok(all.iter().filter(|r| r.is_active()).cloned().collect())
+    let (mut all, complete) = records.read_readable()?;
+    all.retain(StageRecord::is_active);
+    Ok((all, complete))
 }

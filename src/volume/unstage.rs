@@ -302,6 +302,7 @@ impl Volumes {
             return Ok(false);
         };
         let tree = self.config.trees.scan().map_err(LookError::Scan)?;
+        tree.require(nqn).map_err(LookError::Scan)?;
         let mut subsystems = tree.find_subsystems(nqn);
         Ok(subsystems.any(|subsystem| {
             let is_there = subsystem.namespaces.iter().any(|disk| identity.names(disk));

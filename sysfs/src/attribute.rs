@@ -13,8 +13,12 @@ use rustix::io::Errno;
 use crate::entry::Entry;
 use crate::error::ScanError;
 
-/// Longest attribute: sysfs hands each one out through one page (Documentation/filesystems/sysfs.rst).
-const LIMIT: usize = 4096;
+/// Longest attribute: sysfs hands each one out through one page (Documentation/filesystems/sysfs.rst), and the largest
+/// pages that Linux has by default are of 64 KiB (arm64, powerpc).
+const LIMIT: usize = 64 * 1024;
+
+/// Room for the usual attribute, on the stack.
+const USUAL: usize = 4096;
 
 /// Room for the entries that one system call returns, about two hundred and fifty. On the stack: a larger block of
 /// the heap, taken and given back for each of a thousand directories by many threads at once, makes the heap fall apart.
@@ -192,14 +196,12 @@ impl Directory {
                 });
             }
         };
-        // One call brings all there is, up to one byte more than allowed: a full buffer is therefore too much.
-        let mut buffer = [0; LIMIT + 1];
-        match rustix::io::retry_on_intr(|| rustix::io::read(&fd, &mut buffer)) {
-            Ok(length) if length > LIMIT => Err(ScanError::TooLong {
+        match read_to_end(&fd) {
+            Ok(bytes) if bytes.len() > LIMIT => Err(ScanError::TooLong {
                 path: path(),
                 limit: LIMIT,
             }),
-            Ok(length) => Ok(Some(buffer[..length].to_vec())),
+            Ok(bytes) => Ok(Some(bytes)),
             Err(error) if is_gone(error) => Ok(None),
             Err(error) => Err(ScanError::Read {
                 path: path(),
@@ -207,6 +209,22 @@ impl Directory {
             }),
         }
     }
+}
+
+/// All bytes, or some more than allowed, without the NUL bytes at the end: a copy of sysfs made by `tar` has each attribute
+/// filled up to the page, which is the size that sysfs tells.
+fn read_to_end(fd: &OwnedFd) -> Result<Vec<u8>, Errno> {
+    // One call brings all of an attribute that is shorter than the buffer.
+    let mut buffer = [0; USUAL];
+    let mut length = rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut buffer))?;
+    let mut bytes = buffer[..length].to_vec();
+    while length == USUAL && bytes.len() <= LIMIT {
+        length = rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut buffer))?;
+        bytes.extend_from_slice(&buffer[..length]);
+    }
+    let filled = bytes.iter().rev().take_while(|byte| **byte == 0).count();
+    bytes.truncate(bytes.len() - filled);
+    Ok(bytes)
 }
 
 /// What a text says, if it says anything: sysfs prints `(efault)` or `(null)` for the strings of a controller that is
@@ -278,23 +296,36 @@ mod tests {
     }
 
     #[test]
-    fn one_page_is_read_and_one_byte_more_is_an_error_that_names_path_and_limit() {
+    fn the_largest_page_is_read_and_one_byte_more_is_an_error_that_names_path_and_limit() {
         let (temp, directory) = directory();
-        fs::write(temp.path().join("page"), "x".repeat(4096)).expect("written");
-        assert_eq!(
-            directory.text("page").expect("read").map(|text| text.len()),
-            Some(4096)
-        );
-        for length in [4097, 1 << 20] {
+        for length in [4095, 4096, 4097, 65_536] {
+            fs::write(temp.path().join("page"), "x".repeat(length)).expect("written");
+            let text = directory.text("page").expect("read");
+            assert_eq!(text.map(|text| text.len()), Some(length));
+        }
+        for length in [65_537, 1 << 20] {
             fs::write(temp.path().join("page"), "x".repeat(length)).expect("written");
             let error = directory.text("page").expect_err("too long");
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "{} is longer than 4096 bytes",
+                    "{} is longer than 65536 bytes",
                     temp.path().join("page").display()
                 )
             );
+        }
+    }
+
+    #[test]
+    fn a_page_filled_up_with_nul_bytes_says_what_stands_before_them() {
+        let (temp, directory) = directory();
+        for page in [4096, 16_384, 65_536] {
+            let mut content = b"live\n".to_vec();
+            content.resize(page, 0);
+            fs::write(temp.path().join("state"), content).expect("written");
+            for text in [directory.text("state"), directory.line("state")] {
+                assert_eq!(text.expect("read").as_deref(), Some("live"));
+            }
         }
     }
 
@@ -369,12 +400,8 @@ mod tests {
     fn a_pipe_in_place_of_a_file_does_not_block() {
         let (temp, directory) = directory();
         rustix::fs::mkfifoat(CWD, temp.path().join("state"), Mode::RUSR).expect("made");
-        assert_eq!(
-            directory
-                .text("state")
-                .expect("a pipe without a writer is empty"),
-            None
-        );
+        let text = directory.text("state");
+        assert_eq!(text.expect("a pipe without a writer is empty"), None);
     }
 
     #[test]

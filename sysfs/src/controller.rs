@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::address::{Transport, TransportAddress};
 use crate::device::{DevT, Instance};
 use crate::diagnostics::ControllerCounters;
+use crate::error::Unknown;
 use crate::identity::Uuid;
 use crate::nqn::Nqn;
 use crate::path::NamespacePath;
@@ -105,9 +106,9 @@ pub enum KeepAlive {
 pub struct Controller {
     /// The N of `nvmeN`.
     pub instance: Instance,
-    /// State.
+    /// State; `unknown` if it could not be read.
     pub state: ControllerState,
-    /// Transport.
+    /// Transport; `unknown` if it could not be read.
     pub transport: Transport,
     /// Address, taken apart.
     pub address: TransportAddress,
@@ -166,6 +167,8 @@ pub struct Controller {
     /// Its hidden namespace paths `nvmeXcYnZ` (multipath). Its own disks, where it has some, are among the subsystem's
     /// namespaces.
     pub paths: Vec<NamespacePath>,
+    /// What of it could not be read.
+    pub unknown: Vec<Unknown>,
 }
 
 impl Controller {

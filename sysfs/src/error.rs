@@ -1,7 +1,8 @@
-//! Why a scan failed.
+//! Why a scan failed, and what it could not tell.
 //!
 //! Invariant: every variant names the path below the root; "gone" is never an error.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,9 @@ pub enum ScanError {
         /// The file.
         path: PathBuf,
     },
+    /// What was asked for depends on something that is [`Unknown`].
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
     /// An attribute has a value that it cannot have.
     #[error("{} is {value:?}, expected {rule}", path.display())]
     Invalid {
@@ -69,6 +73,36 @@ pub enum ScanError {
         /// What it may say.
         rule: &'static str,
     },
+}
+
+/// Something in sysfs that could not be read, or says what it cannot say. It hides nothing else, and what depends on it is
+/// not known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[error("{message}")]
+pub struct Unknown {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// What is wrong with it, the path and the kernel's answer included.
+    pub message: String,
+}
+
+impl Unknown {
+    /// Whether anything depends on it. On counters nothing does.
+    #[must_use]
+    pub fn matters(&self) -> bool {
+        let parent = self.path.parent().and_then(Path::file_name);
+        parent.is_none_or(|parent| parent != "diag")
+    }
+}
+
+impl From<ScanError> for Unknown {
+    fn from(error: ScanError) -> Unknown {
+        let cause = error.source().map(|cause| format!(": {cause}"));
+        Unknown {
+            path: error.path().to_owned(),
+            message: format!("{error}{}", cause.unwrap_or_default()),
+        }
+    }
 }
 
 impl ScanError {
@@ -83,7 +117,8 @@ impl ScanError {
             | Self::List { path, .. }
             | Self::TooLong { path, .. }
             | Self::NotUtf8 { path }
-            | Self::Invalid { path, .. } => path,
+            | Self::Invalid { path, .. }
+            | Self::Unknown(Unknown { path, .. }) => path,
         }
     }
 }

@@ -34,7 +34,8 @@ pub struct Wwid(pub String);
 pub struct NamespaceIdentity {
     /// Number within the subsystem.
     pub nsid: Option<Nsid>,
-    /// UUID. Absent too where the attribute only repeats the NGUID, as the kernel does for want of a UUID.
+    /// UUID. Absent too where the attribute only repeats the NGUID, as the kernel does for want of a UUID; a target that
+    /// makes the NGUID of its UUID (SPDK) has both.
     pub uuid: Option<Uuid>,
     /// NGUID.
     pub nguid: Option<Nguid>,
@@ -60,21 +61,49 @@ pub enum ParseIdentityError {
 }
 
 impl NamespaceIdentity {
-    /// Puts the attributes together; a `uuid` that only repeats the NGUID is left out.
+    /// Puts the attributes together. The attribute `uuid` shows the NGUID of a namespace without UUID (`uuid_show` in
+    /// drivers/nvme/host/sysfs.c), and is left out then. Where both are alike `wwid` tells: the kernel makes it of the UUID
+    /// if there is one.
     #[must_use]
     pub fn new(
         nsid: Option<Nsid>,
         uuid: Option<Uuid>,
         nguid: Option<Nguid>,
         eui64: Option<Eui64>,
+        wwid: Option<&Wwid>,
     ) -> Self {
+        let is_told = wwid.is_some_and(|wwid| wwid.0.starts_with("uuid."));
         let repeats = |uuid: &Uuid| nguid.is_some_and(|nguid| nguid.0 == uuid.0);
         Self {
             nsid,
-            uuid: uuid.filter(|uuid| !repeats(uuid)),
+            uuid: uuid.filter(|uuid| is_told || !repeats(uuid)),
             nguid,
             eui64,
         }
+    }
+
+    /// Whether the attribute `uuid` shows this: the UUID, or for want of one the NGUID.
+    #[must_use]
+    pub fn shows_uuid(&self, uuid: &Uuid) -> bool {
+        match (self.uuid, self.nguid) {
+            (Some(own), _) => own == *uuid,
+            (None, Some(nguid)) => nguid.0 == uuid.0,
+            (None, None) => false,
+        }
+    }
+
+    /// Whether both are of one namespace: the same in every part, but for a UUID that says no more than the NGUID, which
+    /// one of them may be without.
+    #[must_use]
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        let told = |identity: &Self| {
+            let repeats = |uuid: &Uuid| identity.nguid.is_some_and(|nguid| nguid.0 == uuid.0);
+            Self {
+                uuid: identity.uuid.filter(|uuid| !repeats(uuid)),
+                ..*identity
+            }
+        };
+        told(self) == told(other)
     }
 
     /// Whether there is an identifier that is unique beyond the subsystem: uuid, nguid or eui64.
@@ -116,6 +145,12 @@ impl Uuid {
 }
 
 impl Nsid {
+    /// The namespace of this number; none has the number zero.
+    #[must_use]
+    pub fn new(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
+
     /// The number.
     #[must_use]
     pub fn get(self) -> u32 {
@@ -170,9 +205,7 @@ impl FromStr for Nsid {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number: u32 =
             decimal(text).ok_or_else(|| form(text, "a namespace id (decimal, 32 bits)"))?;
-        NonZeroU32::new(number)
-            .map(Self)
-            .ok_or(ParseIdentityError::Zero)
+        Self::new(number).ok_or(ParseIdentityError::Zero)
     }
 }
 
@@ -340,19 +373,78 @@ mod tests {
     #[test]
     fn an_identity_is_told_by_what_there_is() {
         let nsid = "7".parse().ok();
-        let known = NamespaceIdentity::new(nsid, UUID.parse().ok(), None, None);
+        let known = NamespaceIdentity::new(nsid, UUID.parse().ok(), None, None, None);
         assert_eq!(known.to_string(), format!("nsid 7, uuid {UUID}"));
         assert_eq!(NamespaceIdentity::default().to_string(), "no identifier");
     }
 
     #[test]
-    fn a_uuid_that_repeats_the_nguid_is_no_uuid() {
-        let (uuid, nguid) = (UUID.parse().ok(), UUID.parse().ok());
-        let fallback = NamespaceIdentity::new(None, uuid, nguid, None);
+    fn a_uuid_that_repeats_the_nguid_is_one_only_if_the_wwid_says_so() {
+        let (uuid, nguid): (Option<Uuid>, _) = (UUID.parse().ok(), UUID.parse().ok());
+        let with = |wwid: &str| {
+            NamespaceIdentity::new(None, uuid, nguid, None, Some(&Wwid(wwid.to_owned())))
+        };
+        let fallback = with(&format!("eui.{}", UUID.replace('-', "")));
         assert_eq!((fallback.uuid, fallback.nguid), (None, nguid));
+        let both = with(&format!("uuid.{UUID}"));
+        assert_eq!((both.uuid, both.nguid), (uuid, nguid));
+        let unsaid = NamespaceIdentity::new(None, uuid, nguid, None, None);
+        assert_eq!(unsaid, fallback);
+        assert!(fallback.is_unique() && both.is_unique());
         let other = "11111111-9f7f-4856-b0b3-51e60b8de349".parse().ok();
-        assert_eq!(NamespaceIdentity::new(None, uuid, other, None).uuid, uuid);
-        assert!(fallback.is_unique());
-        assert!(!NamespaceIdentity::new("1".parse().ok(), None, None, None).is_unique());
+        assert_eq!(
+            NamespaceIdentity::new(None, uuid, other, None, None).uuid,
+            uuid
+        );
+        assert!(!NamespaceIdentity::new("1".parse().ok(), None, None, None, None).is_unique());
+    }
+
+    #[test]
+    fn two_identities_are_of_one_namespace_only_if_nothing_tells_them_apart() {
+        let first = NamespaceIdentity::new(Nsid::new(1), None, UUID.parse().ok(), None, None);
+        let both = NamespaceIdentity {
+            uuid: UUID.parse().ok(),
+            ..first
+        };
+        assert!(first.is_of_same(&first) && first.is_of_same(&both) && both.is_of_same(&first));
+        let other = "11111111-9f7f-4856-b0b3-51e60b8de349";
+        let others = [
+            NamespaceIdentity {
+                nsid: Nsid::new(2),
+                ..both
+            },
+            NamespaceIdentity {
+                uuid: other.parse().ok(),
+                ..both
+            },
+            NamespaceIdentity {
+                nguid: other.parse().ok(),
+                ..both
+            },
+            // A UUID alone is not an NGUID of the same digits.
+            NamespaceIdentity {
+                nguid: None,
+                ..both
+            },
+        ];
+        for different in others {
+            assert!(!first.is_of_same(&different), "{different}");
+            assert!(!both.is_of_same(&different), "{different}");
+        }
+    }
+
+    #[test]
+    fn the_uuid_attribute_shows_the_uuid_or_for_want_of_one_the_nguid() {
+        let (uuid, other): (Uuid, Uuid) = (
+            UUID.parse().expect("a uuid"),
+            "11111111-9f7f-4856-b0b3-51e60b8de349"
+                .parse()
+                .expect("a uuid"),
+        );
+        let nguid_alone = NamespaceIdentity::new(None, None, UUID.parse().ok(), None, None);
+        assert!(nguid_alone.shows_uuid(&uuid) && !nguid_alone.shows_uuid(&other));
+        let both = NamespaceIdentity::new(None, Some(other), UUID.parse().ok(), None, None);
+        assert!(both.shows_uuid(&other) && !both.shows_uuid(&uuid));
+        assert!(!NamespaceIdentity::default().shows_uuid(&uuid));
     }
 }

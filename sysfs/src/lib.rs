@@ -12,8 +12,10 @@
 //! Nothing is written, no other program is run, nothing needs udev. Attributes that make the kernel ask the target
 //! (`nuse`) or that may hold a secret (`dhchap_secret`, `tls_key`, …) are never opened.
 //!
-//! What a kernel does not have is `None`. What vanishes during a scan is left out; anything else that goes wrong is an
-//! error which names the path, because "cannot be read" must never be taken for "is not there".
+//! What a kernel does not have is `None`. What vanishes during a scan is left out. Anything else that goes wrong is noted
+//! with its path where it belongs, as [`Unknown`], and hides nothing else: "cannot be read" is never taken for "is not
+//! there", so what is asked of a tree is refused where it depends on something unknown ([`Tree::find_namespace`],
+//! [`Tree::require`]).
 //!
 //! # Example
 //! Which disk holds a namespace, and over which paths?
@@ -48,6 +50,7 @@ mod namespace;
 mod nqn;
 mod parameters;
 mod path;
+mod reader;
 mod scan;
 mod socket;
 mod subsystem;
@@ -63,9 +66,9 @@ pub use controller::{
 };
 pub use device::{DevT, Diskseq, Instance, ParseDeviceError};
 pub use diagnostics::{ControllerCounters, HeadCounters, PathCounters};
-pub use error::ScanError;
+pub use error::{ScanError, Unknown};
 pub use identity::{Eui64, NamespaceIdentity, Nguid, Nsid, ParseIdentityError, Uuid, Wwid};
-pub use list::{ListedHost, ListedPath, ListedSubsystem};
+pub use list::{ListedHost, ListedPath, ListedSubsystem, Listing};
 pub use namespace::{Namespace, NamespaceKind};
 pub use nqn::{Nqn, ParseNqnError};
 pub use parameters::{CoreParameters, Parameters, TcpParameters};
@@ -73,5 +76,5 @@ pub use path::{AnaState, NamespacePath};
 pub use scan::Sysfs;
 pub use socket::{Received, UeventSocket, UeventSocketError};
 pub use subsystem::{IoPolicy, Subsystem, SubsystemType};
-pub use tree::{AmbiguousNamespace, Candidate, NamespaceSelector, Tree};
+pub use tree::{AmbiguousNamespace, Candidate, FindNamespaceError, NamespaceSelector, Tree};
 pub use uevent::{Action, ParseUeventError, Uevent};

@@ -9,7 +9,17 @@ use std::thread::{self, Builder};
 
 use crate::attribute::Directory;
 use crate::entry::Entry;
-use crate::error::ScanError;
+use crate::error::{ScanError, Unknown};
+use crate::reader::{Reader, UNKNOWN, note};
+
+/// What the short listing reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Hosts in the order in which they were met.
+    pub hosts: Vec<ListedHost>,
+    /// What could not be read.
+    pub unknown: Vec<Unknown>,
+}
 
 /// One host as which this machine is connected, with the subsystems that it sees so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +37,7 @@ pub struct ListedHost {
 pub struct ListedSubsystem {
     /// `nvme-subsys0`.
     pub name: String,
-    /// Its qualified name.
+    /// Its qualified name; empty if it could not be read.
     pub nqn: String,
     /// Its controllers by number.
     pub paths: Vec<ListedPath>,
@@ -38,11 +48,11 @@ pub struct ListedSubsystem {
 pub struct ListedPath {
     /// `nvme3`.
     pub name: String,
-    /// Attribute `transport`.
+    /// Attribute `transport`; `unknown` if it could not be read.
     pub transport: String,
     /// Attribute `address`; empty where the kernel prints none.
     pub address: String,
-    /// Attribute `state`.
+    /// Attribute `state`; `unknown` if it could not be read.
     pub state: String,
 }
 
@@ -61,6 +71,7 @@ struct Found {
     name: String,
     nqn: String,
     controllers: Vec<(HostKey, ListedPath)>,
+    unknown: Vec<Unknown>,
 }
 
 /// As many subsystems are worth a thread: below that, starting it costs more than it saves.
@@ -69,28 +80,30 @@ const WORTH_A_THREAD: usize = 128;
 const MAX_THREADS: usize = 4;
 
 /// Lists the controllers of every subsystem.
-pub(crate) fn read(classes: &Directory) -> Result<Vec<ListedHost>, ScanError> {
+pub(crate) fn read(classes: &Directory) -> Result<Listing, ScanError> {
     let Some(class) = classes.directory("nvme-subsystem")? else {
-        return Ok(Vec::new());
+        return Ok(Listing::default());
     };
     let mut hosts = Hosts::default();
-    for found in read_subsystems(&class)? {
+    let mut unknown = Vec::new();
+    for found in read_subsystems(&class, &class.nvme_entries()?) {
         for (key, path) in found.controllers {
             hosts.add(key, &found.name, &found.nqn, path);
         }
+        unknown.extend(found.unknown);
     }
-    Ok(hosts.listed)
+    let hosts = hosts.listed;
+    Ok(Listing { hosts, unknown })
 }
 
 /// Every subsystem in order, read by several threads where there are many.
-fn read_subsystems(class: &Directory) -> Result<Vec<Found>, ScanError> {
-    let entries = class.nvme_entries()?;
+fn read_subsystems(class: &Directory, entries: &[Entry]) -> Vec<Found> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let threads = (entries.len() / WORTH_A_THREAD).clamp(1, processors.min(MAX_THREADS));
     if threads == 1 {
-        return read_some(class, &entries);
+        return read_some(class, entries);
     }
-    read_in_parts(class, &entries, threads, Builder::new)
+    read_in_parts(class, entries, threads, Builder::new)
 }
 
 /// Reads with as many threads as asked for, each made by `builder`. A thread that cannot be started, as where a
@@ -100,7 +113,7 @@ fn read_in_parts(
     entries: &[Entry],
     threads: usize,
     builder: fn() -> Builder,
-) -> Result<Vec<Found>, ScanError> {
+) -> Vec<Found> {
     let mut all = Vec::with_capacity(entries.len());
     thread::scope(|scope| {
         let started: Vec<_> = entries
@@ -111,78 +124,90 @@ fn read_in_parts(
             })
             .collect();
         for (part, reader) in started {
-            let found = match reader {
+            all.extend(match reader {
                 Ok(reader) => reader.join().unwrap_or_else(|panic| resume_unwind(panic)),
                 Err(_) => read_some(class, part),
-            };
-            all.extend(found?);
+            });
         }
-        Ok(all)
-    })
+    });
+    all
 }
 
-fn read_some(class: &Directory, entries: &[Entry]) -> Result<Vec<Found>, ScanError> {
+fn read_some(class: &Directory, entries: &[Entry]) -> Vec<Found> {
     let mut found = Vec::with_capacity(entries.len());
     for entry in entries {
         if matches!(entry, Entry::Subsystem(_)) {
-            found.extend(read_subsystem(class, entry.to_string())?);
+            found.extend(read_subsystem(class, entry.to_string()));
         }
     }
-    Ok(found)
+    found
 }
 
-fn read_subsystem(class: &Directory, name: String) -> Result<Option<Found>, ScanError> {
-    let Some(directory) = class.directory(&name)? else {
-        return Ok(None);
-    };
-    let controllers = read_controllers(&directory)?;
-    // Read last, as the proof that the subsystem is still there.
-    let nqn = directory.proof_line("subsysnqn", "a qualified name")?;
-    Ok(nqn.map(|nqn| Found {
+fn read_subsystem(class: &Directory, name: String) -> Option<Found> {
+    let mut found = Found {
         name,
-        nqn,
-        controllers,
-    }))
+        nqn: String::new(),
+        controllers: Vec::new(),
+        unknown: Vec::new(),
+    };
+    let opened = class.directory(&found.name);
+    let Some(directory) = note(opened, &mut found.unknown) else {
+        return Some(found);
+    };
+    let directory = directory?;
+    read_controllers(&directory, &mut found);
+    // Read last, as the proof that the subsystem is still there.
+    let mut own = Reader::of(&directory);
+    let nqn = own.proof_line("subsysnqn", "a qualified name")?;
+    found.nqn = nqn.unwrap_or_default();
+    found.unknown.extend(own.noted());
+    Some(found)
 }
 
-fn read_controllers(subsystem: &Directory) -> Result<Vec<(HostKey, ListedPath)>, ScanError> {
-    let mut controllers = Vec::new();
-    for entry in subsystem.nvme_entries()? {
+fn read_controllers(subsystem: &Directory, found: &mut Found) {
+    let entries = note(subsystem.nvme_entries(), &mut found.unknown);
+    for entry in entries.unwrap_or_default() {
         let Entry::Controller(_) = entry else {
             continue;
         };
         let name = entry.to_string();
-        if let Some(directory) = subsystem.directory(&name)? {
-            controllers.extend(read_controller(&directory, name)?);
+        let opened = note(subsystem.directory(&name), &mut found.unknown);
+        if let Some(Some(directory)) = opened {
+            let read = read_controller(&directory, name, &mut found.unknown);
+            found.controllers.extend(read);
+        } else if opened.is_none() {
+            let path = ListedPath {
+                name,
+                transport: UNKNOWN.to_owned(),
+                address: String::new(),
+                state: UNKNOWN.to_owned(),
+            };
+            found.controllers.push(((None, None), path));
         }
     }
-    Ok(controllers)
 }
 
 fn read_controller(
     directory: &Directory,
     name: String,
-) -> Result<Option<(HostKey, ListedPath)>, ScanError> {
-    let key = (directory.line("hostnqn")?, directory.line("hostid")?);
-    let transport = directory.line("transport")?;
-    let address = directory.line("address")?.unwrap_or_default();
+    unknown: &mut Vec<Unknown>,
+) -> Option<(HostKey, ListedPath)> {
+    let mut own = Reader::of(directory);
+    let key = (own.line("hostnqn"), own.line("hostid"));
+    let transport = own.needed_line("transport");
+    let address = own.line("address").unwrap_or_default();
     // Read last, as the proof that the controller is still there.
-    let Some(state) = directory.proof("state", "a controller state", |state| {
+    let state = own.proof("state", "a controller state", |state| {
         Some(state.to_owned())
-    })?
-    else {
-        return Ok(None);
+    })?;
+    unknown.extend(own.noted());
+    let path = ListedPath {
+        name,
+        transport,
+        address,
+        state: state.unwrap_or_else(|| UNKNOWN.to_owned()),
     };
-    let transport = transport.ok_or_else(|| directory.missing("transport"))?;
-    Ok(Some((
-        key,
-        ListedPath {
-            name,
-            transport,
-            address,
-            state,
-        },
-    )))
+    Some((key, path))
 }
 
 impl Hosts {
@@ -233,7 +258,7 @@ mod tests {
         let unstartable = || Builder::new().stack_size(1 << 60);
         assert!(unstartable().spawn(|| ()).is_err());
         for builder in [Builder::new, unstartable] {
-            let found = read_in_parts(&class, &entries, 3, builder).expect("read");
+            let found = read_in_parts(&class, &entries, 3, builder);
             let names = found.into_iter().map(|found| found.nqn);
             let expected = (0..7).map(|number| format!("testnqn{number}"));
             assert!(names.eq(expected));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::device::{DevT, Diskseq, Instance};
 use crate::diagnostics::HeadCounters;
+use crate::error::Unknown;
 use crate::identity::{NamespaceIdentity, Wwid};
 
 /// Whose disk it is.
@@ -33,7 +34,7 @@ pub struct Namespace {
     pub identity: NamespaceIdentity,
     /// The kernel's own choice among the identifiers.
     pub wwid: Option<Wwid>,
-    /// Size in bytes.
+    /// Size in bytes; zero for one on its way in or out, and where the size is unknown.
     pub size_bytes: u64,
     /// Size of a logical block in bytes.
     pub logical_block_size: Option<u32>,
@@ -49,6 +50,8 @@ pub struct Namespace {
     pub counters: HeadCounters,
     /// Names of the block devices stacked on this one (`dm-0`, `md127`), sorted.
     pub holders: Vec<String>,
+    /// What of it could not be read.
+    pub unknown: Vec<Unknown>,
 }
 
 impl Namespace {
@@ -56,5 +59,11 @@ impl Namespace {
     #[must_use]
     pub fn is_head(&self) -> bool {
         self.kind == NamespaceKind::Head
+    }
+
+    /// The first thing that is unknown of it, of those that tell what it is.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&Unknown> {
+        self.unknown.iter().find(|unknown| unknown.matters())
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::attribute::Directory;
 use crate::device::decimal;
-use crate::error::ScanError;
+use crate::error::Unknown;
+use crate::reader::{Reader, note};
 use crate::subsystem::IoPolicy;
 use crate::value;
 
@@ -17,6 +18,8 @@ pub struct Parameters {
     pub core: CoreParameters,
     /// Of `nvme_tcp`.
     pub tcp: TcpParameters,
+    /// What could not be read.
+    pub unknown: Vec<Unknown>,
 }
 
 /// Parameters of the module `nvme_core`.
@@ -46,43 +49,40 @@ pub struct TcpParameters {
 }
 
 /// Reads the parameters of the modules below `module`.
-pub(crate) fn read(module: &Directory) -> Result<Parameters, ScanError> {
-    Ok(Parameters {
-        core: match module.directory("nvme_core/parameters")? {
-            Some(directory) => read_core(&directory)?,
-            None => CoreParameters::default(),
-        },
-        tcp: match module.directory("nvme_tcp/parameters")? {
-            Some(directory) => read_tcp(&directory)?,
-            None => TcpParameters::default(),
-        },
-    })
+pub(crate) fn read(module: &Directory, parameters: &mut Parameters) {
+    let core = module.directory("nvme_core/parameters");
+    if let Some(core) = note(core, &mut parameters.unknown).flatten() {
+        let mut core = Reader::of(&core);
+        parameters.core = read_core(&mut core);
+        parameters.unknown.extend(core.noted());
+    }
+    let tcp = module.directory("nvme_tcp/parameters");
+    if let Some(tcp) = note(tcp, &mut parameters.unknown).flatten() {
+        let mut tcp = Reader::of(&tcp);
+        parameters.tcp = read_tcp(&mut tcp);
+        parameters.unknown.extend(tcp.noted());
+    }
 }
 
-fn read_core(directory: &Directory) -> Result<CoreParameters, ScanError> {
-    Ok(CoreParameters {
-        multipath: read_multipath(directory)?,
-        iopolicy: directory.word("iopolicy")?,
-        io_timeout: directory.value("io_timeout", "seconds", value::seconds)?,
-        admin_timeout: directory.value("admin_timeout", "seconds", value::seconds)?,
-        max_retries: directory.value("max_retries", "a decimal number (8 bits)", decimal)?,
-    })
+fn read_core(core: &mut Reader<'_>) -> CoreParameters {
+    CoreParameters {
+        multipath: read_multipath(core),
+        iopolicy: core.word("iopolicy"),
+        io_timeout: core.value("io_timeout", "seconds", value::seconds),
+        admin_timeout: core.value("admin_timeout", "seconds", value::seconds),
+        max_retries: core.value("max_retries", "a decimal number (8 bits)", decimal),
+    }
 }
 
 /// Whether native multipath is on, from the parameters of `nvme_core`.
-pub(crate) fn read_multipath(directory: &Directory) -> Result<Option<bool>, ScanError> {
-    directory.value("multipath", "Y or N", value::yes_or_no)
+pub(crate) fn read_multipath(core: &mut Reader<'_>) -> Option<bool> {
+    core.value("multipath", "Y or N", value::yes_or_no)
 }
 
-fn read_tcp(directory: &Directory) -> Result<TcpParameters, ScanError> {
-    Ok(TcpParameters {
-        so_priority: directory
-            .value("so_priority", "a decimal number", |text| text.parse().ok())?,
-        wq_unbound: directory.value("wq_unbound", "Y or N", value::yes_or_no)?,
-        tls_handshake_timeout: directory.value(
-            "tls_handshake_timeout",
-            "seconds",
-            value::seconds,
-        )?,
-    })
+fn read_tcp(tcp: &mut Reader<'_>) -> TcpParameters {
+    TcpParameters {
+        so_priority: tcp.value("so_priority", "a decimal number", |text| text.parse().ok()),
+        wq_unbound: tcp.value("wq_unbound", "Y or N", value::yes_or_no),
+        tls_handshake_timeout: tcp.value("tls_handshake_timeout", "seconds", value::seconds),
+    }
 }

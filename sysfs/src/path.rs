@@ -4,6 +4,7 @@
 
 use crate::device::{Diskseq, Instance};
 use crate::diagnostics::PathCounters;
+use crate::error::Unknown;
 use crate::identity::{NamespaceIdentity, Wwid};
 use crate::word::kernel_word;
 
@@ -40,7 +41,8 @@ pub struct NamespacePath {
     pub controller: Instance,
     /// Name of the head it belongs to, `nvme0n1`. While every path is inaccessible the head itself may not exist.
     pub head: String,
-    /// Access state; absent where the controller does not report any, and then the path is usable.
+    /// Access state; absent where the controller does not report any, and then the path is usable; `unknown` where it could
+    /// not be read.
     pub ana_state: Option<AnaState>,
     /// Access group at the target.
     pub ana_grpid: Option<u32>,
@@ -50,7 +52,7 @@ pub struct NamespacePath {
     pub wwid: Option<Wwid>,
     /// Sequence number of the hidden disk (since 5.15).
     pub diskseq: Option<Diskseq>,
-    /// Size in bytes.
+    /// Size in bytes; zero where it is unknown.
     pub size_bytes: u64,
     /// Command set: 0 NVM, 1 key value, 2 zoned (since 6.8).
     pub csi: Option<u8>,
@@ -64,6 +66,8 @@ pub struct NamespacePath {
     pub numa_nodes: Option<String>,
     /// Counters (7.x).
     pub counters: PathCounters,
+    /// What of it could not be read.
+    pub unknown: Vec<Unknown>,
 }
 
 impl NamespacePath {

@@ -1,7 +1,8 @@
 //! Reading the whole tree: the classes `nvme-subsystem` and `nvme`.
 //!
 //! Invariant: an entry that vanishes while it is read is left out as a whole, never shown by halves; anything else that
-//! goes wrong ends the scan with an error. A controller that exists all the time is always found.
+//! goes wrong is noted in the entry, which stays in its place, and hides nothing else. A controller that exists all the
+//! time is always found.
 
 mod addresses;
 mod controller;
@@ -16,9 +17,12 @@ use crate::controller::Controller;
 use crate::device::Instance;
 use crate::entry::Entry;
 use crate::error::ScanError;
-use crate::list::{self, ListedHost};
+#[cfg(doc)]
+use crate::error::Unknown;
+use crate::list::{self, Listing};
 use crate::nqn::Nqn;
 use crate::parameters::{self, Parameters};
+use crate::reader::{Reader, note};
 use crate::tree::Tree;
 
 use addresses::Addresses;
@@ -66,8 +70,9 @@ impl Sysfs {
     /// No attribute is read that makes the kernel ask the target (`nuse`) or that may hold a secret.
     ///
     /// # Errors
-    /// [`ScanError`] if sysfs is not there, an attribute cannot be read, or one has a value that it cannot have. The
-    /// kernel answers only `ENOENT` and `ENODEV` for what goes away, so no other error is taken for "gone".
+    /// [`ScanError`] if sysfs is not there or a class cannot be listed. What else cannot be read is part of the tree, as
+    /// [`Unknown`]: the kernel answers only `ENOENT` and `ENODEV` for what goes away, so no other error is taken for
+    /// "gone".
     pub fn scan(&self) -> Result<Tree, ScanError> {
         let classes = self.classes()?;
         let subsystems = subsystem::read_all(&classes, &self.addresses)?;
@@ -80,7 +85,7 @@ impl Sysfs {
         Ok(Tree {
             subsystems,
             unattached,
-            multipath: self.multipath()?,
+            ..self.multipath()
         })
     }
 
@@ -92,8 +97,7 @@ impl Sysfs {
     pub fn scan_subsystem(&self, nqn: &Nqn) -> Result<Tree, ScanError> {
         Ok(Tree {
             subsystems: subsystem::read_named(&self.classes()?, &self.addresses, nqn)?,
-            unattached: Vec::new(),
-            multipath: self.multipath()?,
+            ..self.multipath()
         })
     }
 
@@ -111,19 +115,19 @@ impl Sysfs {
     ///
     /// # Errors
     /// As [`Sysfs::scan`].
-    pub fn list(&self) -> Result<Vec<ListedHost>, ScanError> {
+    pub fn list(&self) -> Result<Listing, ScanError> {
         list::read(&self.classes()?)
     }
 
     /// Reads the parameters of the driver's modules.
-    ///
-    /// # Errors
-    /// [`ScanError`] if one cannot be read or has a value that it cannot have.
-    pub fn parameters(&self) -> Result<Parameters, ScanError> {
-        let modules = Directory::open(self.mount.join("module"))?;
-        modules.map_or(Ok(Parameters::default()), |modules| {
-            parameters::read(&modules)
-        })
+    #[must_use]
+    pub fn parameters(&self) -> Parameters {
+        let mut parameters = Parameters::default();
+        let modules = Directory::open(self.mount.join("module"));
+        if let Some(modules) = note(modules, &mut parameters.unknown).flatten() {
+            parameters::read(&modules, &mut parameters);
+        }
+        parameters
     }
 
     fn classes(&self) -> Result<Directory, ScanError> {
@@ -131,9 +135,16 @@ impl Sysfs {
         Directory::open(path.clone())?.ok_or(ScanError::NoSysfs { path })
     }
 
-    fn multipath(&self) -> Result<Option<bool>, ScanError> {
-        let core = Directory::open(self.mount.join("module/nvme_core/parameters"))?;
-        core.map_or(Ok(None), |core| parameters::read_multipath(&core))
+    /// A tree of nothing but the parameter.
+    fn multipath(&self) -> Tree {
+        let mut tree = Tree::default();
+        let core = Directory::open(self.mount.join("module/nvme_core/parameters"));
+        if let Some(core) = note(core, &mut tree.unknown).flatten() {
+            let mut core = Reader::of(&core);
+            tree.multipath = parameters::read_multipath(&mut core);
+            tree.unknown.extend(core.noted());
+        }
+        tree
     }
 
     fn read_unattached(
@@ -152,13 +163,15 @@ impl Sysfs {
             if attached.contains(&instance) {
                 continue;
             }
-            if let Some(directory) = class.directory(&entry.to_string())? {
-                unattached.extend(controller::read(
-                    &directory,
-                    &self.addresses,
-                    instance,
-                    Vec::new(),
-                )?);
+            match class.directory(&entry.to_string()) {
+                Ok(None) => {}
+                Ok(Some(directory)) => {
+                    let (addresses, nothing) = (&self.addresses, (Vec::new(), Vec::new()));
+                    unattached.extend(controller::read(&directory, addresses, instance, nothing));
+                }
+                Err(error) => {
+                    unattached.push(controller::unreadable(instance, vec![error.into()]));
+                }
             }
         }
         Ok(unattached)

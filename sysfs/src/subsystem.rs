@@ -3,6 +3,7 @@
 //! Invariant: a subsystem without controllers is legal: it lives as long as a controller or an open disk refers to it.
 
 use crate::controller::Controller;
+use crate::error::Unknown;
 use crate::namespace::Namespace;
 use crate::nqn::Nqn;
 use crate::word::kernel_word;
@@ -38,8 +39,8 @@ pub struct Subsystem {
     pub name: String,
     /// Its qualified name; absent when the text is no [`Nqn`].
     pub nqn: Option<Nqn>,
-    /// The qualified name as the kernel prints it, without the line break. The kernel makes names with blanks in them for
-    /// PCIe drives that have none of their own: what is no [`Nqn`] must not make the other subsystems unreadable.
+    /// The qualified name as the kernel prints it, without the line break; empty if it could not be read. What is no
+    /// [`Nqn`] must not make the other subsystems unreadable.
     pub nqn_text: String,
     /// What it is for (since 5.16).
     pub subsystype: Option<SubsystemType>,
@@ -55,4 +56,6 @@ pub struct Subsystem {
     pub controllers: Vec<Controller>,
     /// Disks by number: multipath heads, and the controllers' own disks.
     pub namespaces: Vec<Namespace>,
+    /// What of it could not be read; not what is unknown of its controllers and disks.
+    pub unknown: Vec<Unknown>,
 }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::controller::Controller;
 use crate::device::{DevT, Instance};
+use crate::error::{ScanError, Unknown};
 use crate::identity::{Eui64, NamespaceIdentity, Nguid, Nsid, Uuid};
 use crate::namespace::{Namespace, NamespaceKind};
 use crate::nqn::Nqn;
@@ -21,6 +22,8 @@ pub struct Tree {
     pub unattached: Vec<Controller>,
     /// The module parameter `nvme_core.multipath`; absent where the kernel has no multipath support.
     pub multipath: Option<bool>,
+    /// What could not be read and is of none of them.
+    pub unknown: Vec<Unknown>,
 }
 
 /// Which namespace of a subsystem is meant.
@@ -30,7 +33,7 @@ pub enum NamespaceSelector {
     Only,
     /// By number within the subsystem.
     Nsid(Nsid),
-    /// By UUID.
+    /// By what the attribute `uuid` shows: the UUID, or for want of one the NGUID.
     Uuid(Uuid),
     /// By NGUID.
     Nguid(Nguid),
@@ -46,6 +49,17 @@ pub struct AmbiguousNamespace {
     pub nqn: Nqn,
     /// The disks.
     pub candidates: Vec<Candidate>,
+}
+
+/// Why it cannot be said which disk a namespace has.
+#[derive(Debug, thiserror::Error)]
+pub enum FindNamespaceError {
+    /// Several match.
+    #[error(transparent)]
+    Ambiguous(#[from] AmbiguousNamespace),
+    /// It may be one of which something could not be read.
+    #[error(transparent)]
+    Unknown(#[from] ScanError),
 }
 
 /// A disk that may be meant, with what tells it from the others.
@@ -120,12 +134,12 @@ impl Tree {
     /// disk through a live controller is preferred.
     ///
     /// # Errors
-    /// [`AmbiguousNamespace`] if several namespaces match.
+    /// [`AmbiguousNamespace`] if several namespaces match, and what is unknown where it may be the one that is meant.
     pub fn find_namespace(
         &self,
         nqn: &Nqn,
         which: &NamespaceSelector,
-    ) -> Result<Option<&Namespace>, AmbiguousNamespace> {
+    ) -> Result<Option<&Namespace>, FindNamespaceError> {
         let disks = self.find_subsystems(nqn).flat_map(|subsystem| {
             let selected = subsystem
                 .namespaces
@@ -135,19 +149,71 @@ impl Tree {
         });
         let disks: Vec<(&Subsystem, &Namespace)> = disks.collect();
         let [(_, first), others @ ..] = disks.as_slice() else {
-            return Ok(None);
+            return self
+                .find_doubt(nqn, which)
+                .map_or(Ok(None), |doubt| Err(ScanError::from(doubt.clone()).into()));
         };
         if others.iter().any(|(_, other)| !same_volume(first, other)) {
             let candidates = disks.iter().map(|(_, disk)| Candidate::of(disk)).collect();
-            return Err(AmbiguousNamespace {
+            return Err(FindNamespaceError::Ambiguous(AmbiguousNamespace {
                 nqn: nqn.clone(),
                 candidates,
-            });
+            }));
+        }
+        if let Some(doubt) = disks.iter().find_map(|(_, disk)| disk.doubt()) {
+            return Err(ScanError::from(doubt.clone()).into());
         }
         let reachable = disks
             .iter()
             .find(|(subsystem, disk)| subsystem.is_reachable(disk));
         Ok(Some(reachable.map_or(*first, |(_, disk)| *disk)))
+    }
+
+    /// Everything that could not be read.
+    pub fn unknown(&self) -> impl Iterator<Item = &Unknown> {
+        let subsystems = self.subsystems.iter().flat_map(|subsystem| {
+            let disks = subsystem.namespaces.iter();
+            let of_disks = disks.flat_map(|disk| &disk.unknown);
+            subsystem.unknown.iter().chain(of_disks)
+        });
+        let controllers = self.controllers().flat_map(|controller| {
+            let of_paths = controller.paths.iter().flat_map(|path| &path.unknown);
+            controller.unknown.iter().chain(of_paths)
+        });
+        self.unknown.iter().chain(subsystems).chain(controllers)
+    }
+
+    /// Proves that all controllers of a subsystem and everything that they carry are in the tree, each in its place: for
+    /// whoever takes something away because it is not needed.
+    ///
+    /// # Errors
+    /// [`ScanError::Unknown`] with the first thing that may hide one.
+    pub fn require(&self, nqn: &Nqn) -> Result<(), ScanError> {
+        let hides = |subsystem: &&Subsystem| {
+            subsystem.nqn.as_ref() == Some(nqn) || subsystem.nqn_text.is_empty()
+        };
+        let mut doubts = self.subsystems.iter().filter(hides).flat_map(|subsystem| {
+            let controllers = subsystem.controllers.iter();
+            let of_controllers = controllers.flat_map(|controller| &controller.unknown);
+            subsystem.unknown.iter().chain(of_controllers)
+        });
+        match doubts.find(|doubt| doubt.matters()) {
+            Some(doubt) => Err(doubt.clone().into()),
+            None => Ok(()),
+        }
+    }
+
+    /// What may hide the namespace that is meant, or keeps it from being recognised.
+    fn find_doubt(&self, nqn: &Nqn, which: &NamespaceSelector) -> Option<&Unknown> {
+        let may_be = |subsystem: &&Subsystem| {
+            subsystem.nqn.as_ref() == Some(nqn) || subsystem.nqn_text.is_empty()
+        };
+        self.subsystems.iter().filter(may_be).find_map(|subsystem| {
+            let disks = subsystem.namespaces.iter();
+            let disks = disks.filter(|disk| which.may_select(&disk.identity));
+            let doubts = subsystem.unknown.iter().filter(|doubt| doubt.matters());
+            doubts.chain(disks.filter_map(Namespace::doubt)).next()
+        })
     }
 
     /// The paths of a multipath head with their controllers; none for a controller's own disk.
@@ -189,9 +255,20 @@ impl NamespaceSelector {
         match self {
             Self::Only => true,
             Self::Nsid(nsid) => identity.nsid == Some(*nsid),
-            Self::Uuid(uuid) => identity.uuid == Some(*uuid),
+            Self::Uuid(uuid) => identity.shows_uuid(uuid),
             Self::Nguid(nguid) => identity.nguid == Some(*nguid),
             Self::Eui64(eui64) => identity.eui64 == Some(*eui64),
+        }
+    }
+
+    /// Whether a namespace may be the one that is meant, with what is not known of it.
+    fn may_select(&self, identity: &NamespaceIdentity) -> bool {
+        match self {
+            Self::Only => true,
+            Self::Nsid(_) => identity.nsid.is_none(),
+            Self::Uuid(_) => identity.uuid.is_none(),
+            Self::Nguid(_) => identity.nguid.is_none(),
+            Self::Eui64(_) => identity.eui64.is_none(),
         }
     }
 }
@@ -240,7 +317,9 @@ impl Subsystem {
     fn orphans(&self) -> impl Iterator<Item = &Controller> {
         self.controllers.iter().filter(|controller| {
             let own_disk = NamespaceKind::Disk(controller.instance);
+            // One of which something is unknown may have a namespace there.
             controller.is_live()
+                && controller.unknown.iter().all(|unknown| !unknown.matters())
                 && controller.serves_io()
                 && controller.paths.is_empty()
                 && self

@@ -102,7 +102,7 @@ impl Books {
 
     /// Reads everything anew.
     pub(crate) fn assert_nothing_is_wrong(&self, volumes: u32) -> Result<(), Box<dyn Error>> {
-        let surveyed = survey(&self.root, &self.state_dir)?;
+        let (surveyed, _) = survey(&self.root, &self.state_dir)?;
         if surveyed.len() != usize::try_from(volumes)? {
             return Err(format!("{} volumes", surveyed.len()).into());
         }

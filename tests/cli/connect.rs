@@ -55,6 +55,29 @@ fn a_controller_that_is_there_is_adopted() {
 }
 
 #[test]
+fn a_connect_that_fails_makes_no_identity_for_the_host() {
+    let root = captured("trixie-one-path");
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("an address").port().to_string();
+    drop(free);
+    let portal = [
+        "--transport",
+        "tcp",
+        "--traddr",
+        "127.0.0.1",
+        "--trsvcid",
+        &port,
+    ];
+    let connect = [&["connect", "--nqn", NQN][..], &portal].concat();
+    let discover = [&["discover", "--connect"][..], &portal].concat();
+    for arguments in [connect, discover] {
+        let failed = run(root.path(), &arguments);
+        assert!(matches!(failed.code, Some(1 | 4)), "{failed:#?}");
+        assert!(!root.path().join("etc").exists(), "{arguments:?}");
+    }
+}
+
+#[test]
 fn people_see_the_controller_and_its_devices() {
     let root = captured("trixie-two-namespaces");
     identity(root.path());

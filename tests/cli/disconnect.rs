@@ -203,13 +203,35 @@ fn an_exclusion_says_nothing_about_what_leaves() {
 }
 
 #[test]
+fn a_name_in_use_that_keeps_to_no_form_is_listed_and_disconnected() {
+    for name in [
+        "nqn.2137.csi.tns:pvc-1",
+        "nqn.test-io",
+        "nqn.2014-08.org.nvmexpress:uuid:host-1",
+    ] {
+        let root = captured("trixie-one-path");
+        for path in [
+            "sys/class/nvme/nvme0/subsysnqn",
+            "sys/class/nvme-subsystem/nvme-subsys0/subsysnqn",
+        ] {
+            write(root.path(), path, format!("{name}\n"));
+        }
+        let listed = run(root.path(), &["list-subsys"]).expect(0);
+        assert!(listed.out.contains(name), "{}", listed.out);
+        run(root.path(), &["resolve", "--nqn", name]).expect(0);
+        disconnect(root.path(), &["--nqn", name, "--force"]).expect(4);
+        assert_eq!(delete_controller(root.path(), "nvme0"), "1", "{name}");
+    }
+}
+
+#[test]
 fn a_controller_whose_subsystem_cannot_be_told_is_not_touched() {
     let root = captured("trixie-one-path");
     for (name, words) in [
         ("(efault)\n", &["nvme0", "has never been connected"][..]),
         (
-            "nqn.odd name\n",
-            &["nvme0", "\"nqn.odd name\"", "no valid NQN"],
+            "nqn.odd/name\n",
+            &["nvme0", "\"nqn.odd/name\"", "no valid NQN"],
         ),
     ] {
         write(root.path(), "sys/class/nvme/nvme0/subsysnqn", name);

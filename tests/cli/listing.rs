@@ -69,6 +69,34 @@ nvme-subsys0 nqn.2026-01.org.example:volume-1
 }
 
 #[test]
+fn a_path_through_a_controller_that_is_not_live_is_down_whatever_it_was() {
+    for kernel in ["bookworm", "trixie", "sid"] {
+        let root = captured(&format!("{kernel}-connecting"));
+        let run = run(root.path(), &["list-subsys"]).expect(0);
+        let expected = "    via nvme0 down, connecting\n";
+        assert!(run.out.contains(expected), "{kernel}: {}", run.out);
+        assert!(!run.out.contains("optimized"), "{kernel}: {}", run.out);
+    }
+}
+
+#[test]
+fn a_namespace_is_shown_with_every_identifier_that_it_has() {
+    let root = captured("trixie-one-path");
+    let disk = "sys/block/nvme0n1";
+    let uuid = "11111111-1111-4111-8111-111111111111";
+    write(root.path(), &format!("{disk}/nguid"), format!("{uuid}\n"));
+    write(
+        root.path(),
+        &format!("{disk}/eui"),
+        "00 25 38 b1 91 b0 2a 3c\n",
+    );
+    let listed = run(root.path(), &["list-subsys"]).expect(0);
+    let nguid = uuid.replace('-', "");
+    let expected = format!(" nsid 1 uuid {uuid} nguid {nguid} eui64 002538b191b02a3c\n");
+    assert!(listed.out.contains(&expected), "{}", listed.out);
+}
+
+#[test]
 fn a_head_that_is_held_without_controllers_is_shown_to_people_only() {
     let root = captured("sid-held");
     let human = run(root.path(), &["list-subsys"]).expect(0);

@@ -59,6 +59,55 @@ fn json_has_every_identifier() {
 }
 
 #[test]
+fn a_namespace_whose_nguid_is_its_uuid_is_found_by_either() {
+    let root = captured("trixie-one-path");
+    write(root.path(), "sys/block/nvme0n1/nguid", format!("{UUID}\n"));
+    let nguid = UUID.replace('-', "");
+    for which in [["--uuid", UUID], ["--nguid", &nguid], ["--nguid", UUID]] {
+        let arguments = [&["resolve", "--nqn", NQN, "-o", "json"], &which[..]].concat();
+        let run = run(root.path(), &arguments).expect(0);
+        let value: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
+        assert_eq!(
+            (&value["uuid"], &value["nguid"]),
+            (&UUID.into(), &nguid.clone().into())
+        );
+    }
+}
+
+#[test]
+fn a_namespace_with_an_nguid_alone_is_found_by_what_the_kernel_shows_as_its_uuid() {
+    let root = captured("trixie-one-path");
+    let nguid = UUID.replace('-', "");
+    write(root.path(), "sys/block/nvme0n1/nguid", format!("{UUID}\n"));
+    write(
+        root.path(),
+        "sys/block/nvme0n1/wwid",
+        format!("eui.{nguid}\n"),
+    );
+    let found = run(
+        root.path(),
+        &["resolve", "--nqn", NQN, "--uuid", UUID, "-o", "json"],
+    );
+    let value: serde_json::Value = serde_json::from_str(&found.expect(0).out).expect("JSON");
+    assert_eq!(
+        (&value["uuid"], &value["nguid"]),
+        (&serde_json::Value::Null, &nguid.into())
+    );
+}
+
+#[test]
+fn a_number_that_the_kernel_prints_with_a_sign_is_found_as_the_number_it_is() {
+    let root = captured("trixie-one-path");
+    write(root.path(), "sys/block/nvme0n1/nsid", "-2\n");
+    let found = run(
+        root.path(),
+        &["resolve", "--nqn", NQN, "--nsid", "4294967294"],
+    )
+    .expect(0);
+    assert!(found.out.ends_with("/dev/nvme0n1\n"), "{}", found.out);
+}
+
+#[test]
 fn what_is_not_there_is_not_found() {
     let root = captured("trixie-one-path");
     let other = "nqn.2026-01.org.example:volume-9";

@@ -111,7 +111,7 @@ fn a_record_that_cannot_be_read_keeps_nothing_else_from_being_listed() {
     let root = staged("trixie-one-path", UUID);
     write(root.path(), "state/volumes/pvc-1/record.json", "{");
     let listed = list(root.path(), "list-subsys", &[]).expect(0);
-    let listed = listed.says(&["the volumes cannot be listed", "record.json"]);
+    let listed = listed.says(&["volumes are missing in the list", "record.json"]);
     assert!(listed.out.contains("nvme0n1"), "{}", listed.out);
     let doctor = list(root.path(), "doctor", &[]);
     assert!(doctor.out.contains("unknown volumes: "), "{}", doctor.out);
@@ -169,4 +169,27 @@ fn a_volume_that_asked_for_no_map_or_cannot_have_one_is_not_told_as_not_held() {
     fs::remove_dir(root.path().join("sys/module/dm_multipath")).expect("a module");
     let findings = |root: &Path| volumes(root)[0]["Findings"].clone();
     assert_eq!(findings(root.path()), Value::Array(Vec::new()));
+}
+#[test]
+fn a_record_that_cannot_be_read_hides_no_other_volume() {
+    let root = staged("trixie-one-path", UUID);
+    write(root.path(), "state/volumes/pvc-2/record.json", "{");
+    assert_eq!(volumes(root.path())[0]["VolumeID"], "pvc-1");
+    let doctor = list(root.path(), "doctor", &[]);
+    assert!(doctor.out.contains("volumes: pvc-1 "), "{}", doctor.out);
+    assert!(doctor.out.contains("unknown volumes: "), "{}", doctor.out);
+}
+
+#[test]
+fn the_volumes_of_every_driver_below_kubelets_directory_are_found() {
+    let root = staged("trixie-one-path", UUID);
+    let plugins = root.path().join("kubelet/plugins");
+    fs::create_dir_all(plugins.join("other.csi")).expect("a directory");
+    fs::rename(root.path().join("state"), plugins.join("other.csi/state")).expect("moved");
+    fs::create_dir_all(plugins.join("direct.nvmeof.csi/state/volumes")).expect("a directory");
+    let kubelet = root.path().join("kubelet").display().to_string();
+    for verb in ["list-subsys", "doctor"] {
+        let found = run(root.path(), &[verb, "--kubelet-dir", &kubelet]);
+        assert!(found.out.contains("pvc-1"), "{}", found.out);
+    }
 }

@@ -28,7 +28,7 @@ async fn refusal(running: &Running, message: NodeStageVolumeRequest) -> Status {
 /// Key, value, and the words that say what is wrong.
 const WRONG: [(&str, &str, &str); 40] = [
     ("nqn", "", "is empty"),
-    ("nqn", "nqn.2026-13.org.example:x", "is not valid"),
+    ("nqn", "nqn.2026-01.org.example/x", "is not valid"),
     (
         "nqn",
         "nqn.2014-08.org.nvmexpress.discovery",

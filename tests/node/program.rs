@@ -306,6 +306,44 @@ fn wrong_options_are_refused_before_anything_is_done() {
     assert!(!machine.root().join("etc").exists());
 }
 
+#[test]
+fn an_empty_endpoint_or_directory_of_plugins_means_none() {
+    let machine = machine();
+    // The last option ends the program: what stands before it was taken.
+    for empty in ["--endpoint=", "--registration-dir="] {
+        let output = Command::new(env!("CARGO_BIN_EXE_nvmeof-csi"))
+            .arg("--root")
+            .arg(machine.root())
+            .args(["node", "--node-id", "worker-1", empty, "--state-dir=state"])
+            .output()
+            .expect("it starts");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("error: --state-dir state"), "{error}");
+    }
+}
+
+#[test]
+fn a_kubelet_directory_behind_a_link_is_refused_with_its_real_path() {
+    let machine = machine();
+    let real = machine.root().join("kubelet-real");
+    std::fs::create_dir_all(&real).expect("a directory");
+    let link = machine.root().join("kubelet-link");
+    std::os::unix::fs::symlink(&real, &link).expect("a link");
+    let output = Command::new(env!("CARGO_BIN_EXE_nvmeof-csi"))
+        .arg("--root")
+        .arg(machine.root())
+        .args(["node", "--node-id", "worker-1", "--kubelet-dir"])
+        .arg(&link)
+        .output()
+        .expect("it starts");
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr);
+    let words = format!("its real path is {}", real.display());
+    assert!(error.contains(&words), "{error}");
+    let remedy = format!("--root-dir={}", real.display());
+    assert!(error.contains(&remedy), "{error}");
+}
+
 #[tokio::test]
 async fn a_call_is_one_line_in_the_log_and_secrets_are_in_none() {
     let (machine, silent) = (machine(), silent());

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use nvme_fabrics::Fabrics;
 use nvme_sysfs::{
-    AmbiguousNamespace, Controller, ControllerState, Instance, Namespace, NamespaceSelector, Nqn,
-    Received, ScanError, Subsystem, Sysfs, Tree, Uevent, UeventSocketError,
+    AmbiguousNamespace, Controller, ControllerState, FindNamespaceError, Instance, Namespace,
+    NamespaceSelector, Nqn, Received, ScanError, Subsystem, Sysfs, Tree, Uevent, UeventSocketError,
 };
 use thiserror::Error;
 
@@ -163,8 +163,12 @@ impl Goal {
         if self.which == NamespaceSelector::Only {
             return Ok(!usable_namespaces(tree, &self.nqn, self.controller).is_empty());
         }
-        let wanted = tree.find_namespace(&self.nqn, &self.which)?;
-        Ok(wanted.is_some_and(|namespace| is_usable(tree, namespace)))
+        match tree.find_namespace(&self.nqn, &self.which) {
+            Ok(wanted) => Ok(wanted.is_some_and(|namespace| is_usable(tree, namespace))),
+            Err(FindNamespaceError::Ambiguous(error)) => Err(error.into()),
+            // It may be known at the next look, or another one may come that is meant.
+            Err(FindNamespaceError::Unknown(_)) => Ok(false),
+        }
     }
 
     /// Whether the controller is live and the namespace is not there at all.
@@ -176,7 +180,10 @@ impl Goal {
             let found = find_subsystem(tree, &self.nqn, self.controller);
             return Ok(found.is_none_or(|subsystem| subsystem.namespaces.is_empty()));
         }
-        Ok(tree.find_namespace(&self.nqn, &self.which)?.is_none())
+        Ok(matches!(
+            tree.find_namespace(&self.nqn, &self.which),
+            Ok(None)
+        ))
     }
 
     fn find_controller<'a>(&self, tree: &'a Tree) -> Result<&'a Controller, WaitError> {
@@ -253,7 +260,10 @@ fn describe_namespaces(tree: &Tree, nqn: &Nqn, controller: Instance) -> String {
     let names: Vec<_> = find_subsystem(tree, nqn, controller)
         .into_iter()
         .flat_map(|subsystem| &subsystem.namespaces)
-        .map(|namespace| namespace.name.as_str())
+        .map(|namespace| match namespace.doubt() {
+            Some(doubt) => format!("{} ({doubt})", namespace.name),
+            None => namespace.name.clone(),
+        })
         .collect();
     if names.is_empty() {
         "and there is no namespace at all".to_owned()

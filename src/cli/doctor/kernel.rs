@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::libc;
 use nvme_fabrics::{Fabrics, SupportedSource};
-use nvme_sysfs::Tree;
+use nvme_sysfs::{Tree, Unknown};
 
 use super::{Check, Status};
 use crate::cli::exit::chain;
@@ -55,6 +55,19 @@ pub(super) fn check_multipath(tree: &Tree) -> Check {
             "load nvme-fabrics, then check again",
         ),
     }
+}
+
+/// Everything of sysfs that could not be read: what depends on it is refused.
+pub(super) fn check_unknown(tree: &Tree) -> Vec<Check> {
+    let check = |unknown: &Unknown| {
+        Check::bad(
+            "sysfs",
+            Status::Unknown,
+            unknown.to_string(),
+            "what depends on it is refused until it can be read; report it with the kernel's version",
+        )
+    };
+    tree.unknown().map(check).collect()
 }
 
 /// Whether the causes of failed connects can be read: many are told nowhere else.

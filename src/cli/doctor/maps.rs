@@ -5,14 +5,15 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::{Check, Status, chain};
+use crate::cli::state_dir::Kept;
 use crate::host::dm::{Map, read_maps};
 use crate::volume::Surveyed;
 
 /// A parameter of dm-multipath that lets every map go after so many seconds without a path.
 const TIMEOUT: &str = "sys/module/dm_multipath/parameters/queue_if_no_path_timeout_secs";
 
-/// Every map, and the parameter. Whose a map is can be told where the volumes are known.
-pub(super) fn check(root: &Path, volumes: Option<&[Surveyed]>) -> Vec<Check> {
+/// Every map, and the parameter. That a map is nobody's can be told where all volumes are known.
+pub(super) fn check(root: &Path, volumes: &Kept<Surveyed>) -> Vec<Check> {
     let mut checks = match read_maps(root) {
         Ok(maps) if maps.is_empty() => vec![Check::ok(NAME, "there are none")],
         Ok(maps) => maps.iter().map(|map| check_map(map, volumes)).collect(),
@@ -30,7 +31,7 @@ pub(super) fn check(root: &Path, volumes: Option<&[Surveyed]>) -> Vec<Check> {
 const NAME: &str = "maps";
 const RELEASE: &str = "check the target, and that the node plugin runs; `nvmeof-csi release` lets go of what waits, and it is lost then";
 
-fn check_map(map: &Map, volumes: Option<&[Surveyed]>) -> Check {
+fn check_map(map: &Map, volumes: &Kept<Surveyed>) -> Check {
     let name = format!("{} ({})", map.disk, map.id.name());
     if map.was_let_go() {
         return Check::bad(
@@ -41,12 +42,12 @@ fn check_map(map: &Map, volumes: Option<&[Surveyed]>) -> Check {
         );
     }
     let is_its = |volume: &Surveyed| volume.map() == Some(map.id);
-    if volumes.is_some_and(|volumes| !volumes.iter().any(is_its)) {
+    if volumes.unknown.is_empty() && !volumes.all.iter().any(is_its) {
         return Check::bad(
             NAME,
             Status::Warn,
             format!("{name} belongs to no volume that is staged"),
-            "name the plugin's directory with --state-dir, or `dmsetup remove` it if nothing uses it",
+            "name kubelet's directory with --kubelet-dir or the plugin's with --state-dir; if neither has it, and nothing uses the map, `dmsetup remove` it",
         );
     }
     if map.is_let_go {

@@ -1,23 +1,28 @@
 //! The volumes of the node plugin: how each is held, and what is wrong with it.
 
-use super::{Check, Status, chain};
+use super::{Check, Status};
+use crate::cli::state_dir::Kept;
 use crate::cli::volume_line::describe_hold;
-use crate::volume::{HealthEntry, HealthReason, HealthStatus, SurveyError, Surveyed};
+use crate::volume::{HealthEntry, HealthReason, HealthStatus, Surveyed};
 
 const NAME: &str = "volumes";
 
 /// A finding for each thing that is wrong, or one that nothing is, of every volume.
-pub(super) fn check(volumes: &Result<Vec<Surveyed>, SurveyError>) -> Vec<Check> {
-    match volumes {
-        Ok(volumes) if volumes.is_empty() => vec![Check::ok(NAME, "none is staged")],
-        Ok(volumes) => volumes.iter().flat_map(check_volume).collect(),
-        Err(error) => vec![Check::bad(
+pub(super) fn check(volumes: &Kept<Surveyed>) -> Vec<Check> {
+    let unknown = volumes.unknown.iter().map(|unknown| {
+        Check::bad(
             NAME,
             Status::Unknown,
-            chain(error),
+            unknown,
             "run as root, where the node plugin's directory and mounts are seen",
-        )],
+        )
+    });
+    let mut checks: Vec<Check> = volumes.all.iter().flat_map(check_volume).collect();
+    checks.extend(unknown);
+    if checks.is_empty() {
+        checks.push(Check::ok(NAME, "none is staged"));
     }
+    checks
 }
 
 fn check_volume(volume: &Surveyed) -> Vec<Check> {

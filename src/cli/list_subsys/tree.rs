@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use nvme_sysfs::{Controller, Namespace, NamespaceKind, Subsystem, Tree};
+use nvme_sysfs::{Controller, Namespace, NamespaceIdentity, NamespaceKind, Subsystem, Tree};
 
 use crate::cli::device::human_size;
 use crate::cli::line::write_line;
@@ -115,13 +115,37 @@ fn write_namespace(
 ) -> io::Result<()> {
     let (name, identity) = (&namespace.name, &namespace.identity);
     let size = human_size(namespace.size_bytes);
-    let nsid = identity.nsid.map(|nsid| format!(" nsid {}", nsid.get()));
-    let uuid = identity.uuid.map(|uuid| format!(" uuid {uuid}"));
-    let (nsid, uuid) = (nsid.unwrap_or_default(), uuid.unwrap_or_default());
-    write_line(out, format_args!("  {name} {size}{nsid}{uuid}"))?;
+    write_line(
+        out,
+        format_args!("  {name} {size}{}", identifiers(identity)),
+    )?;
     match namespace.kind {
-        NamespaceKind::Disk(owner) => write_line(out, format_args!("    via {owner}")),
+        NamespaceKind::Disk(owner) => {
+            let mut controllers = subsystem.controllers.iter();
+            let owner_of = controllers.find(|it| it.instance == owner);
+            let down = owner_of.map(down).unwrap_or_default();
+            write_line(out, format_args!("    via {owner}{down}"))
+        }
         NamespaceKind::Head => write_paths(subsystem, namespace, out),
+    }
+}
+
+/// What tells the namespace from others, each behind its name.
+pub(super) fn identifiers(identity: &NamespaceIdentity) -> String {
+    let parts = [
+        identity.nsid.map(|nsid| format!(" nsid {nsid}")),
+        identity.uuid.map(|uuid| format!(" uuid {uuid}")),
+        identity.nguid.map(|nguid| format!(" nguid {nguid}")),
+        identity.eui64.map(|eui64| format!(" eui64 {eui64}")),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+/// What stands behind a path through a controller that is not live, whatever the target said while it was.
+fn down(controller: &Controller) -> String {
+    match controller.is_live() {
+        true => String::new(),
+        false => format!(" down, {}", controller.state),
     }
 }
 
@@ -130,19 +154,27 @@ fn write_paths(
     namespace: &Namespace,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let mut paths = subsystem
-        .controllers
-        .iter()
-        .flat_map(|controller| &controller.paths)
-        .filter(|path| path.head == namespace.name)
+    let controllers = subsystem.controllers.iter();
+    let paths = controllers.flat_map(|controller| {
+        let paths = controller.paths.iter();
+        paths.map(move |path| (controller, path))
+    });
+    let mut paths = paths
+        .filter(|(_, path)| path.head == namespace.name)
         .peekable();
     if paths.peek().is_none() {
         return write_line(out, format_args!("    no path"));
     }
-    for path in paths {
+    for (controller, path) in paths {
+        let instance = controller.instance;
+        if !controller.is_live() {
+            let down = down(controller);
+            write_line(out, format_args!("    via {instance}{down}"))?;
+            continue;
+        }
         // Without ANA the target makes no difference between paths.
         let ana = path.ana_state.as_ref().map_or("-", |state| state.as_str());
-        write_line(out, format_args!("    via {} {ana}", path.controller))?;
+        write_line(out, format_args!("    via {instance} {ana}"))?;
     }
     Ok(())
 }

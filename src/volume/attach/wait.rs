@@ -8,7 +8,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use nvme_sysfs::{AmbiguousNamespace, Namespace, NamespaceSelector, Nqn, ScanError, Tree};
+use nvme_sysfs::{FindNamespaceError, Namespace, NamespaceSelector, Nqn, ScanError, Tree};
 
 use super::{AttachError, Attached};
 use crate::volume::identity::Disk;
@@ -24,12 +24,19 @@ impl Volumes {
         let mut rescan_at = started + self.config.timing.rescan;
         let mut snapshot = self.config.trees.scan()?;
         loop {
-            if let Some(attached) = find_ready(&self.config.root, &snapshot, source)? {
-                return Ok(attached);
-            }
+            let found = find_ready(&self.config.root, &snapshot, source);
             let now = Instant::now();
-            if now >= deadline {
-                return Err(not_ready(&snapshot, source, started));
+            match found {
+                Ok(Some(attached)) => return Ok(attached),
+                Ok(None) if now >= deadline => {
+                    return Err(not_ready(&snapshot, source, started));
+                }
+                Err(FindNamespaceError::Ambiguous(error)) => return Err(error.into()),
+                Err(FindNamespaceError::Unknown(error)) if now >= deadline => {
+                    return Err(error.into());
+                }
+                // What is unknown may not be the one that is meant.
+                Ok(None) | Err(FindNamespaceError::Unknown(_)) => {}
             }
             if now >= rescan_at {
                 self.rescan(&snapshot, &source.nqn);
@@ -68,7 +75,7 @@ fn find_ready(
     root: &Path,
     tree: &Tree,
     source: &Source,
-) -> Result<Option<Attached>, AmbiguousNamespace> {
+) -> Result<Option<Attached>, FindNamespaceError> {
     let found = tree.find_namespace(&source.nqn, &source.which)?;
     let ready = found
         .filter(|namespace| namespace.size_bytes > 0 && is_reached(tree, &source.nqn, namespace));

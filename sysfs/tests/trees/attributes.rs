@@ -350,7 +350,7 @@ fn secrets_and_the_attribute_that_asks_the_target_are_never_opened() {
 #[test]
 fn parameters_are_read_where_the_modules_have_them() {
     let fake = Fake::new();
-    let parameters = fake.sysfs().parameters().expect("read");
+    let parameters = fake.sysfs().parameters();
     assert_eq!(parameters.core.multipath, Some(true));
     assert_eq!(parameters.core.io_timeout, None);
     assert_eq!(parameters.tcp, TcpParameters::default());
@@ -366,7 +366,7 @@ fn parameters_are_read_where_the_modules_have_them() {
         let file = format!("sys/module/{module}/parameters/{name}");
         fake.file(&file, format!("{text}\n"));
     }
-    let Parameters { core, tcp } = fake.sysfs().parameters().expect("read");
+    let Parameters { core, tcp, .. } = fake.sysfs().parameters();
     assert_eq!(core.iopolicy, Some(IoPolicy::QueueDepth));
     assert_eq!(core.io_timeout, Some(Duration::from_secs(4_294_967)));
     assert_eq!(core.admin_timeout, Some(Duration::from_secs(60)));
@@ -378,6 +378,65 @@ fn parameters_are_read_where_the_modules_have_them() {
     };
     assert_eq!(tcp, expected);
     fake.file("sys/module/nvme_core/parameters/max_retries", "256\n");
-    let error = fake.sysfs().parameters().expect_err("more than 8 bits");
-    assert!(error.path().ends_with("nvme_core/parameters/max_retries"));
+    let parameters = fake.sysfs().parameters();
+    let [unknown] = &parameters.unknown[..] else {
+        panic!("more than 8 bits: {parameters:?}")
+    };
+    assert!(unknown.path.ends_with("nvme_core/parameters/max_retries"));
+    assert_eq!(parameters.core.admin_timeout, core.admin_timeout);
+}
+
+#[test]
+fn numbers_that_the_kernel_prints_with_a_sign_are_the_numbers_they_are() {
+    let fake = Fake::new();
+    let subsystem = fake.subsystem(0, NQN);
+    let controller = fake.live(0, 0, NQN);
+    let head = fake.disk(&subsystem, "nvme0n1", 1, UUID);
+    let path = fake.hidden(&controller, "nvme0c0n1", 1, "optimized");
+    fake.file(&format!("{head}/nsid"), "-2\n");
+    fake.file(&format!("{path}/nsid"), "-2\n");
+    fake.file(&format!("{path}/ana_grpid"), "-1\n");
+    fake.file(&format!("{controller}/kato"), "-2147483648\n");
+    let tree = fake.scan();
+    assert_eq!(tree.unknown().count(), 0);
+    let head = &tree.subsystems[0].namespaces[0];
+    assert_eq!(
+        head.identity.nsid.map(|nsid| nsid.get()),
+        Some(4_294_967_294)
+    );
+    let controller = &tree.subsystems[0].controllers[0];
+    assert_eq!(controller.paths[0].identity.nsid, head.identity.nsid);
+    assert_eq!(controller.paths[0].ana_grpid, Some(u32::MAX));
+    let kato = Duration::from_secs(2_147_483_648);
+    assert_eq!(controller.kato, Some(KeepAlive::Timeout(kato)));
+}
+
+#[test]
+fn a_copy_made_with_tar_on_a_machine_with_large_pages_reads_like_the_original() {
+    for page in [4096, 16_384, 65_536] {
+        let fake = Fake::new();
+        let subsystem = fake.subsystem(0, NQN);
+        let controller = fake.live(0, 0, NQN);
+        fake.disk(&subsystem, "nvme0n1", 1, UUID);
+        fake.hidden(&controller, "nvme0c0n1", 1, "optimized");
+        let (tree, listing) = (fake.scan(), fake.sysfs().list().expect("a listing"));
+        fill_up(&fake.path("sys/devices"), page);
+        assert_eq!(fake.scan(), tree, "{page}");
+        assert_eq!(fake.sysfs().list().expect("a listing"), listing, "{page}");
+    }
+}
+
+/// Fills every file below a directory up with NUL bytes.
+fn fill_up(directory: &std::path::Path, page: usize) {
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let kind = entry.file_type().expect("a kind");
+        if kind.is_dir() {
+            fill_up(&entry.path(), page);
+        } else if kind.is_file() {
+            let mut content = std::fs::read(entry.path()).expect("read");
+            content.resize(page, 0);
+            std::fs::write(entry.path(), content).expect("written");
+        }
+    }
 }

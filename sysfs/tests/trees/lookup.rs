@@ -1,6 +1,8 @@
 //! Questions asked of trees that were scanned.
 
-use nvme_sysfs::{AmbiguousNamespace, DevT, Instance, NamespaceSelector, Nqn, Tree};
+use nvme_sysfs::{
+    AmbiguousNamespace, DevT, FindNamespaceError, Instance, NamespaceSelector, Nqn, Tree,
+};
 
 use crate::fake::{Fake, NQN, OTHER_UUID, UUID, instances};
 
@@ -51,6 +53,13 @@ fn a_namespace_is_found_by_what_it_is_not_by_how_it_is_called() {
     );
 }
 
+fn ambiguous(tree: &Tree, which: &NamespaceSelector) -> AmbiguousNamespace {
+    match tree.find_namespace(&nqn(), which) {
+        Err(FindNamespaceError::Ambiguous(error)) => error,
+        other => panic!("several namespaces: {other:?}"),
+    }
+}
+
 fn names(error: &AmbiguousNamespace) -> Vec<&str> {
     let names = error.candidates.iter().map(|candidate| &*candidate.name);
     names.collect()
@@ -59,9 +68,7 @@ fn names(error: &AmbiguousNamespace) -> Vec<&str> {
 #[test]
 fn the_only_namespace_of_two_is_an_error_that_names_both() {
     let (_fake, tree) = two_namespaces();
-    let error = tree
-        .find_namespace(&nqn(), &NamespaceSelector::Only)
-        .expect_err("two namespaces");
+    let error = ambiguous(&tree, &NamespaceSelector::Only);
     assert_eq!(names(&error), ["nvme0n1", "nvme0n2"]);
     let candidates = format!("nvme0n1 (nsid 2, uuid {UUID}), nvme0n2 (nsid 1, uuid {OTHER_UUID})");
     let expected = format!("subsystem {NQN} has several namespaces that match: {candidates}");
@@ -75,6 +82,10 @@ fn other_identifiers_select_too() {
     let head = fake.disk(&subsystem, "nvme0n1", 1, UUID);
     // Without a UUID of its own the kernel repeats the NGUID there.
     fake.file(&format!("{head}/nguid"), format!("{UUID}\n"));
+    fake.file(
+        &format!("{head}/wwid"),
+        format!("eui.{}\n", UUID.replace('-', "")),
+    );
     fake.file(&format!("{head}/eui"), "00 25 38 b1 91 b0 2a 3c\n");
     let tree = fake.scan();
     let nguid = NamespaceSelector::Nguid(UUID.parse().expect("an nguid"));
@@ -86,8 +97,45 @@ fn other_identifiers_select_too() {
         ),
         Some("nvme0n1")
     );
-    assert_eq!(find(&tree, &by_uuid(UUID)), None);
+    assert_eq!(tree.subsystems[0].namespaces[0].identity.uuid, None);
+    assert_eq!(
+        find(&tree, &by_uuid(UUID)),
+        Some("nvme0n1"),
+        "by what `uuid` shows"
+    );
     assert_eq!(find(&tree, &NamespaceSelector::Only), Some("nvme0n1"));
+}
+
+#[test]
+fn a_uuid_of_which_the_target_made_the_nguid_is_a_uuid() {
+    let fake = Fake::new();
+    let subsystem = fake.subsystem(0, NQN);
+    let head = fake.disk(&subsystem, "nvme0n1", 1, UUID);
+    fake.file(&format!("{head}/nguid"), format!("{UUID}\n"));
+    let tree = fake.scan();
+    let identity = tree.subsystems[0].namespaces[0].identity;
+    assert_eq!(identity.uuid, UUID.parse().ok());
+    assert_eq!(identity.nguid, UUID.parse().ok());
+    let nguid = NamespaceSelector::Nguid(UUID.parse().expect("an nguid"));
+    for which in [by_uuid(UUID), nguid] {
+        assert_eq!(find(&tree, &which), Some("nvme0n1"));
+    }
+}
+
+#[test]
+fn a_uuid_and_an_nguid_of_the_same_digits_are_two_namespaces() {
+    let fake = Fake::new();
+    let subsystem = fake.subsystem(0, NQN);
+    fake.disk(&subsystem, "nvme0n1", 1, UUID);
+    let other = fake.disk(&subsystem, "nvme0n2", 2, UUID);
+    fake.file(&format!("{other}/nguid"), format!("{UUID}\n"));
+    fake.file(
+        &format!("{other}/wwid"),
+        format!("eui.{}\n", UUID.replace('-', "")),
+    );
+    let tree = fake.scan();
+    let error = ambiguous(&tree, &by_uuid(UUID));
+    assert_eq!(names(&error), ["nvme0n1", "nvme0n2"]);
 }
 
 #[test]
@@ -197,8 +245,6 @@ fn two_heads_of_one_identity_are_never_taken_for_one_volume() {
     fake.disk(&subsystem, "nvme0n1", 1, UUID);
     fake.disk(&subsystem, "nvme0n2", 1, UUID);
     let tree = fake.scan();
-    let error = tree
-        .find_namespace(&nqn(), &by_uuid(UUID))
-        .expect_err("two heads");
+    let error = ambiguous(&tree, &by_uuid(UUID));
     assert_eq!(names(&error), ["nvme0n1", "nvme0n2"]);
 }
