@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use nvme_fabrics::{
-    ConnectOptions, ConnectOptionsBuilder, HostIdentity, IdentityError, OptionsError,
+    ConnectOptions, ConnectOptionsBuilder, HostIdentity, IdentityError, LoadedIdentity,
+    OptionsError,
 };
 use thiserror::Error;
 
@@ -40,12 +41,30 @@ impl Request {
         &self.options
     }
 
-    /// Adds who this host is, unless that was given.
+    /// Adds who this host is, unless that was given. A host that is nobody yet gets an identity.
     pub(crate) fn identified(&self, root: &Path) -> Result<ConnectOptions, RequestError> {
+        self.with_identity(|| HostIdentity::load_or_generate(root))
+    }
+
+    /// The same, with nothing written: a host that is nobody yet stays so.
+    pub(crate) fn previewed(&self, root: &Path) -> Result<ConnectOptions, RequestError> {
+        match self.with_identity(|| HostIdentity::load(root)) {
+            Err(RequestError::Identity(IdentityError::NotFound { path })) => {
+                tracing::warn!(path = %path.display(), "this host has no identity; a connect would make one");
+                Ok(self.options.clone())
+            }
+            other => other,
+        }
+    }
+
+    fn with_identity(
+        &self,
+        load: impl FnOnce() -> Result<LoadedIdentity, IdentityError>,
+    ) -> Result<ConnectOptions, RequestError> {
         if self.options.hostnqn().is_some() {
             return Ok(self.options.clone());
         }
-        let identity = HostIdentity::load_or_generate(root)?.identity;
+        let identity = load()?.identity;
         let mut builder = self.builder.clone();
         builder.hostnqn(identity.hostnqn).hostid(identity.hostid);
         Ok(builder.build()?)

@@ -5,7 +5,9 @@
 
 use std::io::{self, Write};
 
-use nvme_sysfs::{AmbiguousNamespace, NamespaceSelector, Nqn, ScanError, Sysfs, Uuid};
+use nvme_sysfs::{
+    AmbiguousNamespace, Eui64, NamespaceSelector, Nguid, Nqn, ScanError, Sysfs, Uuid,
+};
 use thiserror::Error;
 
 use super::command::Command;
@@ -13,6 +15,7 @@ use super::device::{Device, DeviceError};
 use super::exit::{Exit, Failure};
 use super::output::{Format, Output, Report, write_json};
 use crate::config::Config;
+use crate::namespace_id::{parse_eui64, parse_nguid, parse_uuid};
 use nvme_fabrics::number::{NumberError, parse_u32};
 use nvme_sysfs::Nsid;
 
@@ -35,9 +38,17 @@ pub struct Arguments {
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(multiple = false)]
 pub(crate) struct Which {
-    /// UUID of the namespace; without --uuid and --nsid the subsystem must have only one
-    #[arg(long)]
+    /// UUID of the namespace; without any of these options the subsystem must have only one
+    #[arg(long, value_parser = parse_uuid)]
     uuid: Option<Uuid>,
+
+    /// NGUID of the namespace: 32 hexadecimal digits
+    #[arg(long, value_parser = parse_nguid)]
+    nguid: Option<Nguid>,
+
+    /// EUI-64 of the namespace: 16 hexadecimal digits
+    #[arg(long, value_parser = parse_eui64)]
+    eui64: Option<Eui64>,
 
     /// Number of the namespace within its subsystem
     #[arg(long, value_name = "NUMBER", value_parser = parse_nsid, allow_hyphen_values = true)]
@@ -47,16 +58,17 @@ pub(crate) struct Which {
 impl Which {
     /// Whether the command line says anything about it.
     pub(crate) fn is_given(self) -> bool {
-        self.uuid.is_some() || self.nsid.is_some()
+        self.selector() != NamespaceSelector::Only
     }
 
-    /// The selector that the options stand for.
+    /// The selector that the options stand for; clap lets only one of them be given.
     pub(crate) fn selector(self) -> NamespaceSelector {
-        match (self.uuid, self.nsid) {
-            (Some(uuid), _) => NamespaceSelector::Uuid(uuid),
-            (None, Some(nsid)) => NamespaceSelector::Nsid(nsid),
-            (None, None) => NamespaceSelector::Only,
-        }
+        let uuid = self.uuid.map(NamespaceSelector::Uuid);
+        let nguid = self.nguid.map(NamespaceSelector::Nguid);
+        let eui64 = self.eui64.map(NamespaceSelector::Eui64);
+        let nsid = self.nsid.map(NamespaceSelector::Nsid);
+        let given = uuid.or(nguid).or(eui64).or(nsid);
+        given.unwrap_or(NamespaceSelector::Only)
     }
 }
 
@@ -113,7 +125,7 @@ impl Failure for ResolveError {
             ResolveError::NoNamespace { .. } => {
                 "`nvmeof-csi list-subsys` shows the namespaces that this host sees"
             }
-            ResolveError::Ambiguous(_) => "say which one with --uuid or --nsid",
+            ResolveError::Ambiguous(_) => "say which one with --uuid, --nguid, --eui64 or --nsid",
             ResolveError::Device(_) => "remove the wrong node below /dev, or mount devtmpfs there",
             ResolveError::Scan(_) => return None,
         };
