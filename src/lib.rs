@@ -56,6 +56,7 @@ pub mod cluster;
 pub mod config;
 pub mod csi;
 pub mod host;
+mod namespace_id;
 pub mod recovery;
 pub mod report;
 pub mod serve;

@@ -17,6 +17,8 @@ mod connect;
 mod disconnect;
 #[path = "cli/doctor.rs"]
 mod doctor;
+#[path = "cli/dry_run.rs"]
+mod dry_run;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/listing.rs"]

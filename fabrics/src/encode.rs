@@ -9,6 +9,7 @@ use std::fmt::{self, Write};
 use zeroize::Zeroizing;
 
 use crate::options::ConnectOptions;
+use crate::secret::Secret;
 use crate::token::{MAX_ENCODED, TokenSet};
 use crate::tuning::{TuningKind, TuningOption};
 
@@ -42,18 +43,29 @@ impl ConnectOptions {
         // Room for anything that can be sent: growing would leave copies of secrets behind.
         let mut text = Zeroizing::new(String::with_capacity(2 * MAX_ENCODED));
         for token in self.tokens().iter() {
-            if !text.is_empty() {
-                text.push(',');
-            }
-            write!(text, "{token}").expect("writing to a string cannot fail");
-            write_value(&mut text, self, token).expect("writing to a string cannot fail");
+            write_option(&mut text, self, token, Secret::expose);
         }
         EncodedOptions(text)
     }
+
+    /// The same text with `***` for each secret, for people.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        let mut text = String::new();
+        for token in self.tokens().iter() {
+            write_option(&mut text, self, token, |_| "***");
+        }
+        text
+    }
 }
 
-/// Appends `=value` for one token, nothing for a flag.
-fn write_value(text: &mut String, options: &ConnectOptions, token: TokenSet) -> fmt::Result {
+/// Appends one option: `token=value`, and only the token of a flag.
+fn write_option(
+    text: &mut String,
+    options: &ConnectOptions,
+    token: TokenSet,
+    show: fn(&Secret) -> &str,
+) {
     let address = &options.address;
     let plain = match token {
         TokenSet::TRANSPORT => Some(options.transport.to_string()),
@@ -75,11 +87,13 @@ fn write_value(text: &mut String, options: &ConnectOptions, token: TokenSet) -> 
         TokenSet::DHCHAP_CTRL_SECRET => options.dhchap_ctrl_secret.as_ref(),
         _ => None,
     };
-    match (plain, secret) {
-        (Some(value), _) => write!(text, "={value}"),
-        (None, Some(secret)) => write!(text, "={}", secret.expose()),
-        (None, None) => Ok(()),
-    }
+    let comma = if text.is_empty() { "" } else { "," };
+    let written = match (plain, secret) {
+        (Some(value), _) => write!(text, "{comma}{token}={value}"),
+        (None, Some(secret)) => write!(text, "{comma}{token}={}", show(secret)),
+        (None, None) => write!(text, "{comma}{token}"),
+    };
+    written.expect("writing to a string cannot fail");
 }
 
 #[cfg(test)]
@@ -222,6 +236,8 @@ mod tests {
         let shown = format!("{options:?} {:?}", options.encode());
         assert!(!shown.contains("ia6z"), "{shown}");
         assert!(options.encode().as_str().contains("ia6z"));
+        let masked = options.encode().as_str().replace(SECRET, "***");
+        assert_eq!(options.masked(), masked);
     }
 
     proptest! {

@@ -33,52 +33,30 @@ pub struct Refused {
 /// Why the kernel refused a connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "each has its words in its row")]
 pub enum Refusal {
-    /// It has this controller already.
     AlreadyConnected,
-    /// A rule of the kernel or of the protocol is broken; its log tells which.
     Invalid,
-    /// The target answered a command of the connect with a failure; the log tells which.
     Rejected,
-    /// Nothing listens there.
     Refused,
-    /// Nothing listens there, or the controller could not authenticate itself, as it had to.
     RefusedOrUnproven,
-    /// No answer to the SYN (about 3 s) or to the TLS handshake.
     TimedOut,
-    /// No ICResp within the kernel's 10 s.
     NeverAnswered,
-    /// The peer closed during the handshake.
     PeerClosed,
-    /// No route.
     Unreachable,
-    /// `host_traddr` is not an address of this host.
     SourceAddress,
-    /// `host_iface` does not exist.
     Interface,
-    /// No key for authentication or TLS.
     KeyMissing,
-    /// The target does not take the key.
     KeyRejected,
-    /// The key is revoked.
     KeyRevoked,
-    /// The TLS handshake failed.
     TlsRefused,
-    /// Target and host have no common ground.
     NotSupported,
-    /// The kernel is built without authentication.
     NoAuthentication,
-    /// The authentication exchange was malformed.
     AuthProtocol,
-    /// The module of the transport is being unloaded.
     ModuleBusy,
-    /// There is no such pair of Fibre Channel ports.
     NoFcPort,
-    /// No I/O queue, or no memory.
     NoResources,
-    /// No online CPU is mapped to the I/O queues.
     NoCpu,
-    /// A signal ended the wait.
     Interrupted,
 }
 

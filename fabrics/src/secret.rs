@@ -103,12 +103,19 @@ impl Secret {
             let path = path.to_owned();
             return Err(ReadSecretError::TooLong { path });
         }
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        line.parse().map_err(|source| ReadSecretError::Invalid {
+        Secret::from_line(&text).map_err(|source| ReadSecretError::Invalid {
             path: path.to_owned(),
             source,
         })
+    }
+
+    /// Reads a secret that an editor or a tool may have given one line break at its end.
+    ///
+    /// # Errors
+    /// The text is no valid secret.
+    pub fn from_line(text: &str) -> Result<Secret, ParseSecretError> {
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        line.strip_suffix('\r').unwrap_or(line).parse()
     }
 
     /// The text as the kernel wants it: for the option string, and for a file that only root can

@@ -20,30 +20,22 @@ const MAX_SECONDS: u64 = 2_147_483_647;
 
 /// How a connection behaves. What is not set is not sent, so the kernel's default holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each is the kernel's option, with its help in its row"
+)]
 pub struct ConnectTuning {
-    /// When the kernel gives a lost controller up, in whole seconds. Kernel default 600 s.
     pub ctrl_loss_tmo: Option<ControllerLoss>,
-    /// Time between two reconnect attempts, in whole seconds. Kernel default 10 s.
     pub reconnect_delay: Option<Duration>,
-    /// When I/O of a lost path fails, in whole seconds. Kernel default off.
     pub fast_io_fail_tmo: Option<FastIoFail>,
-    /// Keep-alive interval, in whole seconds. Kernel default 5 s.
     pub keep_alive_tmo: Option<Duration>,
-    /// Number of I/O queues; the kernel takes at most one per CPU, which is its default.
     pub nr_io_queues: Option<u32>,
-    /// Number of additional queues for writes. Kernel default none.
     pub nr_write_queues: Option<u32>,
-    /// Number of additional polled queues. Kernel default none.
     pub nr_poll_queues: Option<u32>,
-    /// Entries of each I/O queue. Kernel default 128.
     pub queue_size: Option<u32>,
-    /// IP type of service. Kernel default: the transport's own.
     pub tos: Option<u8>,
-    /// CRC over PDU headers.
     pub hdr_digest: bool,
-    /// CRC over PDU data.
     pub data_digest: bool,
-    /// No submission queue flow control.
     pub disable_sqflow: bool,
 }
 

@@ -4,6 +4,7 @@
 
 pub(super) mod arguments;
 mod remedy;
+mod secret;
 pub(super) mod tuning;
 mod wait;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nvme_fabrics::{
     ConnectError, ConnectHow, ConnectOptions, Connected, DialError, Fabrics, OptionsError, Owner,
-    ReadSecretError, Refusal,
+    Refusal,
 };
 use nvme_sysfs::{
     NamespaceSelector, ScanError, Sysfs, Transport, Tree, UeventSocket, UeventSocketError,
@@ -34,6 +35,7 @@ use crate::host::requirements::{Check, Status, check_network};
 
 pub use arguments::Arguments;
 pub(super) use remedy::remedy_of;
+pub use secret::SecretError;
 pub use wait::WaitError;
 
 /// How long the removal of a controller may take that does not stay.
@@ -43,8 +45,16 @@ const UNDO: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Options {
     request: Request,
+    then: Then,
     dial_timeout: Duration,
     wait: Option<Wait>,
+}
+
+/// What to do with the options.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Print,
+    Connect,
 }
 
 /// What to wait for after the connect.
@@ -55,6 +65,19 @@ struct Wait {
 }
 
 /// What came of it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// A connection.
+    Connected(Connection),
+    /// What the kernel would have been asked, without its secrets.
+    Printed {
+        /// The option string.
+        options: String,
+    },
+}
+
+/// A connection and what it brings.
 #[derive(Debug, Serialize)]
 pub struct Connection {
     controller: String,
@@ -74,14 +97,16 @@ pub enum ConnectFailure {
     /// The options break a rule of the kernel.
     #[error("wrong options")]
     Options(#[from] OptionsError),
-    /// A secret cannot be had from its file.
+    /// A secret cannot be had.
     #[error("wrong options")]
-    Secret(#[from] ReadSecretError),
+    Secret(#[from] SecretError),
     /// `--wait` for a discovery controller.
     #[error("--wait: a discovery controller has no namespace to wait for")]
     NothingToWaitFor,
-    /// `--uuid` or `--nsid` without `--wait`.
-    #[error("--uuid and --nsid say which namespace to wait for: they need --wait")]
+    /// `--uuid` or another of its kind without `--wait`.
+    #[error(
+        "--uuid, --nguid, --eui64 and --nsid say which namespace to wait for: they need --wait"
+    )]
     WhichWithoutWait,
     /// The options cannot be completed.
     #[error("cannot connect")]
@@ -156,7 +181,7 @@ pub(super) fn exit_of(error: &ConnectError) -> Exit {
 
 impl Command for Arguments {
     type Options = Options;
-    type Report = Connection;
+    type Report = Outcome;
     type Failure = ConnectFailure;
 
     fn format(&self) -> Format {
@@ -167,11 +192,15 @@ impl Command for Arguments {
         self.into_options()
     }
 
-    fn run(config: &Config, options: Options) -> Result<Connection, ConnectFailure> {
+    fn run(config: &Config, options: Options) -> Result<Outcome, ConnectFailure> {
         let root = config.root.clone();
+        if options.then == Then::Print {
+            let options = options.request.previewed(&root)?.masked();
+            return Ok(Outcome::Printed { options });
+        }
         let waits_for = uninterruptible(options.request.options());
         match interrupt::run(&waits_for, move |stop| connect(root, &options, stop))? {
-            Ended::Finished(result) => result,
+            Ended::Finished(result) => result.map(Outcome::Connected),
             Ended::Interrupted(signal, result) => Err(interrupted(signal, result)),
         }
     }
@@ -295,11 +324,14 @@ pub(super) fn describe(
     })
 }
 
-impl Report for Connection {
+impl Report for Outcome {
     fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
-        match format {
-            Format::Json => write_json(self, out),
-            Format::Human => self.human(out),
+        match (format, self) {
+            (Format::Json, _) => write_json(self, out),
+            (Format::Human, Outcome::Connected(connection)) => connection.human(out),
+            (Format::Human, Outcome::Printed { options }) => {
+                write_line(out, format_args!("{options}"))
+            }
         }
     }
 }

@@ -10,16 +10,19 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nvme_fabrics::{
-    ConnectOptions, DiscoverError, Discovery, DiscoveryEntry, Fabrics, OptionsError, Owner,
-    SecureChannel, Subtype, TcpSecurity,
+    ConnectOptions, ConnectTuning, DiscoverError, Discovery, DiscoveryEntry, Fabrics, OptionsError,
+    Owner, SecureChannel, Subtype, TcpSecurity, TokenSet,
 };
 use nvme_sysfs::{Nqn, ScanError, Sysfs, Transport};
 use serde::Serialize;
 use thiserror::Error;
 
 use super::command::Command;
-use super::connect::arguments::{AddressArguments, HostArguments, parse_transport};
-use super::connect::{self, ConnectFailure, Connection};
+use super::connect::arguments::{
+    AddressArguments, HostArguments, SecurityArguments, parse_transport,
+};
+use super::connect::tuning::TuningArguments;
+use super::connect::{self, ConnectFailure, Connection, SecretError};
 use super::exit::{Exit, Failure, chain};
 use super::interrupt::{self, Ended, InterruptError, Stop};
 use super::line::write_line;
@@ -34,6 +37,10 @@ pub struct Arguments {
     /// tcp, rdma, fc or loop
     #[arg(long, short = 't', value_parser = parse_transport)]
     transport: Transport,
+
+    /// NQN of the discovery controller [default: the well-known one]
+    #[arg(long, short = 'n')]
+    nqn: Option<Nqn>,
 
     /// Connect every subsystem that was found
     #[arg(long)]
@@ -53,6 +60,12 @@ pub struct Arguments {
 
     #[command(flatten)]
     host: HostArguments,
+
+    #[command(flatten)]
+    tuning: TuningArguments,
+
+    #[command(flatten)]
+    security: SecurityArguments,
 }
 
 /// Whether to connect what is found.
@@ -67,6 +80,8 @@ enum Then {
 pub struct Options {
     request: Request,
     dial_timeout: Duration,
+    tuning: ConnectTuning,
+    security: SecurityArguments,
     then: Then,
 }
 
@@ -104,6 +119,9 @@ pub enum DiscoverFailure {
     /// The options break a rule of the kernel.
     #[error("wrong options")]
     Options(#[from] OptionsError),
+    /// A secret cannot be had.
+    #[error("wrong options")]
+    Secret(#[from] SecretError),
     /// The options cannot be completed.
     #[error("cannot discover")]
     Request(#[from] RequestError),
@@ -129,9 +147,9 @@ pub enum DiscoverFailure {
 impl Failure for DiscoverFailure {
     fn exit(&self) -> Exit {
         match self {
-            DiscoverFailure::Options(_) | DiscoverFailure::Request(RequestError::Options(_)) => {
-                Exit::WrongUse
-            }
+            DiscoverFailure::Options(_)
+            | DiscoverFailure::Secret(_)
+            | DiscoverFailure::Request(RequestError::Options(_)) => Exit::WrongUse,
             DiscoverFailure::Discover(DiscoverError::Connect(error)) => connect::exit_of(error),
             _ => Exit::Failed,
         }
@@ -157,12 +175,28 @@ impl Command for Arguments {
     }
 
     fn options(self) -> Result<Options, DiscoverFailure> {
-        let mut builder = ConnectOptions::builder(self.transport, Nqn::discovery());
+        let nqn = self.nqn.unwrap_or_else(Nqn::discovery);
+        let is_unique = !nqn.is_discovery();
+        let mut builder = ConnectOptions::builder(self.transport, nqn);
+        if is_unique {
+            builder.discovery();
+        }
         self.address.apply(&mut builder);
         self.host.apply(&mut builder);
+        self.security.apply(&mut builder)?;
+        let tuning = self.tuning.0;
+        // The connection to the discovery controller lasts only as long as this program.
+        builder.tuning(ConnectTuning {
+            ctrl_loss_tmo: None,
+            reconnect_delay: None,
+            fast_io_fail_tmo: None,
+            ..tuning
+        });
         Ok(Options {
             request: Request::new(builder)?,
             dial_timeout: self.dial_timeout,
+            tuning,
+            security: self.security,
             then: if self.connect {
                 Then::Connect
             } else {
@@ -222,7 +256,7 @@ fn discover(root: &PathBuf, options: &Options, stop: &Stop) -> Result<Found, Dis
             if stop.is_requested() {
                 break;
             }
-            match connect_entry(root, entry, &asked, options.dial_timeout) {
+            match connect_entry(root, entry, &asked, options) {
                 Ok(connection) => found.connections.push(connection),
                 Err(error) => found.failures.push(format!(
                     "{} at {}: {}",
@@ -240,12 +274,22 @@ fn connect_entry(
     root: &Path,
     entry: &DiscoveryEntry,
     asked: &ConnectOptions,
-    dial_timeout: Duration,
+    wanted: &Options,
 ) -> Result<Connection, ConnectFailure> {
-    let options = entry.builder(asked).build()?;
+    let mut builder = entry.builder(asked);
+    wanted.security.apply(&mut builder)?;
+    let by_entry = builder.build()?.tokens();
+    let disable_sqflow =
+        wanted.tuning.disable_sqflow || by_entry.contains(TokenSet::DISABLE_SQFLOW);
+    let options = builder
+        .tuning(ConnectTuning {
+            disable_sqflow,
+            ..wanted.tuning
+        })
+        .build()?;
     let connected = Fabrics::at(root)
         .owned_by(Owner::Administrator)
-        .connect(&options, dial_timeout)?;
+        .connect(&options, wanted.dial_timeout)?;
     let tree = Sysfs::at(root).scan()?;
     connect::describe(root, &options, &connected, &tree)
 }

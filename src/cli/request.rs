@@ -81,10 +81,29 @@ impl Request {
             return Ok((self.options.clone(), None));
         }
         let (loaded, unstored) = HostIdentity::load_or_make(root)?;
-        let HostIdentity { hostnqn, hostid } = loaded.identity;
+        Ok((self.with_identity(loaded.identity)?, unstored))
+    }
+
+    /// The same, with nothing made or written: a host that is nobody yet stays so.
+    pub(crate) fn previewed(&self, root: &Path) -> Result<ConnectOptions, RequestError> {
+        if self.options.hostnqn().is_some() {
+            return Ok(self.options.clone());
+        }
+        match HostIdentity::load(root) {
+            Ok(loaded) => self.with_identity(loaded.identity),
+            Err(IdentityError::NotFound { path }) => {
+                tracing::warn!(path = %path.display(), "this host has no identity; a connect would make one");
+                Ok(self.options.clone())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn with_identity(&self, identity: HostIdentity) -> Result<ConnectOptions, RequestError> {
+        let HostIdentity { hostnqn, hostid } = identity;
         let mut builder = self.builder.clone();
         builder.hostnqn(hostnqn).hostid(hostid);
-        Ok((builder.build()?, unstored))
+        Ok(builder.build()?)
     }
 }
 

@@ -16,6 +16,7 @@ use super::device::{Device, DeviceError};
 use super::exit::{Exit, Failure};
 use super::output::{Format, Output, Report, write_json};
 use crate::config::Config;
+use crate::namespace_id::{parse_eui64, parse_nguid, parse_uuid};
 use nvme_fabrics::number::{NumberError, parse_u32};
 
 /// Arguments of `resolve`.
@@ -39,15 +40,15 @@ pub struct Arguments {
 pub(crate) struct Which {
     /// UUID of the namespace, or what the kernel shows for want of one (the NGUID); without any of these the subsystem must
     /// have only one namespace
-    #[arg(long)]
+    #[arg(long, value_parser = parse_uuid)]
     uuid: Option<Uuid>,
 
-    /// NGUID of the namespace, 32 hexadecimal digits
-    #[arg(long)]
+    /// NGUID of the namespace: 32 hexadecimal digits
+    #[arg(long, value_parser = parse_nguid)]
     nguid: Option<Nguid>,
 
-    /// EUI-64 of the namespace, 16 hexadecimal digits
-    #[arg(long)]
+    /// EUI-64 of the namespace: 16 hexadecimal digits
+    #[arg(long, value_parser = parse_eui64)]
     eui64: Option<Eui64>,
 
     /// Number of the namespace within its subsystem
@@ -61,7 +62,7 @@ impl Which {
         self.selector() != NamespaceSelector::Only
     }
 
-    /// The selector that the options stand for.
+    /// The selector that the options stand for; clap lets only one of them be given.
     pub(crate) fn selector(self) -> NamespaceSelector {
         let given = [
             self.uuid.map(NamespaceSelector::Uuid),

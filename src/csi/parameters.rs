@@ -5,30 +5,35 @@
 //! | `nqn` | subsystem, required |
 //! | `addresses` | `IP[:port]`, separated by commas, IPv6 in brackets; all are connected |
 //! | `transport` | `tcp` (default), `rdma`, `loop` |
-//! | `namespaceUUID`, `nsid` | which namespace; default: the only one |
+//! | `namespaceUUID`, `namespaceNGUID`, `namespaceEUI64`, `nsid` | which namespace; default: the only one |
 //! | `hostIface`, `hostTraddr` | where to connect from |
 //! | `ctrlLossTmo` and the other names of [`TUNING`](nvme_fabrics::TUNING) | the kernel's options |
 //! | `pathLossHold`, `pathLossTimeout` | what happens to I/O while no path exists |
 //! | `multiMountProtection` | whether ext4 refuses a second mount |
 //!
-//! Names that other drivers use for the same are in [`keys`]. Invariant: a [`Source`] that comes out
+//! What other drivers call the same is in [`foreign`]. Invariant: a [`Source`] that comes out
 //! of here makes connect options that the kernel's parser takes, and no value smuggles in another
 //! option. Every value has a bound, for whoever writes a PersistentVolume may write anything.
 
 mod address;
+mod foreign;
 mod keys;
+mod selector;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::BTreeMap;
 
-use nvme_fabrics::{HostIdentity, OptionProblem, OptionsError};
-use nvme_sysfs::{NamespaceSelector, Nqn, Transport};
+use nvme_fabrics::{HostIdentity, OptionProblem, OptionsError, Secret};
+use nvme_sysfs::{Nqn, Transport, Uuid};
 
 use super::invalid::InvalidRequest;
 use crate::volume::request::{
-    AccessType, FilesystemType, MultiMount, Secrets, Source, SourceTuning,
+    AccessType, FilesystemType, MultiMount, Secrets, Source, SourceTuning, VolumeId,
 };
 use crate::volume::{Hold, connect_options};
+use foreign::Driver;
 use keys::{Given, Key};
 
 pub use keys::{parameter_bounds, parameter_names};
@@ -70,19 +75,20 @@ impl Parameters {
 
 /// Reads the context of a volume, and the keys for it.
 pub(super) fn parse(
+    volume_id: &VolumeId,
     context: &Map,
     secrets: &Map,
     host: &HostIdentity,
 ) -> Result<Parameters, InvalidRequest> {
     let given = Given::collect(context)?;
-    check_host(&given, &host.hostnqn)?;
+    check_host(&given, host)?;
     let secrets = parse_secrets(secrets)?;
     let transport = words::transport(&given)?;
     let source = Source {
-        nqn: nqn(&given)?,
+        nqn: nqn(&given, volume_id)?,
         addresses: address::parse(&given, &transport)?,
         transport,
-        which: which(&given)?,
+        which: selector::parse(&given)?,
         tuning: tuning(&given)?,
         hold: words::path_loss_hold(&given)?,
         path_loss_timeout: words::path_loss_timeout(&given)?,
@@ -109,7 +115,7 @@ pub(super) fn parse_secrets(secrets: &Map) -> Result<Secrets, InvalidRequest> {
                 return Err(InvalidRequest::field(field, rule));
             }
         };
-        let secret = value.parse();
+        let secret = Secret::from_line(value);
         *slot = Some(secret.map_err(|error| InvalidRequest::field(field, error))?);
     }
     if parsed.dhchap_ctrl_secret.is_some() && parsed.dhchap_secret.is_none() {
@@ -119,8 +125,14 @@ pub(super) fn parse_secrets(secrets: &Map) -> Result<Secrets, InvalidRequest> {
     Ok(parsed)
 }
 
-fn nqn(given: &Given<'_>) -> Result<Nqn, InvalidRequest> {
-    let Some(nqn) = given.parsed::<Nqn>(Key::Nqn)? else {
+/// Where csi-driver-nvmf makes a volume, its name is the NQN.
+fn nqn(given: &Given<'_>, volume_id: &VolumeId) -> Result<Nqn, InvalidRequest> {
+    let from_name = |driver| match driver {
+        Driver::Nvmf if volume_id.as_str().starts_with("nqn.") => volume_id.as_str().parse().ok(),
+        _ => None,
+    };
+    let named = given.parsed::<Nqn>(Key::Nqn)?;
+    let Some(nqn) = named.or_else(|| given.driver.and_then(from_name)) else {
         return Err(InvalidRequest::missing(keys::field("nqn")));
     };
     if nqn.is_discovery() {
@@ -132,19 +144,6 @@ fn nqn(given: &Given<'_>) -> Result<Nqn, InvalidRequest> {
     Ok(nqn)
 }
 
-fn which(given: &Given<'_>) -> Result<NamespaceSelector, InvalidRequest> {
-    let uuid = given.parsed(Key::NamespaceUuid)?;
-    let nsid = given.parsed(Key::Nsid)?;
-    match (uuid, nsid) {
-        (None, None) => Ok(NamespaceSelector::Only),
-        (Some(uuid), None) => Ok(NamespaceSelector::Uuid(uuid)),
-        (None, Some(nsid)) => Ok(NamespaceSelector::Nsid(nsid)),
-        (Some(_), Some(_)) => {
-            Err(given.refusal(Key::Nsid, "cannot be given together with the UUID"))
-        }
-    }
-}
-
 fn tuning(given: &Given<'_>) -> Result<SourceTuning, InvalidRequest> {
     Ok(SourceTuning {
         options: words::tuning(given)?,
@@ -153,25 +152,33 @@ fn tuning(given: &Given<'_>) -> Result<SourceTuning, InvalidRequest> {
     })
 }
 
-/// csi-driver-nvmf connects under the name in `hostNqn`. Here every volume is connected under the
-/// node's own, by which the controller admits it.
-fn check_host(given: &Given<'_>, host: &Nqn) -> Result<(), InvalidRequest> {
-    match given.value(Key::HostNqn) {
-        Some(other) if other != host.as_str() => {
-            let rule = format!("must be this node's own, {host}");
-            Err(given.refusal(Key::HostNqn, rule))
-        }
-        _ => Ok(()),
-    }
+/// csi-driver-nvmf connects under the name in `hostNqn` and the identifier in `hostId`. Here every volume is connected
+/// under the node's own, by which the controller admits it.
+fn check_host(given: &Given<'_>, host: &HostIdentity) -> Result<(), InvalidRequest> {
+    let own = |other: bool, key, own: &dyn std::fmt::Display| match other {
+        true => Err(given.refusal(key, format!("must be this node's own, {own}"))),
+        false => Ok(()),
+    };
+    let hostnqn = given.value(Key::HostNqn);
+    own(
+        hostnqn.is_some_and(|it| it != host.hostnqn.as_str()),
+        Key::HostNqn,
+        &host.hostnqn,
+    )?;
+    let hostid: Option<Uuid> = given.parsed(Key::HostId)?;
+    own(
+        hostid.is_some_and(|it| it != host.hostid),
+        Key::HostId,
+        &host.hostid,
+    )
 }
 
 /// The first problem that the kernel's rules have with the options, said of the key that the user
 /// wrote. What belongs to no key of its own is about an address.
 fn refusal(error: &OptionsError, given: &Given<'_>) -> InvalidRequest {
-    let addresses = match given.value(Key::Address) {
-        Some(_) => Key::Address,
-        None => Key::Addresses,
-    };
+    let mut ways = address::KEYS.into_iter();
+    let addresses = ways.find(|key| given.value(*key).is_some());
+    let addresses = addresses.unwrap_or(Key::Addresses);
     let Some(problem) = error.problems().first() else {
         return given.refusal(addresses, error);
     };

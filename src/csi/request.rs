@@ -50,7 +50,8 @@ pub(super) fn stage(
     let fstype = message.volume_context.get(FSTYPE_KEY).map(String::as_str);
     let capability = capability::parse(message.volume_capability, fstype)?;
     no_publish_context(&message.publish_context)?;
-    let parameters = parameters::parse(&message.volume_context, &message.secrets, host)?;
+    let parameters =
+        parameters::parse(&volume_id, &message.volume_context, &message.secrets, host)?;
     parameters.check(&capability.access)?;
     Ok(StageRequest {
         volume_id,

@@ -39,7 +39,7 @@ fn every_verb_is_listed_and_explains_itself() {
 }
 
 #[test]
-fn connect_takes_every_option_of_the_kernel_and_secrets_from_files_only() {
+fn connect_lists_every_option_of_the_kernel_and_files_for_secrets() {
     let help = run(Path::new("/"), &["connect", "--help"]).expect(0).out;
     for token in TokenSet::all().tokens() {
         let option = format!("--{}", token.replace('_', "-"));
@@ -49,6 +49,21 @@ fn connect_takes_every_option_of_the_kernel_and_secrets_from_files_only() {
             option
         };
         assert!(help.contains(&option), "{option} is not in {help}");
+    }
+}
+
+/// The letters of nvme-cli's `connect`, but for those of its own files.
+#[test]
+fn connect_and_discover_list_the_letters_of_nvme_cli() {
+    for (verb, letters) in [
+        ("connect", "tnaswfqIiWPQkclTDdgGSCo"),
+        ("discover", "tnaswfqIiWPQkclTdgGSCo"),
+    ] {
+        let help = run(Path::new("/"), &[verb, "--help"]).expect(0).out;
+        for letter in letters.chars() {
+            let option = format!("\n  -{letter}, --");
+            assert!(help.contains(&option), "-{letter} is not in {help}");
+        }
     }
 }
 

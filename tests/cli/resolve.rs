@@ -36,11 +36,37 @@ fn one_of_several_is_found_by_number_or_uuid() {
 }
 
 #[test]
+fn one_of_several_is_found_by_the_other_identifiers_in_the_spellings_that_people_copy() {
+    let root = captured("trixie-two-namespaces");
+    let disk = "sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1";
+    let nguid = "00000000-0000-0000-0042-aa42aa42aa42";
+    write(root.path(), &format!("{disk}/nguid"), format!("{nguid}\n"));
+    write(
+        root.path(),
+        &format!("{disk}/eui"),
+        "00 25 38 5b 71 b0 0a 1c\n",
+    );
+    for which in [
+        ["--nguid", nguid],
+        ["--nguid", "eui.00000000000000000042AA42AA42AA42"],
+        ["--eui64", "0025385b71b00a1c"],
+        ["--eui64", "eui.0025385b71b00a1c"],
+    ] {
+        let arguments = [&["resolve", "--nqn", NQN], &which[..]].concat();
+        let run = run(root.path(), &arguments).expect(0);
+        let device = root.path().join("dev/nvme0n1");
+        assert_eq!(run.out, format!("{}\n", device.display()), "{which:?}");
+    }
+}
+
+#[test]
 fn several_without_a_choice_are_an_error_that_says_how_to_choose() {
     let root = captured("trixie-two-namespaces");
     let run = run(root.path(), &["resolve", "--nqn", NQN]).expect(1);
     assert_eq!(run.out, "");
-    run.says(&["nvme0n1", "nvme0n2", "--uuid", "--nsid"]);
+    run.says(&[
+        "nvme0n1", "nvme0n2", "--uuid", "--nguid", "--eui64", "--nsid",
+    ]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ async fn refusal(running: &Running, message: NodeStageVolumeRequest) -> Status {
 }
 
 /// Key, value, and the words that say what is wrong.
-const WRONG: [(&str, &str, &str); 40] = [
+const WRONG: [(&str, &str, &str); 42] = [
     ("nqn", "", "is empty"),
     ("nqn", "nqn.2026-01.org.example/x", "is not valid"),
     (
@@ -57,7 +57,8 @@ const WRONG: [(&str, &str, &str); 40] = [
     ("reconnectDelay", "0", "from 1 to 65535"),
     ("reconnectDelay", "65536", "from 1 to 65535"),
     ("keepAliveTmo", "0", "from 1 to 65535"),
-    ("keepAliveTmo", "5s", "decimal digits"),
+    ("keepAliveTmo", "5x", "decimal digits"),
+    ("keepAliveTmo", "19h", "from 1 to 65535"),
     ("fastIoFailTmo", "on", "decimal digits"),
     ("nrIoQueues", "0", "from 1 to 65535"),
     ("nrIoQueues", "010", "leading zero"),
@@ -72,7 +73,8 @@ const WRONG: [(&str, &str, &str); 40] = [
     ("hdrDigest", "yes", "must be true or false"),
     ("dataDigest", "1", "must be true or false"),
     ("pathLossHold", "always", "must be auto, dm, native or none"),
-    ("pathLossTimeout", "10", "must be never, or a number"),
+    ("pathLossTimeout", "0", "must be never, or a time"),
+    ("pathLossTimeout", "10x", "must be never, or a time"),
     ("multiMountProtection", "yes", "must be true or false"),
     (
         "hostNqn",
@@ -245,6 +247,23 @@ async fn volumes_of_other_drivers_are_staged_by_their_own_keys() {
             ("deviceUUID", uuid),
             ("hostNqn", &own),
         ],
+        &[
+            nqn,
+            ("targetTrAddr", "10.0.0.2"),
+            ("targetTrPort", "4420"),
+            ("targetTrType", "tcp"),
+            ("deviceID", "uuid.11111111-1111-4111-8111-111111111111"),
+            ("hostId", "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"),
+        ],
+        &[
+            nqn,
+            ("rdsAddress", "10.0.0.1"),
+            ("nvmeAddress", "10.0.0.2"),
+            ("nvmePort", "4420"),
+            ("volumePath", "/pool/pvc-1.img"),
+            ("keepAliveTmo", "0"),
+            ("migrationTimeoutSeconds", "300"),
+        ],
     ] {
         let running = Running::start().await;
         let message = with_context(&running, context);
@@ -252,6 +271,29 @@ async fn volumes_of_other_drivers_are_staged_by_their_own_keys() {
         answer.expect("staged");
         let log = running.machine.host.take_log();
         assert_eq!(log[0], "connect 4420");
+    }
+}
+
+#[tokio::test]
+async fn what_people_write_is_taken() {
+    let nqn = ("nqn", "nqn.2026-01.org.example:volume-1");
+    for (key, value) in [
+        ("pathLossTimeout", "600"),
+        ("pathLossTimeout", "1h30m"),
+        ("keepAliveTmo", "1m"),
+        ("ctrlLossTmo", "10m"),
+        ("ctrlLossTmo", "never"),
+        ("fastIoFailTmo", "1m30s"),
+        ("namespaceUUID", "uuid.11111111-1111-4111-8111-111111111111"),
+    ] {
+        let running = Running::start().await;
+        let context = [nqn, ("addresses", " 10.0.0.2:4420"), (key, value)];
+        let mut message = with_context(&running, &context);
+        let secret = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:\n";
+        let key_file = ("dhchapSecret".to_owned(), secret.to_owned());
+        message.secrets.extend([key_file]);
+        let answer = running.node().await.node_stage_volume(message).await;
+        answer.unwrap_or_else(|error| panic!("{key}={value}: {error}"));
     }
 }
 

@@ -4,16 +4,16 @@
 //! the help texts). Numbers are checked for their form here and for their range by
 //! [`ConnectOptions`], the one place that knows the kernel's rules.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use nvme_fabrics::number::{NumberError, parse_timeout, parse_u32};
-use nvme_fabrics::{ConnectOptions, ConnectOptionsBuilder, KeySerial, ParseKeySerialError, Secret};
+use nvme_fabrics::{ConnectOptions, ConnectOptionsBuilder, KeySerial, ParseKeySerialError};
 use nvme_sysfs::{Nqn, Transport, Uuid};
 use thiserror::Error;
 
+use super::secret::{SecretArgument, SecretError};
 use super::tuning::TuningArguments;
-use super::{ConnectFailure, Options, Wait};
+use super::{ConnectFailure, Options, Then, Wait};
 use crate::cli::output::Output;
 use crate::cli::request::Request;
 use crate::cli::resolve::Which;
@@ -28,6 +28,10 @@ pub struct Arguments {
     /// NQN of the subsystem
     #[arg(long, short = 'n')]
     nqn: Nqn,
+
+    /// Print what the kernel would be asked, secrets masked, and do nothing
+    #[arg(long)]
+    dry_run: bool,
 
     // Before the groups: what follows one is listed under its heading.
     #[command(flatten)]
@@ -66,11 +70,11 @@ pub(in crate::cli) struct AddressArguments {
     trsvcid: Option<String>,
 
     /// Source address, one of this host
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, short = 'w', value_name = "ADDRESS")]
     host_traddr: Option<String>,
 
     /// Source network interface
-    #[arg(long, value_name = "INTERFACE")]
+    #[arg(long, short = 'f', value_name = "INTERFACE")]
     host_iface: Option<String>,
 }
 
@@ -80,12 +84,12 @@ pub(in crate::cli) struct AddressArguments {
 pub(in crate::cli) struct HostArguments {
     /// NQN of this host; needs --hostid [default: /etc/nvme/hostnqn, else made from this machine's
     /// UUID]
-    #[arg(long, value_name = "NQN")]
+    #[arg(long, short = 'q', value_name = "NQN")]
     hostnqn: Option<Nqn>,
 
     /// UUID of this host; needs --hostnqn [default: /etc/nvme/hostid, else the UUID in the host
     /// NQN]
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, short = 'I', value_name = "UUID")]
     hostid: Option<Uuid>,
 }
 
@@ -94,7 +98,7 @@ pub(in crate::cli) struct HostArguments {
 #[command(next_help_heading = "Connection")]
 struct KindArguments {
     /// Connect although this controller is connected
-    #[arg(long)]
+    #[arg(long, short = 'D')]
     duplicate_connect: bool,
 
     /// The NQN is a discovery controller's, although not the well-known one
@@ -104,16 +108,16 @@ struct KindArguments {
 
 /// Authentication and encryption. Secrets come from files: an argument can be read by every user of
 /// the machine.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Security")]
-struct SecurityArguments {
+pub(in crate::cli) struct SecurityArguments {
     /// File with the DH-HMAC-CHAP secret of this host (DHHC-1:…)
-    #[arg(long, value_name = "FILE")]
-    dhchap_secret_file: Option<PathBuf>,
+    #[arg(long, short = 'S', alias = "dhchap-secret", value_name = "FILE")]
+    dhchap_secret_file: Option<SecretArgument>,
 
     /// File with the DH-HMAC-CHAP secret that the controller must prove
-    #[arg(long, value_name = "FILE")]
-    dhchap_ctrl_secret_file: Option<PathBuf>,
+    #[arg(long, short = 'C', alias = "dhchap-ctrl-secret", value_name = "FILE")]
+    dhchap_ctrl_secret_file: Option<SecretArgument>,
 
     /// Encrypt with TLS (tcp)
     #[arg(long)]
@@ -180,6 +184,11 @@ impl Arguments {
         }
         Ok(Options {
             request,
+            then: if self.dry_run {
+                Then::Print
+            } else {
+                Then::Connect
+            },
             dial_timeout,
             wait: wait.then(|| Wait {
                 which: which.selector(),
@@ -223,15 +232,19 @@ impl KindArguments {
 }
 
 impl SecurityArguments {
-    fn apply(self, builder: &mut ConnectOptionsBuilder) -> Result<(), ConnectFailure> {
+    /// Hands what was given to the builder; secrets are read from their files.
+    pub(in crate::cli) fn apply(
+        &self,
+        builder: &mut ConnectOptionsBuilder,
+    ) -> Result<(), SecretError> {
         use ConnectOptionsBuilder as B;
-        let read = |file: Option<PathBuf>| file.map(Secret::from_file).transpose();
-        set(builder, read(self.dhchap_secret_file)?, B::dhchap_secret);
-        set(
-            builder,
-            read(self.dhchap_ctrl_secret_file)?,
-            B::dhchap_ctrl_secret,
-        );
+        let read = |secret: &Option<SecretArgument>| {
+            let secret = secret.as_ref().map(SecretArgument::read);
+            secret.transpose()
+        };
+        set(builder, read(&self.dhchap_secret_file)?, B::dhchap_secret);
+        let ctrl_secret = read(&self.dhchap_ctrl_secret_file)?;
+        set(builder, ctrl_secret, B::dhchap_ctrl_secret);
         set(builder, self.tls_key, B::tls_key);
         set(builder, self.keyring, B::keyring);
         set_flags(

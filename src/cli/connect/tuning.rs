@@ -22,6 +22,8 @@ fn argument(option: &'static TuningOption) -> Arg {
     let token = option.token.to_string();
     let arg = Arg::new(&token)
         .long(token.replace('_', "-"))
+        // nvme-cli writes fast_io_fail_tmo as the kernel does.
+        .alias(token)
         .short(option.short)
         .help(option.help)
         .help_heading("Connection");

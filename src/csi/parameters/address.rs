@@ -1,64 +1,154 @@
-//! `addresses`, and the one address that other drivers give in two keys.
+//! `addresses`, and the other ways in which drivers write where a volume is.
 
 use nvme_fabrics::NumericAddress;
 use nvme_sysfs::Transport;
+use serde::Deserialize;
 
 use super::is_addressed;
-use super::keys::{self, Given, Key};
+use super::keys::{self, Given, Key, MAX_ADDRESSES};
 use crate::csi::invalid::InvalidRequest;
 use crate::volume::request::Portal;
 
 /// The port that IANA gave to NVMe over TCP and over RDMA.
 const DEFAULT_PORT: u16 = 4420;
 
+type Portals = Result<Vec<Portal>, InvalidRequest>;
+
+/// The keys that give addresses, of which a volume has one.
+pub(super) const KEYS: [Key; 5] = [
+    Key::Addresses,
+    Key::Connections,
+    Key::Transports,
+    Key::Address,
+    Key::ManagementAddress,
+];
+
 /// Every address that was given: none for `loop`, at least one for any other transport.
-pub(super) fn parse(
-    given: &Given<'_>,
-    transport: &Transport,
-) -> Result<Vec<Portal>, InvalidRequest> {
-    for key in [Key::Addresses, Key::Address, Key::Port] {
-        if given.value(key).is_some() && !is_addressed(transport) {
+pub(super) fn parse(given: &Given<'_>, transport: &Transport) -> Portals {
+    let mut found = None;
+    for key in KEYS {
+        let Some(text) = given.value(key) else {
+            continue;
+        };
+        if !is_addressed(transport) {
             return Err(given.refusal(key, "is not allowed for transport loop"));
         }
-    }
-    let portals = match (given.value(Key::Addresses), given.value(Key::Address)) {
-        (Some(_), Some(_)) => {
-            return Err(given.refusal(Key::Address, "cannot be given together with addresses"));
+        match found {
+            None => found = Some(read(given, key, text)?),
+            // rds-csi's target has one address for its users and another for its administrators.
+            Some(_) if key == Key::ManagementAddress => {}
+            Some(_) => {
+                return Err(given.refusal(key, "cannot be given together with addresses"));
+            }
         }
-        (Some(list), None) => parse_list(given, list)?,
-        (None, Some(address)) => vec![parse_pair(given, address)?],
-        (None, None) if is_addressed(transport) => {
-            return Err(InvalidRequest::missing(keys::field("addresses")));
-        }
-        (None, None) => Vec::new(),
-    };
-    if given.value(Key::Port).is_some() && given.value(Key::Address).is_none() {
-        return Err(given.refusal(Key::Port, "has no address of its own to belong to"));
     }
-    Ok(portals)
+    check_port(given, transport)?;
+    match found {
+        None if is_addressed(transport) => Err(InvalidRequest::missing(keys::field("addresses"))),
+        found => Ok(found.unwrap_or_default()),
+    }
 }
 
-fn parse_list(given: &Given<'_>, list: &str) -> Result<Vec<Portal>, InvalidRequest> {
+fn read(given: &Given<'_>, key: Key, text: &str) -> Portals {
+    match key {
+        Key::Connections => parse_connections(given, key, text),
+        Key::Transports => parse_urls(given, key, text),
+        Key::Address | Key::ManagementAddress => parse_pair(given, key, text),
+        _ => parse_list(given, key, text),
+    }
+}
+
+fn check_port(given: &Given<'_>, transport: &Transport) -> Result<(), InvalidRequest> {
+    let addresses = [Key::Address, Key::ManagementAddress];
+    let has_address = addresses.iter().any(|key| given.value(*key).is_some());
+    let rule = match given.value(Key::Port) {
+        Some(_) if !is_addressed(transport) => "is not allowed for transport loop",
+        Some(_) if !has_address => "has no address of its own to belong to",
+        _ => return Ok(()),
+    };
+    Err(given.refusal(Key::Port, rule))
+}
+
+fn parse_list(given: &Given<'_>, key: Key, list: &str) -> Portals {
     let mut portals = Vec::new();
-    for text in list.split(',') {
+    for text in list.split(',').map(|text| text.trim_matches(' ')) {
         let portal = parse_portal(text)
-            .map_err(|rule| given.refusal(Key::Addresses, format!("has {text:?}, which {rule}")))?;
+            .map_err(|rule| given.refusal(key, format!("has {text:?}, which {rule}")))?;
         if portals.contains(&portal) {
-            let rule = format!("has {portal} twice");
-            return Err(given.refusal(Key::Addresses, rule));
+            return Err(given.refusal(key, format!("has {portal} twice")));
         }
         portals.push(portal);
     }
     Ok(portals)
 }
 
-fn parse_pair(given: &Given<'_>, address: &str) -> Result<Portal, InvalidRequest> {
-    let traddr = parse_ip(address).map_err(|rule| given.refusal(Key::Address, rule))?;
+/// One of simplyblock-csi's `connections`.
+#[derive(Deserialize)]
+struct Connection {
+    ip: String,
+    port: u16,
+}
+
+fn parse_connections(given: &Given<'_>, key: Key, json: &str) -> Portals {
+    let refuse = |rule: String| given.refusal(key, rule);
+    let connections: Vec<Connection> =
+        serde_json::from_str(json).map_err(|error| refuse(format!("is not valid: {error}")))?;
+    if connections.len() > MAX_ADDRESSES {
+        return Err(refuse(format!("has more than {MAX_ADDRESSES} addresses")));
+    }
+    let mut portals = Vec::new();
+    for Connection { ip, port } in connections {
+        let traddr = parse_ip(&ip).map_err(|rule| refuse(format!("has {ip:?}, which {rule}")))?;
+        push(
+            &mut portals,
+            Portal {
+                traddr,
+                trsvcid: port,
+            },
+        );
+    }
+    match portals.is_empty() {
+        true => Err(refuse("has no address".to_owned())),
+        false => Ok(portals),
+    }
+}
+
+/// `tcp://192.0.2.1:4420,…`, all of one transport, which [`transport`](super::words::transport) takes from the first.
+fn parse_urls(given: &Given<'_>, key: Key, list: &str) -> Portals {
+    let mut portals = Vec::new();
+    let mut schemes = Vec::new();
+    for text in list.split(',').map(|text| text.trim_matches(' ')) {
+        // Their example ends in a comma.
+        if text.is_empty() {
+            continue;
+        }
+        let refuse = |rule: String| given.refusal(key, format!("has {text:?}, which {rule}"));
+        let (scheme, portal) = text
+            .split_once("://")
+            .ok_or_else(|| refuse("has no transport before ://".to_owned()))?;
+        let portal = parse_portal(portal.trim_end_matches('/')).map_err(refuse)?;
+        schemes.push(scheme);
+        push(&mut portals, portal);
+    }
+    if schemes.iter().any(|scheme| *scheme != schemes[0]) {
+        return Err(given.refusal(key, "has more than one transport"));
+    }
+    Ok(portals)
+}
+
+fn push(portals: &mut Vec<Portal>, portal: Portal) {
+    if !portals.contains(&portal) {
+        portals.push(portal);
+    }
+}
+
+fn parse_pair(given: &Given<'_>, key: Key, address: &str) -> Portals {
+    let traddr = parse_ip(address).map_err(|rule| given.refusal(key, rule))?;
     let trsvcid = given.parsed_by(Key::Port, parse_port)?;
-    Ok(Portal {
+    Ok(vec![Portal {
         traddr,
         trsvcid: trsvcid.unwrap_or(DEFAULT_PORT),
-    })
+    }])
 }
 
 /// `192.0.2.1`, `192.0.2.1:4420`, `[2001:db8::1]` or `[2001:db8::1]:4420`.

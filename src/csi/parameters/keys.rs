@@ -1,8 +1,6 @@
 //! The keys of a volume context, by whatever name they come.
 //!
-//! Volumes that were made for another driver go on working when this one runs under that driver's
-//! name: rds-csi says `nvmeAddress` and `nvmePort`; csi-driver-nvmf says `targetTrAddr`,
-//! `targetTrPort`, `targetTrType`, `deviceUUID` and `hostNqn`.
+//! What other drivers write is in [`foreign`](super::foreign).
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -11,6 +9,7 @@ use std::str::FromStr;
 use nvme_fabrics::{TUNING, TokenSet, TuningOption};
 
 use super::Map;
+use super::foreign::Driver;
 use crate::csi::invalid::InvalidRequest;
 
 /// What a value is about.
@@ -22,10 +21,22 @@ pub(super) enum Key {
     Address,
     /// The port of [`Key::Address`].
     Port,
+    /// The address of a target's management, which may be its only one.
+    ManagementAddress,
+    /// Addresses and ports in JSON.
+    Connections,
+    /// Addresses with their transport, as URLs.
+    Transports,
     Transport,
     NamespaceUuid,
+    NamespaceNguid,
+    NamespaceEui64,
     Nsid,
+    DeviceUuid,
+    DeviceEui,
+    DeviceId,
     HostNqn,
+    HostId,
     HostIface,
     HostTraddr,
     PathLossHold,
@@ -36,19 +47,34 @@ pub(super) enum Key {
 }
 
 /// The names beside those of [`TUNING`].
-const KEYS: [(&str, Key); 17] = [
+const KEYS: [(&str, Key); 32] = [
     ("nqn", Key::Nqn),
     ("addresses", Key::Addresses),
+    ("targetTrEndpoint", Key::Addresses),
     ("nvmeAddress", Key::Address),
     ("targetTrAddr", Key::Address),
+    ("targetAddr", Key::Address),
+    ("server", Key::Address),
+    ("rdsAddress", Key::ManagementAddress),
+    ("connections", Key::Connections),
+    ("transports", Key::Transports),
     ("nvmePort", Key::Port),
     ("targetTrPort", Key::Port),
+    ("targetPort", Key::Port),
+    ("port", Key::Port),
     ("transport", Key::Transport),
     ("targetTrType", Key::Transport),
+    ("targetType", Key::Transport),
     ("namespaceUUID", Key::NamespaceUuid),
-    ("deviceUUID", Key::NamespaceUuid),
+    ("namespaceNGUID", Key::NamespaceNguid),
+    ("namespaceEUI64", Key::NamespaceEui64),
     ("nsid", Key::Nsid),
+    ("nsId", Key::Nsid),
+    ("deviceUUID", Key::DeviceUuid),
+    ("deviceEUI", Key::DeviceEui),
+    ("deviceID", Key::DeviceId),
     ("hostNqn", Key::HostNqn),
+    ("hostId", Key::HostId),
     ("hostIface", Key::HostIface),
     ("hostTraddr", Key::HostTraddr),
     ("pathLossHold", Key::PathLossHold),
@@ -77,11 +103,21 @@ fn name_of(option: &TuningOption) -> String {
     name
 }
 
-fn find_key(name: &str) -> Option<Key> {
+fn find_key(name: &str, value: &str) -> Option<Key> {
     let key = KEYS.iter().find(|(known, _)| *known == name);
-    let option = || TUNING.iter().find(|option| name_of(option) == name);
-    key.map(|(_, key)| *key)
-        .or_else(|| option().map(|option| Key::Tuning(option.token)))
+    match key {
+        Some((_, Key::Transport)) if value.contains("://") => Some(Key::Transports),
+        Some((_, key)) => Some(*key),
+        None => {
+            let option = TUNING.iter().find(|option| name_of(option) == name);
+            option.map(|option| Key::Tuning(option.token))
+        }
+    }
+}
+
+/// Whether a name is one of these but for its capitals: whoever wrote it meant that.
+fn is_misspelt(name: &str) -> bool {
+    parameter_names().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// How many addresses a volume may have: each is a controller of its own, which is dialled, kept, and connected again. A
@@ -112,7 +148,11 @@ const PROVISIONER: &str = "storage.kubernetes.io/csiProvisionerIdentity";
 
 /// The values that were given, each with the name under which it came.
 #[derive(Debug)]
-pub(super) struct Given<'a>(BTreeMap<Key, (&'a str, &'a str)>);
+pub(super) struct Given<'a> {
+    values: BTreeMap<Key, (&'a str, &'a str)>,
+    /// Who made the volume, if it was not this driver.
+    pub(super) driver: Option<Driver>,
+}
 
 /// How a message names the key.
 pub(super) fn field(name: &str) -> String {
@@ -122,31 +162,42 @@ pub(super) fn field(name: &str) -> String {
 
 impl<'a> Given<'a> {
     /// Sorts a context out, and refuses unknown keys, a key under two names, and separators of the
-    /// kernel's option string.
+    /// kernel's option string. Keys of another driver's own are passed over.
     pub(super) fn collect(context: &'a Map) -> Result<Given<'a>, InvalidRequest> {
-        let mut given = BTreeMap::new();
+        let (driver, mut values, mut passed_over) = (Driver::of(context), BTreeMap::new(), vec![]);
         for (name, value) in context {
             if name.starts_with(KUBERNETES) || name == PROVISIONER {
                 continue;
             }
-            let Some(key) = find_key(name) else {
-                return Err(InvalidRequest::field(
-                    field(name),
-                    "is not a known parameter",
-                ));
+            let key = match find_key(name, value) {
+                Some(key) => key,
+                None if driver.is_some() && !is_misspelt(name) => {
+                    passed_over.push(&name[..name.floor_char_boundary(SHOWN)]);
+                    continue;
+                }
+                None => {
+                    let rule = "is not a known parameter";
+                    return Err(InvalidRequest::field(field(name), rule));
+                }
             };
+            if driver.is_some_and(|driver| driver.says_nothing(key, value)) {
+                continue;
+            }
             check_length(name, value, key)?;
             check_characters(name, value, key)?;
-            if let Some((other, _)) = given.insert(key, (name.as_str(), value.as_str())) {
+            if let Some((other, _)) = values.insert(key, (name.as_str(), value.as_str())) {
                 let rule = format!("says the same as {other:?}: only one may be given");
                 return Err(InvalidRequest::value(field(name), value, rule));
             }
         }
-        Ok(Given(given))
+        if let (Some(driver), false) = (driver, passed_over.is_empty()) {
+            tracing::info!(?driver, keys = ?passed_over, "keys of another driver are passed over");
+        }
+        Ok(Given { values, driver })
     }
 
     pub(super) fn value(&self, key: Key) -> Option<&'a str> {
-        self.0.get(&key).map(|(_, value)| *value)
+        self.values.get(&key).map(|(_, value)| *value)
     }
 
     /// The value of `key` as its type.
@@ -168,13 +219,13 @@ impl<'a> Given<'a> {
 
     /// The error that the value of `key`, which was given, breaks `rule`.
     pub(super) fn refusal(&self, key: Key, rule: impl Display) -> InvalidRequest {
-        let (name, value) = self.0.get(&key).copied().unwrap_or_default();
+        let (name, value) = self.values.get(&key).copied().unwrap_or_default();
         InvalidRequest::value(field(name), value, rule)
     }
 
     /// The key that was given for an option of the kernel.
     pub(super) fn key_of(&self, option: TokenSet) -> Option<Key> {
-        let mut keys = self.0.keys().copied();
+        let mut keys = self.values.keys().copied();
         keys.find(|key| token(*key) == option)
     }
 }
@@ -194,7 +245,8 @@ fn token(key: Key) -> TokenSet {
 /// Whoever writes a PersistentVolume may write anything.
 fn check_length(name: &str, value: &str, key: Key) -> Result<(), InvalidRequest> {
     let addresses = value.split(',').count();
-    let rule = if key == Key::Addresses && addresses > MAX_ADDRESSES {
+    let is_list = matches!(key, Key::Addresses | Key::Transports);
+    let rule = if is_list && addresses > MAX_ADDRESSES {
         format!("has {addresses} addresses, at most {MAX_ADDRESSES} are allowed")
     } else if value.len() > MAX_VALUE {
         let bytes = value.len();
@@ -207,7 +259,8 @@ fn check_length(name: &str, value: &str, key: Key) -> Result<(), InvalidRequest>
 
 /// The kernel splits its option string at commas and line breaks and has no escape for either.
 fn check_characters(name: &str, value: &str, key: Key) -> Result<(), InvalidRequest> {
-    let is_separator = |c: char| c.is_control() || (c == ',' && key != Key::Addresses);
+    let is_list = matches!(key, Key::Addresses | Key::Connections | Key::Transports);
+    let is_separator = |c: char| c.is_control() || (c == ',' && !is_list);
     if value.is_empty() {
         Err(InvalidRequest::field(field(name), "is empty"))
     } else if value.contains(is_separator) {

@@ -1,21 +1,30 @@
 //! Values that are numbers, times and words.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use nvme_fabrics::number::parse_u32;
-use nvme_fabrics::{ConnectTuning, TUNING};
+use nvme_fabrics::{ConnectTuning, TUNING, TuningKind};
 use nvme_sysfs::Transport;
 
 use super::keys::{Given, Key, MAX_SECONDS};
 use crate::csi::invalid::InvalidRequest;
 use crate::volume::request::{MultiMount, PathLossHold};
 
+/// Its own key, or the first of the URLs. Other drivers write it in capitals too.
 pub(super) fn transport(given: &Given<'_>) -> Result<Transport, InvalidRequest> {
-    match given.value(Key::Transport) {
-        None | Some("tcp") => Ok(Transport::Tcp),
-        Some("rdma") => Ok(Transport::Rdma),
-        Some("loop") => Ok(Transport::Loop),
-        Some(_) => Err(given.refusal(Key::Transport, "must be tcp, rdma or loop")),
+    let urls = given.value(Key::Transports);
+    let scheme = urls.map(|urls| urls.split("://").next().unwrap_or_default());
+    let (key, word) = match (given.value(Key::Transport), scheme) {
+        (Some(word), _) => (Key::Transport, word),
+        (None, Some(scheme)) => (Key::Transports, scheme),
+        (None, None) => return Ok(Transport::Tcp),
+    };
+    match word.trim_matches(' ').to_ascii_lowercase().as_str() {
+        "tcp" => Ok(Transport::Tcp),
+        "rdma" => Ok(Transport::Rdma),
+        "loop" => Ok(Transport::Loop),
+        _ => Err(given.refusal(key, "must be tcp, rdma or loop")),
     }
 }
 
@@ -33,12 +42,14 @@ pub(super) fn path_loss_timeout(given: &Given<'_>) -> Result<Option<Duration>, I
     match given.value(Key::PathLossTimeout) {
         None | Some("never") => Ok(None),
         Some(text) => {
-            let rule = "must be never, or a number of at least 1 with one of the units s, m, h";
+            let rule = "must be never, or a time of at least 1 s, as 600 (seconds), 90s or 1h30m";
             let refuse = |rule: &str| given.refusal(Key::PathLossTimeout, rule);
-            let time = parse_duration(text).ok_or_else(|| refuse(rule))?;
-            match time.as_secs() <= MAX_SECONDS {
-                true => Ok(Some(time)),
-                false => Err(refuse(&format!("is more than {MAX_SECONDS} seconds"))),
+            match parse_time(text) {
+                None | Some(0) => Err(refuse(rule)),
+                Some(seconds) if seconds > MAX_SECONDS => {
+                    Err(refuse(&format!("is more than {MAX_SECONDS} seconds")))
+                }
+                Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
             }
         }
     }
@@ -51,29 +62,42 @@ pub(super) fn multi_mount(given: &Given<'_>) -> Result<MultiMount, InvalidReques
     }
 }
 
-/// `90s`, `10m` or `2h`.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let unit = text.chars().last()?;
-    let number = parse_u32(text.strip_suffix(unit)?).ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        _ => return None,
-    };
-    (number > 0).then(|| Duration::from_secs(u64::from(number) * seconds))
+/// Seconds: a plain number of them, or hours, minutes and seconds in this order, as `90s`, `10m` or `1h30m`.
+fn parse_time(text: &str) -> Option<u64> {
+    if let Ok(seconds) = parse_u32(text) {
+        return Some(seconds.into());
+    }
+    let (mut rest, mut time) = (text, 0);
+    for (unit, seconds) in [('h', 3600), ('m', 60), ('s', 1)] {
+        if let Some((number, behind)) = rest.split_once(unit) {
+            time += u64::from(parse_u32(number).ok()?) * seconds;
+            rest = behind;
+        }
+    }
+    (rest.is_empty() && !text.is_empty()).then_some(time)
 }
 
-/// The options of the kernel. `off` is its `-1`.
+/// The options of the kernel.
 pub(super) fn tuning(given: &Given<'_>) -> Result<ConnectTuning, InvalidRequest> {
     let mut tuning = ConnectTuning::default();
     for option in &TUNING {
-        given.parsed_by(Key::Tuning(option.token), |text| match text {
-            "off" => option.set(&mut tuning, "-1"),
-            _ => option.set(&mut tuning, text),
+        given.parsed_by(Key::Tuning(option.token), |text| {
+            option.set(&mut tuning, &kernel_spelling(option.kind(), text))
         })?;
     }
     Ok(tuning)
+}
+
+/// Times in seconds, and `-1` for none. What is no time is left to the option to refuse.
+fn kernel_spelling(kind: TuningKind, text: &str) -> Cow<'_, str> {
+    match (kind, text) {
+        (TuningKind::Seconds, "off" | "never") => Cow::Borrowed("-1"),
+        (TuningKind::Seconds, _) => {
+            let time = parse_time(text).map(|seconds| Cow::Owned(seconds.to_string()));
+            time.unwrap_or(Cow::Borrowed(text))
+        }
+        _ => Cow::Borrowed(text),
+    }
 }
 
 pub(super) fn switch(given: &Given<'_>, key: Key) -> Result<bool, InvalidRequest> {
@@ -89,14 +113,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_has_a_number_and_a_unit() {
-        for (text, seconds) in [("90s", 90), ("10m", 600), ("2h", 7200)] {
-            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)));
+    fn a_time_is_a_number_of_seconds_or_has_units() {
+        for (text, seconds) in [
+            ("600", 600),
+            ("90s", 90),
+            ("10m", 600),
+            ("2h", 7200),
+            ("1h30m", 5400),
+            ("1h30m5s", 5405),
+            ("90m1s", 5401),
+            ("0s", 0),
+        ] {
+            assert_eq!(parse_time(text), Some(seconds), "{text}");
         }
         for text in [
-            "", "m", "10", "0s", "-1s", "1.5h", "1d", "10 m", "01m", "5é",
+            "", "m", "h30m", "-1s", "1.5h", "1d", "10 m", "01m", "5é", "1m1h", "1h30", "1s1s",
+            "010",
         ] {
-            assert_eq!(parse_duration(text), None, "{text:?}");
+            assert_eq!(parse_time(text), None, "{text:?}");
         }
     }
 }

@@ -35,7 +35,8 @@ pub(in crate::csi) fn attach(
         ));
     }
     let hostnqn = node_id.hostnqn.clone();
-    let parameters = parse_context(&message.volume_context, &message.secrets, hostnqn)?;
+    let (context, secrets) = (&message.volume_context, &message.secrets);
+    let parameters = parse_context(&volume_id, context, secrets, hostnqn)?;
     parameters.check(&capability.access)?;
     Ok(Wanted {
         volume_id,
@@ -79,7 +80,10 @@ pub(in crate::csi) fn validate(
     let fstype = context.get(FSTYPE_KEY).map(String::as_str);
     let parameters = match context.is_empty() {
         true => Ok(None),
-        false => parse_context(&context, &message.secrets, any_host(&context)).map(Some),
+        false => {
+            let hostnqn = any_host(&context);
+            parse_context(&volume_id, &context, &message.secrets, hostnqn).map(Some)
+        }
     };
     let (parameters, mut problem) = match parameters {
         Ok(parameters) => (parameters, None),
@@ -112,10 +116,22 @@ fn node_id(text: &str) -> Result<NodeId, InvalidRequest> {
         .map_err(|error| InvalidRequest::value("node_id", text, format!("is not valid: {error}")))
 }
 
-/// What the node would refuse of the context and the secrets.
-fn parse_context(context: &Map, secrets: &Map, hostnqn: Nqn) -> Result<Parameters, InvalidRequest> {
-    let hostid = SOME_UUID.parse::<Uuid>().expect("it is written above");
-    parameters::parse(context, secrets, &HostIdentity { hostnqn, hostid })
+/// What the node would refuse of the context and the secrets. Its hostid is not known here.
+fn parse_context(
+    volume_id: &VolumeId,
+    context: &Map,
+    secrets: &Map,
+    hostnqn: Nqn,
+) -> Result<Parameters, InvalidRequest> {
+    let named = context.get("hostId").and_then(|id| id.parse().ok());
+    let any = || SOME_UUID.parse::<Uuid>().expect("it is written above");
+    let hostid = named.unwrap_or_else(any);
+    parameters::parse(
+        volume_id,
+        context,
+        secrets,
+        &HostIdentity { hostnqn, hostid },
+    )
 }
 
 /// The host that the context itself names, or any: no node is known yet.

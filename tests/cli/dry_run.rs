@@ -1,0 +1,130 @@
+//! `connect --dry-run`: what the kernel would be asked, and nothing done. With nvme-cli's letters, as
+//! the guides of targets print them.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::common::{Run, captured, read, run, write};
+
+const NQN: &str = "nqn.2026-01.org.example:volume-1";
+const HOSTNQN: &str = "nqn.2014-08.org.nvmexpress:uuid:aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
+const HOSTID: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
+const SECRET: &str = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
+
+fn machine() -> tempfile::TempDir {
+    let root = captured("trixie-one-path");
+    write(root.path(), "dev/nvme-fabrics", "");
+    write(root.path(), "secret", format!("{SECRET}\n"));
+    root
+}
+
+/// Runs `connect --dry-run` with this behind it, and fails if it touched anything.
+#[track_caller]
+fn dry_run(root: &Path, more: &str) -> Run {
+    let file = root.join("secret");
+    let more = more.replace("FILE", file.to_str().expect("UTF-8"));
+    let arguments: Vec<&str> = ["connect", "--dry-run"]
+        .into_iter()
+        .chain(more.split(' '))
+        .collect();
+    let run = run(root, &arguments).expect(0);
+    assert_eq!(read(root, "dev/nvme-fabrics"), "", "something was written");
+    for made in ["etc", "run"] {
+        assert!(!root.join(made).exists(), "{made} was made");
+    }
+    assert!(
+        !run.out.contains("ia6z") && !run.err.contains("ia6z"),
+        "{}",
+        run.err
+    );
+    run
+}
+
+/// Options of one line, and the part of the option string that they stand for.
+const LETTERS: [(&str, &str); 14] = [
+    ("-i 2", "nr_io_queues=2"),
+    ("-W 1", "nr_write_queues=1"),
+    ("-P 3", "nr_poll_queues=3"),
+    ("-Q 64", "queue_size=64"),
+    ("-k 7", "keep_alive_tmo=7"),
+    ("-c 3", "reconnect_delay=3"),
+    ("-l -1", "ctrl_loss_tmo=-1"),
+    ("--fast_io_fail_tmo 5", "fast_io_fail_tmo=5"),
+    ("-T 4", "tos=4"),
+    ("-w 10.0.0.1", "host_traddr=10.0.0.1"),
+    ("-f eth0", "host_iface=eth0"),
+    (
+        "-S FILE -C FILE",
+        "dhchap_secret=***,dhchap_ctrl_secret=***",
+    ),
+    ("-D", "duplicate_connect"),
+    ("-d -g -G", "disable_sqflow,hdr_digest,data_digest"),
+];
+
+#[test]
+fn each_letter_of_nvme_cli_stands_for_its_option() {
+    let root = machine();
+    let target = format!("-t tcp -a 10.0.0.9 -s 4421 -n {NQN} -q {HOSTNQN} -I {HOSTID}");
+    for (options, part) in LETTERS {
+        let out = dry_run(root.path(), &format!("{target} {options}")).out;
+        let rest = out.trim_end().replacen(&format!(",{part}"), "", 1);
+        assert_eq!(
+            rest,
+            format!(
+                "transport=tcp,traddr=10.0.0.9,trsvcid=4421,nqn={NQN},hostnqn={HOSTNQN},hostid={HOSTID}"
+            ),
+            "{options}: {out}"
+        );
+    }
+}
+
+#[test]
+fn json_has_the_options_in_one_string() {
+    let root = machine();
+    let out = dry_run(
+        root.path(),
+        &format!("-t loop -n {NQN} -q {HOSTNQN} -I {HOSTID} -o json"),
+    )
+    .out;
+    let value: Value = serde_json::from_str(&out).expect("JSON");
+    let options = format!("transport=loop,nqn={NQN},hostnqn={HOSTNQN},hostid={HOSTID}");
+    assert_eq!(value["options"], options);
+}
+
+#[test]
+fn a_host_that_is_nobody_stays_so() {
+    let root = machine();
+    let run = dry_run(root.path(), &format!("-t loop -n {NQN}"));
+    assert_eq!(run.out, format!("transport=loop,nqn={NQN}\n"));
+    run.says(&["no identity"]);
+}
+
+#[test]
+fn a_secret_in_place_of_its_file_is_taken_with_a_warning_and_shown_nowhere() {
+    let root = machine();
+    let target = format!("-vvv -t tcp -a 10.0.0.9 -n {NQN} -q {HOSTNQN} -I {HOSTID}");
+    for option in ["-S ", "--dhchap-secret="] {
+        let run = dry_run(root.path(), &format!("{target} {option}{SECRET}"));
+        assert!(run.out.ends_with(",dhchap_secret=***\n"), "{}", run.out);
+        run.says(&["every user of the machine"]);
+    }
+    let wrong = SECRET.replace("6aQ2n", "6aQ2o");
+    let arguments = ["connect", "-t", "loop", "-n", NQN, "-S", &wrong];
+    let refused = run(root.path(), &arguments).expect(2);
+    assert!(!refused.err.contains("ia6z"), "{}", refused.err);
+}
+
+#[test]
+fn discover_takes_the_same_letters() {
+    let root = machine();
+    let options = "discover -t tcp -a host.example -s 8009 -w 10.0.0.1 -f eth0 -k 30 -Q 64 -i 2 -W 1 -P 1 -c 3 -l -1 -T 4 -g -G -d";
+    let arguments: Vec<&str> = options
+        .split(' ')
+        .chain(["-q", HOSTNQN, "-I", HOSTID])
+        .collect();
+    // All are known: what is wrong is the address.
+    run(root.path(), &arguments)
+        .expect(2)
+        .says(&["traddr", "host.example"]);
+}
