@@ -9,7 +9,7 @@ mod options;
 mod wait;
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nvme_fabrics::{ConnectError, ConnectHow, ConnectOptions, Connected, OptionsError, Tuning};
 use nvme_sysfs::{
@@ -103,8 +103,21 @@ impl Volumes {
     ) -> Result<(), AttachError> {
         let connects = connect_options(source, hold, secrets, &self.config.identity)?;
         let _subsystem = self.subsystems.lock(&source.nqn);
-        let answers = dial::connect_all(self.host(), caller, &connects);
+        let answers = dial::connect_all(&connects, caller, |options| self.dial(options));
         self.take_answers(source, (&connects, answers), created)
+    }
+
+    /// Connects one address, which is counted and timed.
+    pub(super) fn dial(&self, options: &ConnectOptions) -> Result<Connected, ConnectError> {
+        let began = Instant::now();
+        let connected = self.host().connect(options);
+        let result = match &connected {
+            Ok(connected) if connected.how == ConnectHow::Created => "created",
+            Ok(_) => "adopted",
+            Err(_) => "failed",
+        };
+        self.config.metrics.connect(result, began.elapsed());
+        connected
     }
 
     fn take_answers(

@@ -144,7 +144,7 @@ impl Volumes {
         let Some(options) = options.get(endpoint) else {
             return Ok(Reached::NotWanted);
         };
-        Ok(match self.host().connect(options)?.how {
+        Ok(match self.dial(options)?.how {
             ConnectHow::Created => Reached::Connected,
             ConnectHow::Adopted => Reached::Adopted,
         })

@@ -24,6 +24,7 @@ use crate::host::dm::{Map, read_map};
 use crate::host::mountinfo::MountTable;
 use crate::host::question::Questions;
 use crate::host::{Host, MapId};
+use crate::report::metrics::Metrics;
 use crate::report::reporter::Reporter;
 use crate::shared::{Reading, Shared};
 use crate::watch::{Snapshot, Trees};
@@ -47,6 +48,8 @@ pub struct VolumesConfig {
     pub timing: Timing,
     /// Who hears of what is lost.
     pub reporter: Reporter,
+    /// Where connects are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// How long an operation waits for the kernel and the target.
