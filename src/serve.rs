@@ -9,7 +9,6 @@ mod any_address;
 mod authority;
 mod controller;
 mod controllers;
-mod measured;
 mod offer;
 mod plugin;
 mod process;

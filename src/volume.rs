@@ -8,29 +8,28 @@
 //! is taken for the volume's before its identity is proved; what cannot be read is neither healthy
 //! nor absent.
 
-pub mod attach;
 mod boot;
 mod capability;
 mod capacity;
 pub mod condition;
-pub mod detach;
 pub mod expand;
 mod ext4_errors;
 mod filesystem;
 #[cfg(test)]
 mod fixture;
 mod flow;
+mod ground;
 mod health;
 pub mod hold;
 pub mod identity;
 mod locks;
 mod mounts;
 pub mod owner;
+pub mod paths;
 mod place;
 pub mod progress;
 pub mod publish;
 pub mod record;
-pub mod recover;
 pub mod repair;
 pub mod request;
 pub mod sight;
@@ -47,20 +46,20 @@ mod volume_id;
 mod volumes;
 mod xfs_shutdown;
 
-pub use attach::AttachError;
-pub(crate) use attach::connect_options;
 pub use capacity::{Unit, Usage};
 pub use condition::{
     HealthEntry, HealthError, HealthReason, HealthStatus, StorageHealthEntry, StorageStatus,
 };
-pub use detach::DetachError;
 pub use expand::ExpandError;
 pub use filesystem::{InspectError, PrepareError};
+pub use ground::{OpenVolumesError, Timing, VolumesConfig};
 pub use hold::{
-    ChooseHoldError, Hold, HoldError, LetGo, LetGoError, MEDIA_ERRORS_LAST, Passed, Suspended,
-    SwapError, Swapped, Waits,
+    ChooseHoldError, Hold, HoldError, KeepError, LetGo, LetGoError, MEDIA_ERRORS_LAST, Passed,
+    Suspended, SwapError, Swapped, Waits,
 };
 pub use mounts::ReadMountsError;
+pub(crate) use paths::connect_options;
+pub use paths::{AttachError, DetachError};
 pub use publish::PublishError;
 pub use record::RecordError;
 pub use sight::{LookError, Sight};
@@ -71,4 +70,4 @@ pub use unmount::UnmountVolumeError;
 pub use unpublish::UnpublishError;
 pub use unstage::UnstageError;
 pub use volume_id::VolumeId;
-pub use volumes::{OpenVolumesError, Timing, Volumes, VolumesConfig};
+pub use volumes::Volumes;

@@ -1,45 +1,54 @@
 //! Actions carried out: each is one call of [`Volumes`], in a thread that may block.
 
+use std::error::Error;
+
 use crate::causes::chain;
 use crate::recovery::action::{Action, Came};
-use crate::volume::recover::{Reached, RecoverError};
+use crate::volume::paths::Reached;
 use crate::volume::repair::{RepairError, Repaired};
-use crate::volume::{LetGo, Passed, Suspended, Swapped, VolumeId, Volumes, Waits};
+use crate::volume::{KeepError, LetGo, Passed, Suspended, Swapped, VolumeId, Volumes, Waits};
 
 /// Does it, and says what came of it.
 pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
     match action {
         Action::Reach { volume, endpoint } => reach(volumes, volume, *endpoint),
-        Action::BringBack(volume) => match volumes.bring_back(volume) {
+        Action::BringBack(volume) => match volumes.holds().bring_back(volume) {
             Ok(Swapped::Done) => Came::Done,
             Ok(Swapped::Reinstated) => Came::Reinstated,
             Ok(Swapped::Already | Swapped::NoDisk | Swapped::NotYet) => Came::Nothing,
             Err(error) => Came::Failed(chain(&error)),
         },
-        Action::Queue(volume) => match volumes.queue(volume) {
+        Action::Queue(volume) => match volumes.holds().queue(volume) {
             Ok(true) => Came::Done,
             Ok(false) => Came::Nothing,
             Err(error) => Came::Failed(chain(&error)),
         },
-        Action::PassErrors(volume) => match volumes.pass_errors(volume) {
+        Action::PassErrors(volume) => match volumes.holds().pass_errors(volume) {
             Ok(Passed::Done | Passed::NotYet) => Came::Done,
             Ok(Passed::NotNeeded) => Came::Nothing,
             Err(error) => Came::Failed(chain(&error)),
         },
-        Action::Suspend(volume) => match volumes.suspend(volume) {
+        Action::Suspend(volume) => match volumes.holds().suspend(volume) {
             Ok(Suspended::Done) => Came::Done,
             Ok(Suspended::NotYet | Suspended::NotNeeded) => Came::Nothing,
             Err(error) => Came::Failed(chain(&error)),
         },
-        Action::GiveUp(volume) => let_go(volumes.give_up(volume, Waits::ForPath)),
+        Action::GiveUp(volume) => let_go(volumes.holds().give_up(volume, Waits::ForPath)),
         Action::GiveUpStuck { volume, completed } => {
             let completed = *completed;
-            let_go(volumes.give_up(volume, Waits::ForTarget { completed }))
+            let_go(
+                volumes
+                    .holds()
+                    .give_up(volume, Waits::ForTarget { completed }),
+            )
         }
-        Action::Retune(volume) => done(volumes.retune(volume)),
-        Action::LookAgain { volume, controller } => done(volumes.look_again(volume, *controller)),
+        Action::Retune(volume) => done(volumes.holds().retune(volume)),
+        Action::LookAgain { volume, controller } => {
+            done(volumes.paths().look_again(volume, *controller))
+        }
         Action::Repair(volume) => repair(volumes, volume),
-        Action::Drop { controller, nqn } => match volumes.drop_controller(*controller, nqn) {
+        Action::Drop { controller, nqn } => match volumes.paths().drop_controller(*controller, nqn)
+        {
             Ok(true) => Came::Done,
             Ok(false) => Came::Nothing,
             Err(error) => Came::Failed(chain(&error)),
@@ -47,7 +56,7 @@ pub(super) fn apply(volumes: &Volumes, action: &Action) -> Came {
     }
 }
 
-fn let_go(result: Result<LetGo, RecoverError>) -> Came {
+fn let_go(result: Result<LetGo, KeepError>) -> Came {
     match result {
         Ok(LetGo::Done) => Came::Done,
         Ok(LetGo::Reached) => Came::Nothing,
@@ -56,7 +65,7 @@ fn let_go(result: Result<LetGo, RecoverError>) -> Came {
 }
 
 fn reach(volumes: &Volumes, volume: &VolumeId, endpoint: usize) -> Came {
-    match volumes.reach(volume, endpoint) {
+    match volumes.paths().reach(volume, endpoint) {
         Ok(Reached::Connected) => Came::Connected,
         Ok(Reached::Adopted) => Came::Adopted,
         Ok(Reached::NotWanted | Reached::NotNow) => Came::Nothing,
@@ -74,7 +83,7 @@ fn repair(volumes: &Volumes, volume: &VolumeId) -> Came {
     }
 }
 
-fn done(result: Result<(), RecoverError>) -> Came {
+fn done<E: Error + 'static>(result: Result<(), E>) -> Came {
     match result {
         Ok(()) => Came::Done,
         Err(error) => Came::Failed(chain(&error)),

@@ -163,7 +163,12 @@ impl Keeper {
         self.running.detach_all();
         let volumes = Arc::clone(&self.volumes);
         let until = (Instant::now() + ENDING).into_std();
-        let suspend = move || volumes.suspend_all(until).map_err(|error| chain(&error));
+        let suspend = move || {
+            volumes
+                .holds()
+                .suspend_all(until)
+                .map_err(|error| chain(&error))
+        };
         let done = self.looking.run(FOR_EVER, "suspend", suspend).await;
         if let Err(error) = done.unwrap_or_else(|error| Err(chain(&error))) {
             tracing::warn!(error, "a map may wait at the cost of a processor");
@@ -174,11 +179,11 @@ impl Keeper {
     async fn adopt(&self) {
         let volumes = Arc::clone(&self.volumes);
         let adopt = move || {
-            if let Err(error) = volumes.claim_left_behind() {
+            if let Err(error) = volumes.paths().claim_left_behind() {
                 let error = chain(&error);
                 tracing::warn!(error, "it cannot be told which controllers are ours");
             }
-            volumes.limit_dirty_of_maps().map_err(|e| chain(&e))
+            volumes.holds().limit_dirty_of_maps().map_err(|e| chain(&e))
         };
         match self.others.run(FOR_EVER, "adopt", adopt).await {
             Ok(Ok(())) => {}
@@ -346,7 +351,7 @@ fn judge(
     sight: &Sight,
 ) -> Observation {
     let hostnqn = &volumes.identity().hostnqn;
-    let is_ours = |controller: &Controller| match volumes.may_be_dropped(controller) {
+    let is_ours = |controller: &Controller| match volumes.paths().may_be_dropped(controller) {
         Ok(ours) => ours,
         Err(error) => {
             tracing::warn!(error = chain(&error), "a controller is left alone");

@@ -18,7 +18,6 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::controllers::Controllers;
-use super::measured::Measured;
 use super::offer::Offer;
 use super::sockets::{OnSocket, drained, listen, listen_for, serve};
 use super::{NodeOptions, ServeError, start};
@@ -83,11 +82,12 @@ impl Plugin {
             root: root.to_owned(),
             driver: options.driver_name.to_string(),
             state_dir: options.state_dir.clone(),
-            host: Arc::new(Measured::new(host, Arc::clone(&metrics))),
+            host,
             trees: trees.clone(),
             identity: identity.clone(),
             timing: options.timing,
             reporter: reporter.clone(),
+            metrics: Arc::clone(&metrics),
         })?);
         if let Err(error) = volumes.tell_present() {
             let error: &(dyn Error + 'static) = &error;

@@ -92,8 +92,8 @@ impl Volumes {
     /// [`ExpandError`].
     pub fn expand(&self, request: &ExpandRequest) -> Result<u64, ExpandError> {
         let id = &request.volume_id;
-        let _volume = self.locks.try_lock(id).ok_or(ExpandError::Busy)?;
-        let record = self.records.read(id)?;
+        let _volume = self.ground.locks.try_lock(id).ok_or(ExpandError::Busy)?;
+        let record = self.ground.records.read(id)?;
         let found = match record {
             Some(record) if self.is_place(&record, request)? => Some(record),
             Some(_) | None => None,
@@ -122,7 +122,7 @@ impl Volumes {
         if request.staging_target_path.as_ref() == Some(&record.staging_target_path) {
             return Ok(true);
         }
-        let mounts = self.read_mounts()?;
+        let mounts = self.ground.read_mounts()?;
         Ok(find_place(record, &mounts, &request.volume_path).is_some())
     }
 
@@ -135,9 +135,9 @@ impl Volumes {
         request: &ExpandRequest,
     ) -> Result<Namespace, ExpandError> {
         let started = Instant::now();
-        let deadline = started + self.config.timing.size;
-        let mut snapshot = self.config.trees.scan()?;
-        self.rescan(&snapshot, nqn);
+        let deadline = started + self.ground.config.timing.size;
+        let mut snapshot = self.ground.config.trees.scan()?;
+        self.paths.rescan(&snapshot, nqn);
         let required = request.required_bytes.unwrap_or(0);
         loop {
             let found = find_growing(&snapshot, nqn, identity)?;
@@ -152,7 +152,7 @@ impl Volumes {
                     waited: started.elapsed(),
                 });
             }
-            snapshot = self.next_snapshot(&snapshot, deadline)?;
+            snapshot = self.ground.next_snapshot(&snapshot, deadline)?;
         }
     }
 
@@ -167,7 +167,7 @@ impl Volumes {
             return Ok(());
         }
         let path = &record.staging_target_path;
-        let mounts = self.read_mounts()?;
+        let mounts = self.ground.read_mounts()?;
         let mount = mounts.find_mount_at(path);
         if !mount.is_some_and(|mount| serves(mount, disk, MountAccess::ReadWrite)) {
             return Err(ExpandError::StaleStaging {
@@ -175,7 +175,7 @@ impl Volumes {
                 disk: disk.clone(),
             });
         }
-        Ok(self.host().grow(path, &self.node(disk), fs)?)
+        Ok(self.ground.host().grow(path, &self.ground.node(disk), fs)?)
     }
 
     fn remember_size(
@@ -189,7 +189,7 @@ impl Volumes {
             disk: staged.disk.clone(),
         });
         let record = StageRecord { phase, ..record };
-        self.records.write(&record)?;
+        self.ground.records.write(&record)?;
         Ok(record)
     }
 
@@ -197,7 +197,7 @@ impl Volumes {
         let (Some(map), Some(identity)) = (record.map(), record.identity()) else {
             return Ok(());
         };
-        let swapped = self.swap(Below {
+        let swapped = self.holds.swap(Below {
             map,
             nqn: &record.source.nqn,
             identity,

@@ -5,12 +5,10 @@
 //! own format was interrupted on this very namespace, and what is there is no complete filesystem.
 //! A complete one is used even then: another node may have finished, and used, what we began.
 
-use std::fs::File;
-
 use thiserror::Error;
 
 use super::volumes::Volumes;
-use crate::host::device_node::{OpenNodeError, Opening};
+use crate::host::device_node::OpenNodeError;
 use crate::host::signature::{self, Check, Ext, ExtVersion, Found, Journal, ProbeError};
 use crate::host::{DeviceNode, FilesystemType, FormatOver, MountAccess, MultiMount};
 
@@ -192,22 +190,10 @@ pub enum InspectError {
 impl Volumes {
     /// Reads what is on a device.
     pub(super) fn inspect(&self, device: &DeviceNode) -> Result<Found, InspectError> {
-        let node = self.open_node(device)?;
+        let node = self.ground.open_node(device)?;
         signature::probe(&node).map_err(|source| InspectError::Probe {
             device: device.clone(),
             source,
         })
-    }
-
-    /// Opens a node that is proved to be the disk's. On a captured tree, where no node can be made, a
-    /// plain file stands for it.
-    pub(super) fn open_node(&self, device: &DeviceNode) -> Result<File, OpenNodeError> {
-        let opened = device.open(&self.config.root, Opening::Shared);
-        match (opened, self.config.root.parent()) {
-            (Err(OpenNodeError::NotBlock { path }), Some(_)) => {
-                File::open(&path).map_err(|_| OpenNodeError::NotBlock { path })
-            }
-            (opened, _) => opened,
-        }
     }
 }

@@ -24,7 +24,7 @@ impl Volumes {
     /// # Errors
     /// [`HealthError`].
     pub fn health(&self, volume_id: &VolumeId) -> Result<Vec<HealthEntry>, HealthError> {
-        let Some(mut record) = self.records.read(volume_id)? else {
+        let Some(mut record) = self.ground.records.read(volume_id)? else {
             return Ok(Vec::new());
         };
         let sight = self.look()?;
@@ -39,14 +39,17 @@ impl Volumes {
         sight: &Sight,
     ) -> Result<Vec<HealthEntry>, RecordError> {
         let id = &record.volume_id;
-        let (records, _) = self.records.read_readable()?;
-        let not_held = self.company(&records, sight.tree()).find_reason(record);
-        let not_held = not_held.or_else(|| self.not_held().get(id).cloned());
+        let (records, _) = self.ground.records.read_readable()?;
+        let not_held = self
+            .holds
+            .company(&records, sight.tree())
+            .find_reason(record);
+        let not_held = not_held.or_else(|| self.holds.not_held().get(id).cloned());
         let mut entries = judge(record, sight, not_held.as_deref());
         entries.extend(self.judge_media(record));
         let standing = Standing::of(record, sight);
         let has_disk = standing.is_some_and(|standing| standing.namespace().is_some());
-        if let Some(refused) = self.refused_disks().get(id).filter(|_| has_disk) {
+        if let Some(refused) = self.holds.refused_disks().get(id).filter(|_| has_disk) {
             let lost = entries.iter_mut();
             for entry in lost.filter(|entry| entry.reason == HealthReason::NoPath) {
                 entry.message += &format!("; its map does not get the disk: {refused}");
@@ -57,7 +60,7 @@ impl Volumes {
 
     /// Whether requests have failed at the target within the last minute, as far as this process knows.
     fn judge_media(&self, record: &StageRecord) -> Option<HealthEntry> {
-        let seen = self.media_errors().get(&record.volume_id).copied()?;
+        let seen = self.holds.media_errors().get(&record.volume_id).copied()?;
         (seen.elapsed() < MEDIA_ERRORS_LAST).then(|| HealthEntry {
             status: HealthStatus::Degraded,
             reason: HealthReason::MediaError,
@@ -70,7 +73,7 @@ impl Volumes {
     /// # Errors
     /// [`HealthError`].
     pub fn storage_health(&self) -> Result<Vec<StorageHealthEntry>, HealthError> {
-        let records = self.records.read_all()?;
+        let records = self.ground.records.read_all()?;
         let sight = self.look()?;
         let mut worst: BTreeMap<&Nqn, StorageHealthEntry> = BTreeMap::new();
         for record in records.iter() {

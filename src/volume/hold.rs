@@ -10,6 +10,8 @@
 mod choice;
 mod company;
 mod dirty;
+mod holds;
+mod keep;
 mod let_go;
 mod lock;
 mod map;
@@ -26,6 +28,8 @@ use crate::host::MapId;
 pub use choice::{ChooseHoldError, HoldError};
 pub(super) use company::Company;
 pub use company::{CompanyError, Keeping};
+pub use holds::Holds;
+pub use keep::KeepError;
 pub use let_go::{LetGo, LetGoError, Waits};
 pub(super) use map::Below;
 pub use map::{SwapError, Swapped};

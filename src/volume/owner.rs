@@ -3,10 +3,8 @@
 use std::path::Path;
 
 use nvme_fabrics::{Owner, Registry, RegistryError};
-use nvme_sysfs::{Controller, Instance};
+use nvme_sysfs::Instance;
 use thiserror::Error;
-
-use super::volumes::Volumes;
 
 /// It cannot be told who connected a controller.
 #[derive(Debug, Error)]
@@ -16,30 +14,6 @@ pub struct OwnerError {
     controller: Instance,
     /// Why.
     source: RegistryError,
-}
-
-impl Volumes {
-    /// Whether this driver may have connected a controller: its name stands in the registry, or that of a version
-    /// which told nobody apart.
-    ///
-    /// # Errors
-    /// [`OwnerError`].
-    pub(super) fn owns(&self, controller: Instance) -> Result<bool, OwnerError> {
-        let owner = read_owner(&self.config.root, controller)?;
-        Ok(is_driver(owner.as_ref(), Some(&self.config.driver)))
-    }
-
-    /// Whether nobody but this driver can want a controller: it connected it, or it is one of a discovery that was killed.
-    ///
-    /// # Errors
-    /// [`OwnerError`].
-    pub fn may_be_dropped(&self, controller: &Controller) -> Result<bool, OwnerError> {
-        let owner = read_owner(&self.config.root, controller.instance)?;
-        Ok(owner.is_some_and(|owner| match owner {
-            Owner::Driver(driver) => driver == self.config.driver,
-            other => other.is_this_program() && !controller.serves_io(),
-        }))
-    }
 }
 
 /// Whether the owner of a controller is this driver, or where its name is not known, any of this program.

@@ -32,13 +32,13 @@ impl Volumes {
     pub fn publish(&self, request: &PublishRequest) -> Result<(), PublishError> {
         let id = &request.volume_id;
         self.tell_coming(id, &request.target_path);
-        let _volume = self.locks.try_lock(id).ok_or(PublishError::Busy)?;
-        let record = self.records.read(id)?;
+        let _volume = self.ground.locks.try_lock(id).ok_or(PublishError::Busy)?;
+        let record = self.ground.records.read(id)?;
         let not_staged = || PublishError::NotStaged {
             volume_id: id.clone(),
         };
         let mut record = record.ok_or_else(not_staged)?;
-        record.forget_gone(&self.read_mounts()?);
+        record.forget_gone(&self.ground.read_mounts()?);
         record.staged().ok_or_else(not_staged)?;
         check_compatible(&record, request)?;
         let mut record = self.mend(record)?;
@@ -68,7 +68,7 @@ impl Volumes {
             Ok(Repaired::Done(stale)) => {
                 let (volume_id, stale) = (&record.volume_id, stale.as_str());
                 tracing::info!(%volume_id, stale, "mounted anew before it is published");
-                let mended = self.records.read(&record.volume_id)?;
+                let mended = self.ground.records.read(&record.volume_id)?;
                 Ok(mended.unwrap_or(record))
             }
             Ok(_) => Ok(record),
@@ -117,7 +117,7 @@ impl Volumes {
         request: &PublishRequest,
         disk: &Disk,
     ) -> Result<bool, PublishError> {
-        let mounts = self.read_mounts()?;
+        let mounts = self.ground.read_mounts()?;
         let Some(mount) = mounts.find_mount_at(&request.target_path) else {
             return Ok(false);
         };
@@ -158,7 +158,7 @@ impl Volumes {
         }
         remove_publication(record, request);
         record.publications.push(publication);
-        Ok(self.records.write(record)?)
+        Ok(self.ground.records.write(record)?)
     }
 
     fn bind(
@@ -172,17 +172,19 @@ impl Volumes {
             AccessType::Filesystem { .. } => {
                 (MountPoint::Directory, record.staging_target_path.clone())
             }
-            AccessType::Block => (MountPoint::File, self.node(disk).path),
+            AccessType::Block => (MountPoint::File, self.ground.node(disk).path),
         };
         // Held open, the node cannot become another disk's before it is bound.
         let _node = match kind {
-            MountPoint::File => Some(self.open_node(&self.node(disk))?),
+            MountPoint::File => Some(self.ground.open_node(&self.ground.node(disk))?),
             MountPoint::Directory => None,
         };
         let target = &request.target_path;
-        done.target = Some(self.host().make_mount_point(target, kind)?);
+        done.target = Some(self.ground.host().make_mount_point(target, kind)?);
         let flags = single_mount_flags(request);
-        self.host().bind(&source, target, access(request), flags)?;
+        self.ground
+            .host()
+            .bind(&source, target, access(request), flags)?;
         done.bound = true;
         match self.is_published(record, request, disk)? {
             true => Ok(()),

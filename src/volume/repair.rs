@@ -99,10 +99,10 @@ impl Volumes {
     /// # Errors
     /// [`RepairError`]; what was mounted before is left, or is mounted by the next attempt.
     pub fn repair(&self, id: &VolumeId) -> Result<Repaired, RepairError> {
-        let Some(_volume) = self.locks.try_lock(id) else {
+        let Some(_volume) = self.ground.locks.try_lock(id) else {
             return Ok(Repaired::Busy);
         };
-        let record = self.records.read(id)?;
+        let record = self.ground.records.read(id)?;
         match record.filter(|record| record.staged().is_some()) {
             Some(record) => self.repair_locked(record),
             None => Ok(Repaired::NotStale),
@@ -161,7 +161,7 @@ impl Volumes {
     ) -> Result<(), RepairError> {
         let places = places(&record);
         let devices = mounted_devices(&places, sight);
-        if let Some(user) = in_use::find_user(&self.config.root, &devices, &places)? {
+        if let Some(user) = in_use::find_user(&self.ground.config.root, &devices, &places)? {
             return Err(RepairError::InUse(user));
         }
         let missing = missing(&record, sight);
@@ -174,7 +174,7 @@ impl Volumes {
                 shown.push(publication.clone());
             }
         }
-        self.records.write(&record)?;
+        self.ground.records.write(&record)?;
         self.unmount_all(&record, &shown)?;
         let disk = self.new_disk(&record, staged, namespace);
         if disk.is_err() && record.capability.access == AccessType::Block {
@@ -189,7 +189,7 @@ impl Volumes {
             disk: disk.clone(),
         });
         // The pods have lost their mounts: they get them back whatever can be written.
-        self.records.note(&record)?;
+        self.ground.records.note(&record)?;
         self.bind_all(record, &[missing, shown].concat(), &disk)?;
         Ok(())
     }
@@ -216,7 +216,7 @@ impl Volumes {
                 Err(error) => bound = bound.and(Err(error)),
             }
         }
-        let is_recorded = self.records.note(&record)?;
+        let is_recorded = self.ground.records.note(&record)?;
         bound.map(|()| is_recorded)
     }
 
@@ -243,7 +243,7 @@ impl Volumes {
 
     fn unmount_stale(&self, record: &StageRecord, path: &Path) -> Result<(), RepairError> {
         let own = Own {
-            map: self.map_of(&record.volume_id, Some(record)),
+            map: self.ground.map_of(&record.volume_id, Some(record)),
             identity: record.identity(),
         };
         let deadline = Instant::now() + UNMOUNT;
@@ -286,12 +286,15 @@ impl Volumes {
         let Some(map) = record.map() else {
             return Disk::of(namespace).ok_or(RepairError::Map(SwapError::NoDisk));
         };
-        let known = self.read_map(map)?;
+        let known = self.ground.read_map(map)?;
         if known.is_some_and(|known| known.was_let_go()) {
-            let _map = self.lock_map(map).map_err(RepairError::OldMap)?;
-            self.host().remove_map(map).map_err(RepairError::OldMap)?;
+            let _map = self.holds.lock_map(map).map_err(RepairError::OldMap)?;
+            self.ground
+                .host()
+                .remove_map(map)
+                .map_err(RepairError::OldMap)?;
         }
-        let made = self.make_map(Below {
+        let made = self.holds.make_map(Below {
             map,
             nqn: &record.source.nqn,
             identity: &staged.identity,
@@ -310,17 +313,17 @@ impl Volumes {
         let AccessType::Filesystem { flags, .. } = &record.capability.access else {
             return Ok(());
         };
-        let device = self.node(disk);
+        let device = self.ground.node(disk);
         let access = record.capability.mount_access();
         let found = self.inspect(&device)?;
         // It was mounted here, so whatever is found now, nothing is made.
         match next_step(&found, fs, Memory::Mounted, access)? {
             Step::Mount => {}
-            Step::Check => self.host().check(&device, fs)?,
+            Step::Check => self.ground.host().check(&device, fs)?,
             Step::Format(_) => return Err(PrepareError::Emptied.into()),
         }
         tracing::info!(volume_id = %record.volume_id, disk = %disk, nsid = ?namespace.identity.nsid, "mounting anew");
-        Ok(self.host().mount(&MountRequest {
+        Ok(self.ground.host().mount(&MountRequest {
             device,
             target: record.staging_target_path.clone(),
             fs,
@@ -337,12 +340,12 @@ impl Volumes {
     ) -> Result<(), RepairError> {
         let source: PathBuf = match record.capability.access {
             AccessType::Filesystem { .. } => record.staging_target_path.clone(),
-            AccessType::Block => self.node(disk).path,
+            AccessType::Block => self.ground.node(disk).path,
         };
         // Held open, the node cannot become another disk's before it is bound.
         let _node = match record.capability.access {
             AccessType::Filesystem { .. } => None,
-            AccessType::Block => Some(self.open_node(&self.node(disk))?),
+            AccessType::Block => Some(self.ground.open_node(&self.ground.node(disk))?),
         };
         let readonly = publication.readonly.applies(record.capability.mode);
         let access = match readonly {
@@ -351,6 +354,7 @@ impl Volumes {
         };
         let target = &publication.target_path;
         Ok(self
+            .ground
             .host()
             .bind(&source, target, access, &publication.flags)?)
     }

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use nvme_sysfs::{ControllerLoss, Instance, Namespace};
 
-use super::attach::Attached;
 use super::capability::AccessType;
 use super::filesystem::{Memory, Step, check_multi_mount, next_step};
 use super::hold::Hold;
 use super::identity::{Disk, VolumeIdentity};
 use super::mounts::serves;
+use super::paths::attach::Attached;
 use super::record::{Phase, StageRecord, Staged, Unfinished};
 use super::request::StageRequest;
 use super::standing::{MountState, Standing};
@@ -76,8 +76,8 @@ impl Volumes {
     pub fn stage_for(&self, request: &StageRequest, caller: &Caller) -> Result<(), StageError> {
         let id = &request.volume_id;
         self.tell_coming(id, &request.staging_target_path);
-        let _volume = self.locks.try_lock(id).ok_or(StageError::Busy)?;
-        let known = self.records.read(id)?;
+        let _volume = self.ground.locks.try_lock(id).ok_or(StageError::Busy)?;
+        let known = self.ground.records.read(id)?;
         if let Some(known) = known.as_ref().filter(|known| known.is_active()) {
             check_compatible(known, request)?;
             if self.is_staged(known)? {
@@ -124,14 +124,18 @@ impl Volumes {
             ..known.clone()
         };
         if record != *known {
-            self.records.write(&record)?;
+            self.ground.records.write(&record)?;
         }
-        self.records
+        self.ground
+            .records
             .write_secrets(&request.volume_id, &request.secrets)?;
         let mut created = Vec::new();
         let hold = record.hold.as_ref().unwrap_or(&Hold::None);
         let on = (hold, caller);
-        if let Err(error) = self.connect(&request.source, on, &request.secrets, &mut created) {
+        if let Err(error) = self
+            .paths
+            .connect(&request.source, on, &request.secrets, &mut created)
+        {
             let error: &(dyn Error + 'static) = &error;
             tracing::warn!(volume_id = %request.volume_id, error, "a staged volume is not reached");
         }
@@ -169,7 +173,7 @@ impl<'a> Staging<'a> {
         let claim = request.claim.clone();
         let fresh = StageRecord::new(
             request.volume_id.clone(),
-            volumes.records.boot_id(),
+            volumes.ground.records.boot_id(),
             &request.staging_target_path,
             request.capability.clone(),
             request.source.clone(),
@@ -209,11 +213,14 @@ impl<'a> Staging<'a> {
         } = *self;
         if self.record.hold.is_none() {
             let (id, source) = (&request.volume_id, &request.source);
-            let hold = volumes.choose_hold(id, source, &request.staging_target_path)?;
+            let hold = volumes
+                .holds
+                .choose_hold(id, source, &request.staging_target_path)?;
             self.record.hold = Some(hold);
         }
-        volumes.records.write(&self.record)?;
+        volumes.ground.records.write(&self.record)?;
         volumes
+            .ground
             .records
             .write_secrets(&request.volume_id, &request.secrets)?;
         let mut attached = self.attach()?;
@@ -238,7 +245,9 @@ impl<'a> Staging<'a> {
             ..
         } = self;
         let on = (self.record.hold.as_ref().unwrap_or(&Hold::None), *caller);
-        Ok(volumes.attach(&request.source, on, &request.secrets, &mut done.created)?)
+        Ok(volumes
+            .paths
+            .attach(&request.source, on, &request.secrets, &mut done.created)?)
     }
 
     /// Whether our own format of this very namespace was interrupted.
@@ -273,8 +282,8 @@ impl<'a> Staging<'a> {
             let identity = VolumeIdentity::of(&attached.namespace);
             self.write_phase(Phase::Attached(identity))?;
         }
-        let mounted = self.volumes.host().mount(&MountRequest {
-            device: self.volumes.node(&attached.disk),
+        let mounted = self.volumes.ground.host().mount(&MountRequest {
+            device: self.volumes.ground.node(&attached.disk),
             target: self.request.staging_target_path.clone(),
             fs,
             flags: flags.to_vec(),
@@ -295,7 +304,7 @@ impl<'a> Staging<'a> {
     fn is_mounted(&self, disk: &Disk) -> Result<bool, StageError> {
         let path = &self.request.staging_target_path;
         let access = self.request.capability.mount_access();
-        let mounts = self.volumes.read_mounts()?;
+        let mounts = self.volumes.ground.read_mounts()?;
         match mounts.find_mount_at(path) {
             None => Ok(false),
             Some(mount) if serves(mount, disk, access) => Ok(true),
@@ -309,14 +318,14 @@ impl<'a> Staging<'a> {
 
     /// Makes or checks the filesystem where the rule says so. Returns what was there before.
     fn prepare(&mut self, attached: &Attached, fs: FilesystemType) -> Result<Found, StageError> {
-        let device = self.volumes.node(&attached.disk);
+        let device = self.volumes.ground.node(&attached.disk);
         let found = self.volumes.inspect(&device)?;
         let memory = self.memory(&attached.namespace, fs);
         let access = self.request.capability.mount_access();
         check_multi_mount(&found, self.request.multi_mount, access)?;
         match next_step(&found, fs, memory, access)? {
             Step::Mount => {}
-            Step::Check => self.volumes.host().check(&device, fs)?,
+            Step::Check => self.volumes.ground.host().check(&device, fs)?,
             Step::Format(over) => self.format(attached, fs, over)?,
         }
         Ok(found)
@@ -330,8 +339,8 @@ impl<'a> Staging<'a> {
     ) -> Result<(), StageError> {
         let identity = VolumeIdentity::of(&attached.namespace);
         self.write_phase(Phase::Formatting(Unfinished { identity, fs }))?;
-        self.volumes.host().format(&FormatRequest {
-            device: self.volumes.node(&attached.disk),
+        self.volumes.ground.host().format(&FormatRequest {
+            device: self.volumes.ground.node(&attached.disk),
             size_bytes: attached.namespace.size_bytes,
             fs,
             over,
@@ -355,7 +364,7 @@ impl<'a> Staging<'a> {
 
     fn write_phase(&mut self, phase: Phase) -> Result<(), StageError> {
         self.record.phase = phase;
-        self.volumes.records.write(&self.record)?;
+        self.volumes.ground.records.write(&self.record)?;
         Ok(())
     }
 }

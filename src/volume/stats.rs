@@ -89,7 +89,7 @@ impl Volumes {
     /// # Errors
     /// [`StatsError`].
     pub fn stats(&self, volume_id: &VolumeId, volume_path: &Path) -> Result<Stats, StatsError> {
-        let mut record = self.records.read(volume_id)?;
+        let mut record = self.ground.records.read(volume_id)?;
         let sight = self.look()?;
         if let Some(record) = &mut record {
             record.forget_gone(&sight.mounts);

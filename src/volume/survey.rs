@@ -11,12 +11,12 @@ use thiserror::Error;
 
 use super::boot::read_boot_id;
 use super::condition::{HealthEntry, judge};
+use super::ground::OpenVolumesError;
 use super::hold::{Company, Hold};
 use super::record::{Complete, Records, StageRecord};
 use super::sight::{LookError, Sight};
 use super::standing::Standing;
 use super::volume_id::VolumeId;
-use super::volumes::OpenVolumesError;
 use crate::host::MapId;
 use crate::host::question::Questions;
 use crate::watch::Trees;

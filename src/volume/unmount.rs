@@ -66,7 +66,7 @@ impl Volumes {
     ) -> Result<(), UnmountVolumeError> {
         let mut mounted = self.count_mounts(path, own)?;
         while mounted > 0 {
-            match self.host().unmount(path) {
+            match self.ground.host().unmount(path) {
                 // Somebody else was faster.
                 Ok(()) | Err(UnmountError::NotMounted { .. }) => {}
                 Err(source) => {

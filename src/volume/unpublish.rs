@@ -40,14 +40,14 @@ impl Volumes {
     pub fn unpublish(&self, request: &UnpublishRequest) -> Result<(), UnpublishError> {
         let id = &request.volume_id;
         let target = &request.target_path;
-        let _volume = self.locks.try_lock(id).ok_or(UnpublishError::Busy)?;
-        let record = self.records.read(id)?;
+        let _volume = self.ground.locks.try_lock(id).ok_or(UnpublishError::Busy)?;
+        let record = self.ground.records.read(id)?;
         let own = Own {
-            map: self.map_of(id, record.as_ref()),
+            map: self.ground.map_of(id, record.as_ref()),
             identity: record.as_ref().and_then(StageRecord::identity),
         };
         self.unmount_volume(target, own)?;
-        self.host().remove_mount_point(target)?;
+        self.ground.host().remove_mount_point(target)?;
         match record {
             Some(record) => self.forget_publication(record, target),
             None => Ok(()),
@@ -60,13 +60,16 @@ impl Volumes {
         target: &Path,
     ) -> Result<(), UnpublishError> {
         let known = record.publications.len();
-        let mounts = self.read_mounts().map_err(UnmountVolumeError::Look)?;
+        let mounts = self
+            .ground
+            .read_mounts()
+            .map_err(UnmountVolumeError::Look)?;
         record.forget_gone(&mounts);
         record
             .publications
             .retain(|publication| publication.target_path != *target);
         if record.publications.len() < known {
-            self.records.note(&record)?;
+            self.ground.records.note(&record)?;
         }
         Ok(())
     }

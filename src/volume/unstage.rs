@@ -19,11 +19,11 @@ use nvme_sysfs::{Instance, Nqn};
 use thiserror::Error;
 
 use super::capability::AccessType;
-use super::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
 use super::flow::Flow;
 use super::hold::{Hold, LetGo, LetGoError, Waits};
 use super::identity::VolumeIdentity;
 use super::mounts::{find_shown, shows_map, shows_nvme};
+use super::paths::detach::{DetachError, Detached, Leaving, OwnUse, Reach};
 use super::record::{RecordError, StageRecord};
 use super::request::UnstageRequest;
 use super::sight::LookError;
@@ -104,38 +104,36 @@ impl Volumes {
     /// [`UnstageError`].
     pub fn unstage(&self, request: &UnstageRequest) -> Result<(), UnstageError> {
         let id = &request.volume_id;
-        let _volume = self.locks.try_lock(id).ok_or(UnstageError::Busy)?;
-        let record = self.records.read(id)?;
+        let _volume = self.ground.locks.try_lock(id).ok_or(UnstageError::Busy)?;
+        let record = self.ground.records.read(id)?;
         let record = record.filter(StageRecord::is_active);
         if let Some(record) = &record {
             self.refuse_published(record)?;
         }
         let volume = self.find_volume(request, record)?;
         if let Some(record) = &volume.record {
-            let tree = self.config.trees.scan().map_err(LookError::Scan)?;
-            self.claim_left_behind_for(record, &tree);
+            let tree = self.ground.config.trees.scan().map_err(LookError::Scan)?;
+            self.paths.claim_left_behind_for(record, &tree);
         }
         self.write_back(&volume)?;
         self.unmount(&volume)?;
         // From here on the keeper brings nothing back.
-        let _leaving = self.leave(id);
+        let _leaving = self.ground.leave(id);
         self.end_hold(&volume)?;
         if let Some(leaving) = volume.leaving() {
-            self.detach(leaving)?;
+            self.paths.detach(leaving)?;
         }
-        self.records.close(id)?;
+        self.ground.records.close(id)?;
         self.forget_usage(id);
-        self.media_errors().remove(id);
-        self.refused_disks().remove(id);
-        self.not_held().remove(id);
-        self.config.reporter.went(id.as_str());
+        self.holds.forget(id);
+        self.ground.config.reporter.went(id.as_str());
         Ok(())
     }
 
     /// A publication holds a filesystem by itself, but a raw block device is held by nothing.
     fn refuse_published(&self, record: &StageRecord) -> Result<(), UnstageError> {
         let sight = self.look()?;
-        let map = sight.find_map(self.map_of(&record.volume_id, Some(record)));
+        let map = sight.find_map(self.ground.map_of(&record.volume_id, Some(record)));
         let published = record.publications.iter().find(|publication| {
             let mount = sight.mounts.find_mount_at(&publication.target_path);
             mount.is_some_and(|mount| shows_nvme(mount) || shows_map(mount, map))
@@ -159,7 +157,7 @@ impl Volumes {
         let raw = record
             .as_ref()
             .is_none_or(|record| record.capability.access == AccessType::Block);
-        let map = self.map_of(&request.volume_id, record.as_ref());
+        let map = self.ground.map_of(&request.volume_id, record.as_ref());
         let mut volume = Volume {
             request,
             map,
@@ -246,10 +244,10 @@ impl Volumes {
 
     /// Watches until the other side of `ended` is dropped.
     fn cut_off_when_lost(&self, volume: &Volume<'_>, ended: &mpsc::Receiver<()>) {
-        let mut stuck = Stuck::new(self.config.timing.path);
+        let mut stuck = Stuck::new(self.ground.config.timing.path);
         while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             let seen = self.look_at(volume).and_then(|standing| {
-                let map = self.read_map(volume.map)?;
+                let map = self.ground.read_map(volume.map)?;
                 Ok((standing, map.and_then(|map| map.io)))
             });
             let waits = match seen {
@@ -270,9 +268,9 @@ impl Volumes {
     /// Lets everything fail that waits for the target.
     fn cut_off(&self, volume: &Volume<'_>, waits: Waits) -> Result<LetGo, UnstageError> {
         let map = volume.map;
-        let by_map = self.read_map(map)?.is_some();
+        let by_map = self.ground.read_map(map)?.is_some();
         if by_map {
-            if self.let_go(volume.record.as_ref(), map, waits)? == LetGo::Reached {
+            if self.holds.let_go(volume.record.as_ref(), map, waits)? == LetGo::Reached {
                 return Ok(LetGo::Reached);
             }
         } else if let Some(leaving) = volume.leaving() {
@@ -281,7 +279,7 @@ impl Volumes {
                 ..leaving
             };
             // What waits in a controller that serves others would be sent when the target is back.
-            if self.detach(cut)? == Detached::Kept {
+            if self.paths.detach(cut)? == Detached::Kept {
                 return Err(UnstageError::Held);
             }
         }
@@ -301,7 +299,7 @@ impl Volumes {
         let (Some(nqn), Some(identity)) = (&volume.nqn, &volume.identity) else {
             return Ok(false);
         };
-        let tree = self.config.trees.scan().map_err(LookError::Scan)?;
+        let tree = self.ground.config.trees.scan().map_err(LookError::Scan)?;
         tree.require(nqn).map_err(LookError::Scan)?;
         let mut subsystems = tree.find_subsystems(nqn);
         Ok(subsystems.any(|subsystem| {
@@ -312,7 +310,7 @@ impl Volumes {
 
     fn tell_lost(&self, volume: &Volume<'_>, message: String) {
         let record = volume.record.as_ref();
-        self.config.reporter.tell(Outcome {
+        self.ground.config.reporter.tell(Outcome {
             volume_id: volume.request.volume_id.to_string(),
             claim: record.and_then(|record| record.claim.clone()),
             pods: record.map(StageRecord::pods).unwrap_or_default(),
@@ -324,14 +322,18 @@ impl Volumes {
     /// Removes the map, or lets the head go with its paths.
     fn end_hold(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
         let map = volume.map;
-        if let Some(found) = self.read_map(map)? {
-            let tree = self.config.trees.scan().map_err(LookError::Scan)?;
+        if let Some(found) = self.ground.read_map(map)? {
+            let tree = self.ground.config.trees.scan().map_err(LookError::Scan)?;
             // What a process that was killed has left in it would keep the map from going.
             if Flow::of_map(&found, &tree) == Flow::Waiting {
-                self.let_go(volume.record.as_ref(), map, Waits::ForPath)?;
+                self.holds
+                    .let_go(volume.record.as_ref(), map, Waits::ForPath)?;
             }
-            let _map = self.lock_map(map).map_err(UnstageError::Map)?;
-            self.host().remove_map(map).map_err(UnstageError::Map)?;
+            let _map = self.holds.lock_map(map).map_err(UnstageError::Map)?;
+            self.ground
+                .host()
+                .remove_map(map)
+                .map_err(UnstageError::Map)?;
         }
         let record = volume.record.as_ref();
         if record.and_then(|record| record.hold.as_ref()) == Some(&Hold::Native) {
@@ -344,12 +346,12 @@ impl Volumes {
         let (Some(nqn), Some(identity)) = (&volume.nqn, &volume.identity) else {
             return;
         };
-        let Ok(tree) = self.config.trees.scan() else {
+        let Ok(tree) = self.ground.config.trees.scan() else {
             return;
         };
         let heads = tree.find_subsystems(nqn).flat_map(|s| &s.namespaces);
         for head in heads.filter(|head| identity.names(head)) {
-            if let Err(error) = self.host().keep_head(&head.name, Duration::ZERO) {
+            if let Err(error) = self.ground.host().keep_head(&head.name, Duration::ZERO) {
                 let error: &(dyn Error + 'static) = &error;
                 tracing::warn!(
                     disk = head.name,

@@ -54,6 +54,7 @@ impl Books {
             identity: HostIdentity::load_or_generate(root)?.identity,
             timing: Timing::default(),
             reporter: Reporter::silent(),
+            metrics: Arc::clone(&metrics),
         })?);
         let (watched, counted) = (trees.clone(), Arc::clone(&metrics));
         thread::spawn(move || watched.watch_on(socket, |_| counted.uevent("change")));

@@ -43,7 +43,7 @@ fn a_new_plugin_asks_for_the_controllers_that_nobody_owns() {
     machine.host.take_log();
     let owner = machine.root().join("run/nvme/registry/nvme0/owner");
     let claim = || {
-        let claimed = machine.volumes().claim_left_behind();
+        let claimed = machine.volumes().paths().claim_left_behind();
         claimed.expect("a look");
         machine.host.take_log()
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nvme_fabrics::{Refusal, Refused};
 use nvme_sysfs::NamespaceSelector;
-use nvmeof_csi::volume::recover::Reached;
+use nvmeof_csi::volume::paths::Reached;
 use nvmeof_csi::volume::request::{AccessMode, AccessType, Capability, FilesystemType};
 use nvmeof_csi::volume::{ChooseHoldError, HoldError, StageError};
 
@@ -104,7 +104,7 @@ fn nothing_is_connected_for_a_volume_beside_the_stage_that_connects_it_or_takes_
         machine.host.meanwhile(effect, move |_| {
             // Where it were to connect, it would wait for this very effect.
             let (reached, heard) = mpsc::channel();
-            thread::spawn(move || reached.send(keeper.reach(&id("volume-1"), 0)));
+            thread::spawn(move || reached.send(keeper.paths().reach(&id("volume-1"), 0)));
             told.send(heard.recv_timeout(Duration::from_secs(20))).ok();
         });
         volumes

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nvmeof_csi::host::MapId;
-use nvmeof_csi::volume::recover::RecoverError;
+use nvmeof_csi::volume::hold::KeepError;
 use nvmeof_csi::volume::{Passed, PublishError, StageError, Suspended, Swapped, Volumes};
 
 use crate::machine::{Machine, map_of};
@@ -47,7 +47,7 @@ pub(crate) fn held(machine: &Machine) -> Volumes {
 }
 
 fn bring_back(volumes: &Volumes) -> Swapped {
-    volumes.bring_back(&id("volume-1")).expect("a swap")
+    volumes.holds().bring_back(&id("volume-1")).expect("a swap")
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_disk_that_was_proved_twice_gets_the_io() {
 fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_resume() {
     let machine = Machine::new("trixie-one-path");
     let volumes = held(&machine);
-    let suspend = || volumes.suspend(&id("volume-1")).expect("an answer");
+    let suspend = || volumes.holds().suspend(&id("volume-1")).expect("an answer");
     assert_eq!(suspend(), Suspended::NotNeeded, "it has no table yet");
     let map = machine.root().join("sys/block/dm-0");
     fs::create_dir_all(map.join("slaves/nvme0n1")).expect("a directory");
@@ -75,16 +75,19 @@ fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_re
     assert_eq!(suspend(), Suspended::Done);
     assert_eq!(machine.host.take_log(), ["suspend map"]);
     let soon = Instant::now() + Duration::from_secs(60);
-    volumes.suspend_all(Instant::now()).expect("none of them");
+    volumes
+        .holds()
+        .suspend_all(Instant::now())
+        .expect("none of them");
     assert!(machine.host.take_log().is_empty(), "no time is left");
-    volumes.suspend_all(soon).expect("all of them");
+    volumes.holds().suspend_all(soon).expect("all of them");
     assert_eq!(
         machine.host.take_log(),
         ["suspend map"],
         "a plugin that goes"
     );
     fs::write(map.join("dm/suspended"), "1\n").expect("an attribute");
-    volumes.suspend_all(soon).expect("all of them");
+    volumes.holds().suspend_all(soon).expect("all of them");
     assert_eq!(suspend(), Suspended::NotNeeded, "it is suspended");
     assert_eq!(bring_back(&volumes), Swapped::NoDisk, "it stays as it is");
     assert!(machine.host.take_log().is_empty());
@@ -102,15 +105,18 @@ fn a_map_that_somebody_lets_go_is_neither_suspended_nor_given_a_disk() {
     fs::create_dir_all(directory.join("slaves/nvme0n1")).expect("a directory");
     fs::write(directory.join("slaves/nvme0n1/dev"), "259:9\n").expect("an attribute");
     fs::write(directory.join("dm/name"), map.let_go_name() + "\n").expect("an attribute");
-    let error = volumes.bring_back(&id("volume-1")).expect_err("let go");
+    let error = volumes
+        .holds()
+        .bring_back(&id("volume-1"))
+        .expect_err("let go");
     assert!(error.to_string().contains("was let go"), "{error}");
     machine.host.power_off();
     machine.host.take_log();
-    let suspended = volumes.suspend(&id("volume-1")).expect("an answer");
+    let suspended = volumes.holds().suspend(&id("volume-1")).expect("an answer");
     assert_eq!(suspended, Suspended::NotNeeded);
     assert!(machine.host.take_log().is_empty());
     fs::write(directory.join("dm/name"), map.name() + "\n").expect("an attribute");
-    let suspended = volumes.suspend(&id("volume-1")).expect("an answer");
+    let suspended = volumes.holds().suspend(&id("volume-1")).expect("an answer");
     assert_eq!(suspended, Suspended::Done);
 }
 
@@ -118,7 +124,12 @@ fn a_map_that_somebody_lets_go_is_neither_suspended_nor_given_a_disk() {
 fn a_map_whose_paths_have_not_failed_hands_no_error_up() {
     let machine = Machine::new("trixie-one-path");
     let volumes = held(&machine);
-    let pass = || volumes.pass_errors(&id("volume-1")).expect("an answer");
+    let pass = || {
+        volumes
+            .holds()
+            .pass_errors(&id("volume-1"))
+            .expect("an answer")
+    };
     assert_eq!(pass(), Passed::NotNeeded, "it is not known to have failed");
     machine.host.power_off();
     machine.host.take_log();
@@ -131,7 +142,10 @@ fn a_new_table_that_the_kernel_refuses_leaves_the_old_one_flowing() {
     let machine = Machine::new("trixie-one-path");
     let volumes = held(&machine);
     machine.host.fail("resume");
-    volumes.bring_back(&id("volume-1")).expect_err("refused");
+    volumes
+        .holds()
+        .bring_back(&id("volume-1"))
+        .expect_err("refused");
     assert_eq!(machine.host.take_log(), [LOAD, "resume", "resume"]);
 }
 
@@ -143,8 +157,11 @@ fn a_map_whose_new_disk_somebody_has_taken_is_suspended_until_it_is_free() {
     fs::create_dir_all(map.join("slaves/nvme0n1")).expect("a directory");
     fs::write(map.join("slaves/nvme0n1/dev"), "259:9\n").expect("an attribute");
     machine.host.fail("load");
-    let error = volumes.bring_back(&id("volume-1")).expect_err("taken");
-    assert!(matches!(error, RecoverError::Swap(_)), "{error}");
+    let error = volumes
+        .holds()
+        .bring_back(&id("volume-1"))
+        .expect_err("taken");
+    assert!(matches!(error, KeepError::Swap(_)), "{error}");
     assert_eq!(machine.host.take_log(), [LOAD, "suspend map"]);
     let health = volumes.health(&id("volume-1")).expect("an answer");
     let reasons: Vec<_> = health.iter().map(|entry| entry.reason.as_str()).collect();
@@ -156,7 +173,10 @@ fn a_map_whose_new_disk_somebody_has_taken_is_suspended_until_it_is_free() {
         "{entry:?}"
     );
     fs::write(map.join("dm/suspended"), "1\n").expect("an attribute");
-    volumes.bring_back(&id("volume-1")).expect_err("taken");
+    volumes
+        .holds()
+        .bring_back(&id("volume-1"))
+        .expect_err("taken");
     assert_eq!(machine.host.take_log(), [LOAD], "it is suspended");
     machine.host.succeed("load");
     assert_eq!(bring_back(&volumes), Swapped::Done);
@@ -252,6 +272,7 @@ fn a_new_plugin_gives_the_maps_that_it_finds_their_share() {
     let volumes = held(&machine);
     show_map(&machine, "dm-1", map_of("of-nobody"), 41);
     volumes
+        .holds()
         .limit_dirty_of_maps()
         .expect("maps that can be read");
     assert_eq!(machine.host.take_log(), ["limit 253:0"]);

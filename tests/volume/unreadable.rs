@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use nvmeof_csi::volume::recover::RecoverError;
+use nvmeof_csi::volume::paths::PathError;
 use nvmeof_csi::volume::{UnstageError, Volumes};
 
 use crate::machine::Machine;
@@ -111,9 +111,9 @@ fn a_controller_that_nobody_wants_stays_while_sysfs_cannot_be_read() {
         machine.host.take_log();
         let broken = Broken::new(&machine, ATTRIBUTE, trouble);
         let nqn = source(&[4420]).nqn;
-        let drop = |volumes: &Volumes| volumes.drop_controller(controller, &nqn);
+        let drop = |volumes: &Volumes| volumes.paths().drop_controller(controller, &nqn);
         let error = drop(&volumes).expect_err("unknown");
-        assert!(matches!(error, RecoverError::Scan(_)), "{error}");
+        assert!(matches!(error, PathError::Scan(_)), "{error}");
         assert_nothing_was_taken(&machine);
         broken.mend();
         assert!(drop(&volumes).expect("known again"));

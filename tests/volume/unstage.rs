@@ -231,6 +231,7 @@ fn a_held_volume_that_the_target_does_not_serve_loses_the_live_controller_in_whi
     let slave = machine.root().join("sys/block/dm-0/slaves/nvme0n1");
     symlink(machine.root().join("sys/block/nvme0n1"), slave).expect("a disk below");
     let served = volumes
+        .holds()
         .give_up(&id("volume-1"), Waits::ForPath)
         .expect("an answer");
     assert_eq!(served, LetGo::Reached);
@@ -239,6 +240,7 @@ fn a_held_volume_that_the_target_does_not_serve_loses_the_live_controller_in_whi
         .host
         .devices(|devices| devices.set("nvme0c0n1/ana_state", "inaccessible\n"));
     volumes
+        .holds()
         .give_up(&id("volume-1"), Waits::ForPath)
         .expect("let go");
     assert_eq!(machine.host.take_log(), ["let go", "disconnect nvme0"]);
@@ -252,7 +254,11 @@ fn io_that_never_completes_is_let_go_though_a_path_is_usable_unless_some_was_com
     let slave = map.join("slaves/nvme0n1");
     symlink(machine.root().join("sys/block/nvme0n1"), slave).expect("a disk below");
     fs::write(map.join("stat"), "4 0 0 0 3 0 0 0 1 0 0\n").expect("a file");
-    let give_up = |completed| volumes.give_up(&id("volume-1"), Waits::ForTarget { completed });
+    let give_up = |completed| {
+        volumes
+            .holds()
+            .give_up(&id("volume-1"), Waits::ForTarget { completed })
+    };
     assert_eq!(give_up(6).expect("an answer"), LetGo::Reached);
     assert!(machine.host.take_log().is_empty(), "it got on");
     assert_eq!(give_up(7).expect("an answer"), LetGo::Done);

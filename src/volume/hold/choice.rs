@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::Hold;
 use super::company::{CompanyError, Keeping, NOT_UNIQUE};
+use super::holds::Holds;
 use crate::host::MapId;
 use crate::host::requirements::missing_for_maps;
 use crate::volume::capability::AccessType;
@@ -18,7 +19,6 @@ use crate::volume::record::{RecordError, StageRecord};
 use crate::volume::sight::LookError;
 use crate::volume::source::{PathLossHold, Source};
 use crate::volume::volume_id::VolumeId;
-use crate::volume::volumes::Volumes;
 
 /// How often it is looked at whether others still use what a map would take from them.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -192,7 +192,7 @@ fn protect_readers(
     Ok(hold)
 }
 
-impl Volumes {
+impl Holds {
     /// Which hold a volume gets, before anything of it is connected.
     pub(in crate::volume) fn choose_hold(
         &self,
@@ -200,16 +200,16 @@ impl Volumes {
         source: &Source,
         staging: &Path,
     ) -> Result<Hold, ChooseHoldError> {
-        let (records, _) = self.records.read_readable()?;
+        let (records, _) = self.ground.records.read_readable()?;
         let sibling = find_sibling(&records, id, source);
-        let map = self.map_of(id, None);
-        let mounts = self.read_mounts()?;
+        let map = self.ground.map_of(id, None);
+        let mounts = self.ground.read_mounts()?;
         let mounted = mounts
             .find_mount_at(staging)
             .filter(|mount| shows_nvme(mount));
         let no_map = match mounted {
             Some(_) => Some("the volume is mounted without a map"),
-            None => missing_for_maps(&self.config.root),
+            None => missing_for_maps(&self.ground.config.root),
         };
         let hold = choose(Choice {
             wanted: source.hold,
@@ -226,7 +226,7 @@ impl Volumes {
 
     fn has_map(&self, record: &StageRecord) -> Result<bool, LookError> {
         match record.map() {
-            Some(map) => Ok(self.read_map(map)?.is_some()),
+            Some(map) => Ok(self.ground.read_map(map)?.is_some()),
             None => Ok(false),
         }
     }
@@ -241,7 +241,7 @@ impl Volumes {
         let chosen = record.hold.clone().unwrap_or(Hold::None);
         let was_map = chosen.map().is_some();
         let hold = refine(chosen, source.hold, namespace)?;
-        let (records, _) = self.records.read_readable()?;
+        let (records, _) = self.ground.records.read_readable()?;
         let keeping = match hold.map() {
             // What has a map stays with it, and so do its siblings; the keeper tells.
             Some(_) if self.has_map(record)? => None,
@@ -278,10 +278,10 @@ impl Volumes {
         namespace: &Namespace,
     ) -> Result<Option<Keeping>, ChooseHoldError> {
         let identity = VolumeIdentity::of(namespace);
-        let until = Instant::now() + self.config.timing.rescan;
+        let until = Instant::now() + self.ground.config.timing.rescan;
         loop {
-            let tree = self.config.trees.scan().map_err(LookError::Scan)?;
-            let (records, _) = self.records.read_readable()?;
+            let tree = self.ground.config.trees.scan().map_err(LookError::Scan)?;
+            let (records, _) = self.ground.records.read_readable()?;
             let company = self.company(&records, &tree);
             let keeping = company.find_spared(&source.nqn, &identity)?;
             if keeping.is_none() || Instant::now() >= until {

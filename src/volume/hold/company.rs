@@ -8,9 +8,7 @@
 //! Invariant: a controller that is not ours is left as it is where somebody else uses another disk that it carries: that
 //! one would fail at the next loss, which it survived before.
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nvme_fabrics::{Owner, TuneError, Tuning};
@@ -22,9 +20,8 @@ use super::super::owner::{OwnerError, is_driver, read_owner};
 use super::super::record::{RecordError, StageRecord};
 use super::super::source::PathLossHold;
 use super::super::standing::carrier::{find_keeping, find_outliving};
-use super::super::volume_id::VolumeId;
-use super::super::volumes::Volumes;
 use super::Hold;
+use super::holds::Holds;
 use crate::causes::chain;
 use crate::host::requirements::missing_for_maps;
 use crate::host::usage::{Look, UsageError, find_any_use};
@@ -173,7 +170,7 @@ impl Company<'_> {
     }
 }
 
-impl Volumes {
+impl Holds {
     /// What tells whom a map would hurt.
     pub(in crate::volume) fn company<'a>(
         &'a self,
@@ -181,8 +178,8 @@ impl Volumes {
         tree: &'a Tree,
     ) -> Company<'a> {
         Company {
-            root: &self.config.root,
-            driver: Some(&self.config.driver),
+            root: &self.ground.config.root,
+            driver: Some(&self.ground.config.driver),
             records,
             tree,
         }
@@ -200,7 +197,7 @@ impl Volumes {
         identity: &VolumeIdentity,
         tuned: &mut Vec<(Instance, ControllerLoss)>,
     ) -> Result<(), CompanyError> {
-        let (records, _) = self.records.read_readable()?;
+        let (records, _) = self.ground.records.read_readable()?;
         let company = self.company(&records, tree);
         let mut spared = None;
         for controller in find_outliving(tree, nqn, identity) {
@@ -227,18 +224,12 @@ impl Volumes {
             ctrl_loss_tmo: Some(ControllerLoss::After(Duration::ZERO)),
             ..Tuning::default()
         };
-        match self.host().tune(controller, nqn, &tuning) {
+        match self.ground.host().tune(controller, nqn, &tuning) {
             Ok(()) | Err(TuneError::Missing { .. } | TuneError::OtherSubsystem { .. }) => None,
             Err(error) => Some(format!(
                 "its ctrl_loss_tmo cannot be set, {}",
                 chain(&error)
             )),
         }
-    }
-
-    /// Which controllers could not be told to give up, of the volumes that a map holds.
-    pub(in crate::volume) fn not_held(&self) -> MutexGuard<'_, HashMap<VolumeId, String>> {
-        let reasons = self.not_held.lock();
-        reasons.unwrap_or_else(PoisonError::into_inner)
     }
 }

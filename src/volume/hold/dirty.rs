@@ -5,19 +5,19 @@
 use std::error::Error;
 
 use super::super::identity::Disk;
-use super::super::recover::RecoverError;
-use super::super::volumes::Volumes;
+use super::holds::Holds;
+use super::keep::KeepError;
 
-impl Volumes {
+impl Holds {
     /// Limits the dirty pages of every map of a volume that is here: an earlier plugin may have been
     /// killed before it did so, or known nothing of it.
     ///
     /// # Errors
-    /// [`RecoverError`], when it cannot be told which maps there are.
-    pub fn limit_dirty_of_maps(&self) -> Result<(), RecoverError> {
-        let (records, _) = self.staged()?;
+    /// [`KeepError`], when it cannot be told which maps there are.
+    pub fn limit_dirty_of_maps(&self) -> Result<(), KeepError> {
+        let (records, _) = self.ground.staged()?;
         for map in records.iter().filter_map(|record| record.map()) {
-            let known = self.read_map(map)?;
+            let known = self.ground.read_map(map)?;
             // Its disk has no page cache before the first table.
             if let Some(known) = known.filter(|known| known.size_bytes > 0) {
                 self.limit_dirty(&Disk::of_map(&known));
@@ -28,7 +28,7 @@ impl Volumes {
 
     /// Limits the dirty pages of the disk of a map, if the kernel lets us.
     pub(super) fn limit_dirty(&self, disk: &Disk) {
-        if let Err(error) = self.host().limit_dirty(disk.dev) {
+        if let Err(error) = self.ground.host().limit_dirty(disk.dev) {
             let error: &(dyn Error + 'static) = &error;
             let disk = &disk.name;
             tracing::warn!(

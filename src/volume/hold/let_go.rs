@@ -18,7 +18,7 @@ use super::super::flow::Flow;
 use super::super::owner::OwnerError;
 use super::super::record::{RecordError, StageRecord};
 use super::super::sight::LookError;
-use super::super::volumes::Volumes;
+use super::holds::Holds;
 use crate::host::disconnects::{disconnect_all, reset_all, without_needed};
 use crate::host::dm::Map;
 use crate::host::{MapError, MapId};
@@ -82,7 +82,7 @@ impl Waits {
     }
 }
 
-impl Volumes {
+impl Holds {
     /// Lets everything fail that waits for a path, or for its target, of a volume that is held by a map.
     pub(in crate::volume) fn let_go(
         &self,
@@ -92,13 +92,13 @@ impl Volumes {
     ) -> Result<LetGo, LetGoError> {
         {
             let _map = self.lock_map(map)?;
-            let tree = self.config.trees.scan()?;
-            let known = self.read_map(map)?;
+            let tree = self.ground.config.trees.scan()?;
+            let known = self.ground.read_map(map)?;
             // What was begun is done: some of its I/O may have failed.
             if known.is_some_and(|known| !known.is_let_go && waits.are_over(&known, &tree)) {
                 return Ok(LetGo::Reached);
             }
-            match self.host().let_go_map(map) {
+            match self.ground.host().let_go_map(map) {
                 Ok(()) | Err(MapError::Missing { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -107,20 +107,20 @@ impl Volumes {
             return Ok(LetGo::Done);
         };
         let nqn = &record.source.nqn;
-        let _subsystem = self.subsystems.lock(nqn);
-        let others = self.records.read_all()?;
+        let _subsystem = self.ground.subsystems.lock(nqn);
+        let others = self.ground.records.read_all()?;
         let wants = |other: &&StageRecord| other.volume_id != record.volume_id && other.wants(nqn);
         let held = |other: &StageRecord| other.hold.as_ref().is_some_and(|h| h.map().is_some());
         if !others.iter().filter(wants).all(held) {
             return Ok(LetGo::Done);
         }
-        let tree = self.config.trees.scan()?;
+        let tree = self.ground.config.trees.scan()?;
         let stuck = self.find_deletable(&tree, record, &others, waits)?;
         let stuck: Vec<_> = stuck.into_iter().map(|it| (it, nqn)).collect();
         if waits != Waits::ForPath {
             self.reset_stuck(&stuck);
         }
-        for (controller, done) in disconnect_all(self.host(), &stuck) {
+        for (controller, done) in disconnect_all(self.ground.host(), &stuck) {
             done.map_err(|source| LetGoError::Disconnect { controller, source })?;
         }
         Ok(LetGo::Done)
@@ -138,7 +138,7 @@ impl Volumes {
         let volume_id = &record.volume_id;
         let mut stuck = Vec::new();
         for controller in find_stuck(tree, record, waits) {
-            match self.owns(controller)? {
+            match self.ground.owns(controller)? {
                 true => stuck.push(controller),
                 false => {
                     tracing::warn!(%volume_id, %controller, "I/O may wait in a controller of others")
@@ -149,12 +149,17 @@ impl Volumes {
             let mut records = others.iter().chain([record]);
             records.any(|record| record.identity().is_some_and(|it| it.names(disk)))
         };
-        Ok(without_needed(&self.config.root, tree, stuck, is_volume))
+        Ok(without_needed(
+            &self.ground.config.root,
+            tree,
+            stuck,
+            is_volume,
+        ))
     }
 
     /// Ends the I/O of controllers whose target completes nothing. A reset that fails leaves it to its time-out.
     fn reset_stuck(&self, stuck: &[(Instance, &Nqn)]) {
-        for (controller, done) in reset_all(self.host(), stuck) {
+        for (controller, done) in reset_all(self.ground.host(), stuck) {
             if let Err(error) = done {
                 let error: &(dyn std::error::Error + 'static) = &error;
                 tracing::warn!(%controller, error, "its I/O ends only by its time-out");

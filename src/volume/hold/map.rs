@@ -13,7 +13,7 @@ use super::super::identity::{Disk, VolumeIdentity};
 use super::super::record::StageRecord;
 use super::super::sight::LookError;
 use super::super::standing::carrier::{carried_bytes, find_usable};
-use super::super::volumes::Volumes;
+use super::holds::Holds;
 use super::lock::MapGuard;
 use crate::host::dm::{Map, OnPathLoss, PathState};
 use crate::host::{MapError, MapId, MapTable};
@@ -79,20 +79,20 @@ impl<'a> Below<'a> {
     }
 }
 
-impl Volumes {
+impl Holds {
     /// Makes the map if it is not there, and gives it its disk. Returns the map's own disk.
     pub(in crate::volume) fn make_map(&self, below: Below<'_>) -> Result<Option<Disk>, SwapError> {
         let locked = self.lock_map(below.map)?;
-        let known = self.read_map(below.map)?;
+        let known = self.ground.read_map(below.map)?;
         if known.is_some_and(|map| !map.paths.is_empty()) {
             self.swap_locked(below, &locked)?;
         } else {
-            self.host().create_map(below.map)?;
+            self.ground.host().create_map(below.map)?;
             if self.swap_locked(below, &locked)? == Swapped::NoDisk {
                 return Ok(None);
             }
         }
-        let disk = self.read_map(below.map)?.as_ref().map(Disk::of_map);
+        let disk = self.ground.read_map(below.map)?.as_ref().map(Disk::of_map);
         if let Some(disk) = &disk {
             self.limit_dirty(disk);
         }
@@ -112,7 +112,7 @@ impl Volumes {
         _locked: &MapGuard<'_>,
     ) -> Result<Swapped, SwapError> {
         let map = below.map;
-        let known = self.read_map(map)?;
+        let known = self.ground.read_map(map)?;
         let known = known.as_ref();
         if known.is_some_and(|known| known.is_let_go) {
             return Err(SwapError::LetGo { map });
@@ -122,18 +122,18 @@ impl Volumes {
         }
         if known.is_some_and(|known| known.has_inactive_table) {
             // Of a call that was cut off: nobody knows any more what it had proved.
-            self.host().clear_map(map)?;
+            self.ground.host().clear_map(map)?;
         }
         let mut is_suspended = known.is_some_and(|known| known.suspended);
         if known.is_some_and(Map::passes_errors) {
             // Its I/O waits from now on, whatever becomes of its disk.
-            match self.host().suspend_map(map) {
+            match self.ground.host().suspend_map(map) {
                 Ok(()) => is_suspended = true,
                 Err(MapError::Waits { .. }) => return Ok(Swapped::NotYet),
                 Err(error) => return Err(error.into()),
             }
         }
-        let tree = self.config.trees.scan_subsystem(below.nqn);
+        let tree = self.ground.config.trees.scan_subsystem(below.nqn);
         let disks = proved(&tree.map_err(LookError::Scan)?, below, known);
         if disks.is_empty() {
             return Ok(Swapped::NoDisk);
@@ -153,7 +153,7 @@ impl Volumes {
                 return Err(error);
             }
         }
-        if let Err(error) = self.host().resume_map(map) {
+        if let Err(error) = self.ground.host().resume_map(map) {
             // The kernel leaves it suspended, with the table that it had. That one flows again if it did.
             if !is_suspended {
                 self.resume_old(map);
@@ -173,7 +173,7 @@ impl Volumes {
 
     /// Lets the I/O of a map flow again by the table that it has, after another was refused.
     pub(super) fn resume_old(&self, map: MapId) {
-        if let Err(error) = self.host().resume_map(map) {
+        if let Err(error) = self.ground.host().resume_map(map) {
             let error: &(dyn std::error::Error + 'static) = &error;
             tracing::warn!(%map, error, "a map stays suspended until the next look");
         }
@@ -188,13 +188,13 @@ impl Volumes {
         disks: &[Proved],
         table: &MapTable,
     ) -> Result<bool, SwapError> {
-        self.host().load_map(below.map, table)?;
-        let again = self.config.trees.scan_subsystem(below.nqn);
+        self.ground.host().load_map(below.map, table)?;
+        let again = self.ground.config.trees.scan_subsystem(below.nqn);
         let same = again
             .as_ref()
             .is_ok_and(|tree| proved(tree, below, known) == disks);
         if !same {
-            self.host().clear_map(below.map)?;
+            self.ground.host().clear_map(below.map)?;
             again.map_err(LookError::Scan)?;
         }
         Ok(same)
@@ -206,7 +206,7 @@ impl Volumes {
         let is_lost = map.usable_paths().next().is_none();
         for path in &map.paths {
             if path.state == Some(PathState::Failed) {
-                self.host().reinstate_path(map.id, path.dev)?;
+                self.ground.host().reinstate_path(map.id, path.dev)?;
                 done = match is_lost {
                     true => Swapped::Reinstated,
                     false => Swapped::Done,

@@ -16,16 +16,14 @@
 //! Invariants: only where the live controllers were seen *after* every path had failed, and the disk was read just
 //! then: a loss is never taken for a bad block. No table without a proof, and none with another namespace.
 
-use std::collections::HashMap;
-use std::sync::{MutexGuard, PoisonError};
 use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use super::super::identity::Disk;
-use super::super::recover::RecoverError;
 use super::super::sight::LookError;
 use super::super::volume_id::VolumeId;
-use super::super::volumes::Volumes;
+use super::holds::Holds;
+use super::keep::KeepError;
 use super::lock::MapGuard;
 use super::map::{Below, Proved, SwapError, Swapped, carries, proved, table};
 use crate::host::MapError;
@@ -52,18 +50,18 @@ pub enum Passed {
     NotNeeded,
 }
 
-impl Volumes {
+impl Holds {
     /// Lets all that waits in the map of a volume go to its disk, errors included, if I/O has failed on every path
     /// though the disk serves reads.
     ///
     /// # Errors
-    /// [`RecoverError`]. The map is then suspended or as it was; the next look brings it back.
-    pub fn pass_errors(&self, id: &VolumeId) -> Result<Passed, RecoverError> {
+    /// [`KeepError`]. The map is then suspended or as it was; the next look brings it back.
+    pub fn pass_errors(&self, id: &VolumeId) -> Result<Passed, KeepError> {
         // Not under the lock: it may have to wait for the disk.
         let Some(asked) = self.find_failed(id)? else {
             return Ok(Passed::NotNeeded);
         };
-        if !self.host().serves(&self.node(&asked)) {
+        if !self.ground.host().serves(&self.ground.node(&asked)) {
             return Ok(Passed::NotNeeded);
         }
         let Some((locked, record)) = self.lock_wanted(id)? else {
@@ -83,16 +81,16 @@ impl Volumes {
     }
 
     /// The disk of a map on all of whose paths I/O has failed, though they lead to the volume.
-    fn find_failed(&self, id: &VolumeId) -> Result<Option<Disk>, RecoverError> {
-        let Some(record) = self.find_wanted(id)? else {
+    fn find_failed(&self, id: &VolumeId) -> Result<Option<Disk>, KeepError> {
+        let Some(record) = self.ground.find_wanted(id)? else {
             return Ok(None);
         };
         let Some(below) = Below::of(&record) else {
             return Ok(None);
         };
         // In this order: controllers that are live after the paths have failed did not fail them.
-        let known = self.read_map(below.map)?;
-        let tree = self.config.trees.scan_subsystem(below.nqn)?;
+        let known = self.ground.read_map(below.map)?;
+        let tree = self.ground.config.trees.scan_subsystem(below.nqn)?;
         let disks = proved(&tree, below, known.as_ref());
         if !known.is_some_and(|known| has_failed(&known, &disks)) {
             return Ok(None);
@@ -109,11 +107,11 @@ impl Volumes {
         locked: &MapGuard<'_>,
     ) -> Result<Passed, SwapError> {
         let map = below.map;
-        let Some(known) = self.read_map(map)? else {
+        let Some(known) = self.ground.read_map(map)? else {
             return Ok(Passed::NotNeeded);
         };
         let waiting = self.count(&known).under_way;
-        match self.host().suspend_map(map) {
+        match self.ground.host().suspend_map(map) {
             Ok(()) => {}
             Err(MapError::Waits { .. }) => return Ok(Passed::NotNeeded),
             Err(error) => return Err(error.into()),
@@ -122,7 +120,7 @@ impl Volumes {
         if !self.load_passing(below, &known, asked)? {
             return Ok(Passed::NotNeeded);
         }
-        self.host().resume_map(map)?;
+        self.ground.host().resume_map(map)?;
         self.wait_until_sent(&known, before, waiting);
         match self.swap_locked(below, locked)? {
             Swapped::NotYet => Ok(Passed::NotYet),
@@ -132,7 +130,7 @@ impl Volumes {
 
     /// Gives the suspended map the table that hands errors up. Where there is no proof it stays suspended.
     fn load_passing(&self, below: Below<'_>, known: &Map, asked: &Disk) -> Result<bool, SwapError> {
-        let tree = self.config.trees.scan_subsystem(below.nqn);
+        let tree = self.ground.config.trees.scan_subsystem(below.nqn);
         let disks = proved(&tree.map_err(LookError::Scan)?, below, Some(known));
         let is_asked = |disk: &Proved| disk.dev == asked.dev && disk.diskseq == asked.diskseq();
         if !disks.first().is_some_and(is_asked) {
@@ -161,7 +159,7 @@ impl Volumes {
     }
 
     fn count(&self, map: &Map) -> IoCounts {
-        match read_io_counts(&self.config.root, &map.disk) {
+        match read_io_counts(&self.ground.config.root, &map.disk) {
             Ok(counts) => counts,
             Err(error) => {
                 let disk = &map.disk;
@@ -170,12 +168,6 @@ impl Volumes {
                 IoCounts::default()
             }
         }
-    }
-
-    /// When errors of each volume were last let through.
-    pub(in crate::volume) fn media_errors(&self) -> MutexGuard<'_, HashMap<VolumeId, Instant>> {
-        let errors = self.media_errors.lock();
-        errors.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

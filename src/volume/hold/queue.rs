@@ -6,22 +6,22 @@
 //!
 //! Invariant: a map that somebody lets go never queues again.
 
-use super::super::recover::RecoverError;
 use super::super::volume_id::VolumeId;
-use super::super::volumes::Volumes;
+use super::holds::Holds;
+use super::keep::KeepError;
 use super::map::SwapError;
 use crate::host::dm::Map;
 
-impl Volumes {
+impl Holds {
     /// Lets the map of a volume queue if it should and does not, and says whether that was so.
     ///
     /// # Errors
-    /// [`RecoverError`].
-    pub fn queue(&self, id: &VolumeId) -> Result<bool, RecoverError> {
+    /// [`KeepError`].
+    pub fn queue(&self, id: &VolumeId) -> Result<bool, KeepError> {
         let Some((locked, _)) = self.lock_wanted(id)? else {
             return Ok(false);
         };
-        match self.read_map(locked.map())? {
+        match self.ground.read_map(locked.map())? {
             Some(known) => Ok(self.queue_again(&known)?),
             None => Ok(false),
         }
@@ -34,7 +34,7 @@ impl Volumes {
         }
         let map = known.id;
         tracing::warn!(%map, "a map did not queue, for a suspend of it was cut off: it queues again");
-        self.host().queue_map(map)?;
+        self.ground.host().queue_map(map)?;
         Ok(true)
     }
 }

@@ -12,10 +12,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::time::Instant;
 
-use super::super::recover::RecoverError;
 use super::super::standing::carrier::find_keeping;
 use super::super::volume_id::VolumeId;
-use super::super::volumes::Volumes;
+use super::holds::Holds;
+use super::keep::KeepError;
 use super::map::{Below, SwapError, proved};
 use crate::host::MapError;
 use crate::host::dm::{Map, MapPath};
@@ -31,15 +31,15 @@ pub enum Suspended {
     NotNeeded,
 }
 
-impl Volumes {
+impl Holds {
     /// Suspends the map of every volume that has lost its last disk and whose record can be read; one that cannot be suspended does not keep the others. None is
     /// begun at `until` or later: a process that ends within a suspend would give it up.
     ///
     /// # Errors
-    /// The first [`RecoverError`].
-    pub fn suspend_all(&self, until: Instant) -> Result<(), RecoverError> {
+    /// The first [`KeepError`].
+    pub fn suspend_all(&self, until: Instant) -> Result<(), KeepError> {
         let mut done = Ok(());
-        for record in self.staged()?.0 {
+        for record in self.ground.staged()?.0 {
             if Instant::now() >= until {
                 break;
             }
@@ -52,16 +52,16 @@ impl Volumes {
     /// other carries the volume now.
     ///
     /// # Errors
-    /// [`RecoverError`].
-    pub fn suspend(&self, id: &VolumeId) -> Result<Suspended, RecoverError> {
+    /// [`KeepError`].
+    pub fn suspend(&self, id: &VolumeId) -> Result<Suspended, KeepError> {
         let Some((_locked, record)) = self.lock_wanted(id)? else {
             return Ok(Suspended::NotNeeded);
         };
         let Some(below) = Below::of(&record) else {
             return Ok(Suspended::NotNeeded);
         };
-        let known = self.read_map(below.map)?;
-        let tree = self.config.trees.scan_subsystem(below.nqn)?;
+        let known = self.ground.read_map(below.map)?;
+        let tree = self.ground.config.trees.scan_subsystem(below.nqn)?;
         if let Some(known) = &known {
             self.queue_again(known)?;
         }
@@ -82,7 +82,7 @@ impl Volumes {
         // about which there is no answer.
         let is_there = |path: &MapPath| {
             let entry = format!("sys/dev/block/{}", path.dev);
-            let entry = fs::symlink_metadata(self.config.root.join(entry));
+            let entry = fs::symlink_metadata(self.ground.config.root.join(entry));
             !entry.is_err_and(|error| error.kind() == ErrorKind::NotFound)
         };
         if known.paths.is_empty() || known.paths.iter().any(is_there) {
@@ -97,7 +97,7 @@ impl Volumes {
             return Ok(Suspended::NotNeeded);
         }
         for path in known.usable_paths() {
-            self.host().fail_path(known.id, path.dev)?;
+            self.ground.host().fail_path(known.id, path.dev)?;
         }
         match known.io {
             Some(_) => Ok(Suspended::NotNeeded),
@@ -110,7 +110,7 @@ impl Volumes {
             return Ok(Suspended::NotNeeded);
         }
         let map = known.id;
-        match self.host().suspend_map(map) {
+        match self.ground.host().suspend_map(map) {
             Ok(()) => Ok(Suspended::Done),
             Err(error @ MapError::Waits { .. }) => {
                 let error: &(dyn std::error::Error + 'static) = &error;

@@ -42,7 +42,7 @@ impl Volumes {
         if let Err(error) = self.clear_target(done, request) {
             let error: &(dyn Error + 'static) = &error;
             tracing::warn!(%volume_id, error, "a failed publish leaves its target behind");
-        } else if let Err(error) = self.records.write(&done.before) {
+        } else if let Err(error) = self.ground.records.write(&done.before) {
             let error: &(dyn Error + 'static) = &error;
             tracing::warn!(%volume_id, error, "a failed publish stays in the record");
         }
@@ -52,13 +52,13 @@ impl Volumes {
         let target = &request.target_path;
         if done.bound {
             let own = Own {
-                map: self.map_of(&request.volume_id, Some(&done.before)),
+                map: self.ground.map_of(&request.volume_id, Some(&done.before)),
                 identity: done.before.identity(),
             };
             self.unmount_volume(target, own)?;
         }
         match done.target {
-            Some(Made::Now) => Ok(self.host().remove_mount_point(target)?),
+            Some(Made::Now) => Ok(self.ground.host().remove_mount_point(target)?),
             Some(Made::Before) | None => Ok(()),
         }
     }

@@ -19,8 +19,8 @@ impl Staging<'_> {
     pub(super) fn claim(&mut self, namespace: &Namespace) -> Result<(), StageError> {
         let volumes = self.volumes;
         // Another stage may be at the same point.
-        let _subsystem = volumes.subsystems.lock(&self.request.source.nqn);
-        let (records, _) = volumes.records.read_readable()?;
+        let _subsystem = volumes.ground.subsystems.lock(&self.request.source.nqn);
+        let (records, _) = volumes.ground.records.read_readable()?;
         let other = records.iter().find(|other| {
             other.volume_id != self.record.volume_id
                 && other.wants(&self.record.source.nqn)
@@ -49,7 +49,13 @@ impl Staging<'_> {
         namespace: &Namespace,
     ) -> Result<(), StageError> {
         let was_taken = self.taken.as_ref().is_some_and(|it| it.names(namespace));
-        let tree = self.volumes.config.trees.scan().map_err(LookError::Scan)?;
+        let tree = self
+            .volumes
+            .ground
+            .config
+            .trees
+            .scan()
+            .map_err(LookError::Scan)?;
         let is_foreign = |path: &&MapPath| match tree.find_namespace_by_dev(path.dev) {
             Some(disk) => disk.identity != namespace.identity,
             None => !was_taken,
@@ -71,6 +77,7 @@ impl Staging<'_> {
     ) -> Result<(), StageError> {
         let own = self
             .volumes
+            .ground
             .map_of(&self.record.volume_id, Some(&self.record));
         let sight = self.volumes.look()?;
         let covers = |dev| {

@@ -6,10 +6,10 @@ use nvme_sysfs::{DevT, Uuid};
 use thiserror::Error;
 
 use crate::host::{CheckError, FormatError, HeadError, MapId, MountError};
-use crate::volume::attach::AttachError;
 use crate::volume::filesystem::{InspectError, PrepareError};
 use crate::volume::hold::{ChooseHoldError, SwapError};
 use crate::volume::identity::IdentityMismatch;
+use crate::volume::paths::AttachError;
 use crate::volume::record::RecordError;
 use crate::volume::sight::LookError;
 use crate::volume::volume_id::VolumeId;

@@ -2,9 +2,9 @@
 
 use super::{StageError, Staging};
 use crate::report::outcome::{Outcome, Reason};
-use crate::volume::attach::Attached;
 use crate::volume::hold::{Below, ChooseHoldError, CompanyError, Hold, HoldError, native_time};
 use crate::volume::identity::VolumeIdentity;
+use crate::volume::paths::attach::Attached;
 use crate::volume::sight::LookError;
 use crate::volume::source::PathLossHold;
 
@@ -15,6 +15,7 @@ impl Staging<'_> {
         let chosen = self.record.hold.clone();
         let (hold, why) = self
             .volumes
+            .holds
             .settle_hold(&self.record, &attached.namespace)?;
         let identity = VolumeIdentity::of(&attached.namespace);
         if hold.map().is_none() {
@@ -22,7 +23,7 @@ impl Staging<'_> {
         }
         if Some(&hold) != chosen.as_ref() {
             self.record.hold = Some(hold.clone());
-            self.volumes.records.write(&self.record)?;
+            self.volumes.ground.records.write(&self.record)?;
         }
         if hold.map().is_none() {
             // Once more, for what the keeper connected before it knew.
@@ -40,16 +41,21 @@ impl Staging<'_> {
                 if before != Some(time) {
                     self.done.head = Some((name.clone(), before.unwrap_or_default()));
                 }
-                let kept = self.volumes.host().keep_head(name, time);
+                let kept = self.volumes.ground.host().keep_head(name, time);
                 kept.map_err(StageError::Head)?;
             }
             Hold::Dm(map) => {
-                match self.volumes.read_map(map).map_err(StageError::Look)? {
+                match self
+                    .volumes
+                    .ground
+                    .read_map(map)
+                    .map_err(StageError::Look)?
+                {
                     Some(known) => self.refuse_foreign(&known, &attached.namespace)?,
                     None => self.done.map = Some(map),
                 }
                 self.have_controllers_give_up(&identity)?;
-                let made = self.volumes.make_map(Below {
+                let made = self.volumes.holds.make_map(Below {
                     map,
                     nqn: &self.request.source.nqn,
                     identity: self.record.identity().unwrap_or(&identity),
@@ -65,10 +71,18 @@ impl Staging<'_> {
     /// goes on trying, and tells.
     fn have_controllers_give_up(&mut self, identity: &VolumeIdentity) -> Result<(), StageError> {
         let volumes = self.volumes;
-        let tree = volumes.config.trees.scan().map_err(LookError::Scan)?;
+        let tree = volumes
+            .ground
+            .config
+            .trees
+            .scan()
+            .map_err(LookError::Scan)?;
         let is_asked_for = self.request.source.hold == PathLossHold::Dm;
         let nqn = &self.request.source.nqn;
-        match volumes.give_up_at_once(&tree, nqn, identity, &mut self.done.tuned) {
+        match volumes
+            .holds
+            .give_up_at_once(&tree, nqn, identity, &mut self.done.tuned)
+        {
             Err(CompanyError::Keeping(keeping)) if is_asked_for && self.done.map.is_some() => {
                 Err(ChooseHoldError::from(HoldError::Company(keeping)).into())
             }
@@ -79,15 +93,22 @@ impl Staging<'_> {
 
     fn keep_controllers(&self, hold: &Hold) -> Result<(), StageError> {
         let volumes = self.volumes;
-        let tree = volumes.config.trees.scan().map_err(LookError::Scan)?;
-        volumes.keep_controllers(&self.request.source, hold, &tree);
+        let tree = volumes
+            .ground
+            .config
+            .trees
+            .scan()
+            .map_err(LookError::Scan)?;
+        volumes
+            .paths
+            .keep_controllers(&self.request.source, hold, &tree);
         Ok(())
     }
 
     /// A volume that was to be held by a map, and is not.
     fn tell_not_held(&self, why: &str) {
         let id = &self.request.volume_id;
-        self.volumes.config.reporter.tell(Outcome {
+        self.volumes.ground.config.reporter.tell(Outcome {
             volume_id: id.to_string(),
             claim: self.record.claim.clone(),
             pods: self.record.pods(),

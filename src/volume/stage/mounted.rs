@@ -9,8 +9,8 @@ use nvme_sysfs::Uuid;
 use super::{StageError, Staging};
 use crate::host::signature::Found;
 use crate::host::{FilesystemType, MountAccess, MountError};
-use crate::volume::attach::Attached;
 use crate::volume::filesystem::is_smaller;
+use crate::volume::paths::attach::Attached;
 use crate::volume::xfs_shutdown::find_flowing;
 
 /// What xfs logs where a filesystem with the same UUID is mounted (`xfs_uuid_mount`, fs/xfs/xfs_mount.c).
@@ -24,8 +24,8 @@ impl Staging<'_> {
             return;
         }
         let (volume_id, path) = (&self.request.volume_id, &self.request.staging_target_path);
-        let node = self.volumes.node(&attached.disk);
-        match self.volumes.host().grow(path, &node, fs) {
+        let node = self.volumes.ground.node(&attached.disk);
+        match self.volumes.ground.host().grow(path, &node, fs) {
             Ok(()) => tracing::info!(
                 %volume_id,
                 bytes = attached.namespace.size_bytes,
@@ -62,7 +62,7 @@ impl Staging<'_> {
     /// Where the xfs with this UUID is mounted, if it is one whose I/O flows.
     fn find_mounted(&self, uuid: Uuid) -> Option<PathBuf> {
         let sight = self.volumes.look().ok()?;
-        let root = &self.volumes.config.root;
+        let root = &self.volumes.ground.config.root;
         let places = find_flowing(root, (sight.tree(), &sight.maps), &sight.mounts);
         let questions = &self.volumes.questions;
         let found = questions.find_xfs(places.into_keys().collect(), uuid)?;

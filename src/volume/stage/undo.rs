@@ -8,7 +8,7 @@ use std::error::Error;
 use nvme_fabrics::Tuning;
 
 use super::Staging;
-use crate::volume::detach::{Leaving, OwnUse, Reach};
+use crate::volume::paths::detach::{Leaving, OwnUse, Reach};
 
 /// Something of a failed call could not be taken back, and was logged.
 #[derive(Debug)]
@@ -24,13 +24,13 @@ impl Staging<'_> {
         let _leaving = self
             .done
             .record
-            .then(|| self.volumes.leave(&self.request.volume_id));
+            .then(|| self.volumes.ground.leave(&self.request.volume_id));
         let map = self.undo_map();
         self.undo_tuning();
         self.undo_head();
         let clean = [mount, map, self.undo_connects()];
         if self.done.record && clean.iter().all(Result::is_ok) {
-            let closed = self.volumes.records.close(&self.request.volume_id);
+            let closed = self.volumes.ground.records.close(&self.request.volume_id);
             self.tell("the record stays", closed.map_err(Into::into))
                 .ok();
         }
@@ -42,6 +42,7 @@ impl Staging<'_> {
         }
         let unmounted = self
             .volumes
+            .ground
             .host()
             .unmount(&self.request.staging_target_path);
         self.tell(
@@ -54,8 +55,8 @@ impl Staging<'_> {
         let Some(map) = self.done.map else {
             return Ok(());
         };
-        let locked = self.volumes.lock_map(map);
-        let removed = locked.and_then(|_locked| self.volumes.host().remove_map(map));
+        let locked = self.volumes.holds.lock_map(map);
+        let removed = locked.and_then(|_locked| self.volumes.ground.host().remove_map(map));
         self.tell("the map stays", removed.map_err(Into::into))
     }
 
@@ -67,7 +68,7 @@ impl Staging<'_> {
                 ..Tuning::default()
             };
             let nqn = &self.request.source.nqn;
-            let restored = self.volumes.host().tune(*controller, nqn, &tuning);
+            let restored = self.volumes.ground.host().tune(*controller, nqn, &tuning);
             self.tell(
                 "a controller gives up at once",
                 restored.map_err(Into::into),
@@ -79,7 +80,7 @@ impl Staging<'_> {
     /// A head that is gone by now needs nothing.
     fn undo_head(&self) {
         if let Some((name, before)) = &self.done.head {
-            let restored = self.volumes.host().keep_head(name, *before);
+            let restored = self.volumes.ground.host().keep_head(name, *before);
             self.tell("the disk outlives its paths", restored.map_err(Into::into))
                 .ok();
         }
@@ -89,7 +90,7 @@ impl Staging<'_> {
         if self.done.created.is_empty() {
             return Ok(());
         }
-        let detached = self.volumes.detach(Leaving {
+        let detached = self.volumes.paths.detach(Leaving {
             volume_id: &self.request.volume_id,
             nqn: &self.request.source.nqn,
             identity: None,

@@ -39,8 +39,8 @@ impl Volume<'_> {
 impl Volumes {
     /// Waits for a path to the disk of the volume, and looks when the tree of devices has changed or [`LOOK`] is over.
     pub(super) fn wait_for_path(&self, volume: &Volume<'_>) -> Result<Flow, UnstageError> {
-        let deadline = Instant::now() + self.config.timing.path;
-        let mut seen = self.config.trees.scan().map_err(LookError::Scan)?;
+        let deadline = Instant::now() + self.ground.config.timing.path;
+        let mut seen = self.ground.config.trees.scan().map_err(LookError::Scan)?;
         loop {
             let standing = self.look_at(volume)?;
             if standing != Flow::Waiting || Instant::now() >= deadline {
@@ -48,7 +48,7 @@ impl Volumes {
             }
             let until = deadline.min(Instant::now() + LOOK);
             // Every look, this one's included, gives a newer tree, and seldom another one.
-            while let Some(newer) = self.config.trees.wait_newer(&seen, until) {
+            while let Some(newer) = self.ground.config.trees.wait_newer(&seen, until) {
                 let is_another = *newer != *seen;
                 seen = newer;
                 if is_another {

@@ -37,7 +37,7 @@ impl Volumes {
     pub(super) fn sync(&self, volume: &Volume<'_>, raw: Option<&Disk>) -> Result<(), SyncError> {
         let failed = |call| move |source| SyncError::Write { call, source };
         if let Some(disk) = raw {
-            let node = self.open_node(&self.node(disk))?;
+            let node = self.ground.open_node(&self.ground.node(disk))?;
             return rustix::fs::fsync(&node).map_err(failed("fsync"));
         }
         let staging = File::open(&volume.request.staging_target_path);

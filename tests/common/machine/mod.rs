@@ -21,6 +21,7 @@ use std::time::Duration;
 use nvme_fabrics::HostIdentity;
 use nvme_sysfs::Sysfs;
 use nvmeof_csi::host::MapId;
+use nvmeof_csi::report::metrics::Metrics;
 use nvmeof_csi::report::reporter::Reporter;
 use nvmeof_csi::volume::{Timing, Volumes, VolumesConfig};
 use nvmeof_csi::watch::Trees;
@@ -157,6 +158,7 @@ impl Machine {
                 rescan: Duration::from_millis(5),
             },
             reporter: Reporter::silent(),
+            metrics: Metrics::new(Vec::new()),
         }
     }
 

@@ -4,10 +4,6 @@
 //! disk that comes out is never the hidden path form and has a device node; controllers that this
 //! call made are told to the caller, also when it fails.
 
-mod dial;
-mod options;
-mod wait;
-
 use std::error::Error;
 use std::time::Duration;
 
@@ -18,23 +14,22 @@ use nvme_sysfs::{
 };
 use thiserror::Error;
 
-use super::hold::Hold;
-use super::identity::Disk;
-use super::request::Secrets;
-use super::source::Source;
-use super::volumes::Volumes;
+use super::options::connect_options;
+use super::{Paths, dial};
 use crate::causes::chain;
-use crate::host::DeviceNode;
 use crate::host::blocking::Caller;
-pub(crate) use options::connect_options;
+use crate::volume::hold::Hold;
+use crate::volume::identity::Disk;
+use crate::volume::request::Secrets;
+use crate::volume::source::Source;
 
 /// A volume's namespace on this node.
 #[derive(Debug, Clone)]
-pub(super) struct Attached {
+pub(in crate::volume) struct Attached {
     /// As it was found.
-    pub(super) namespace: Namespace,
+    pub(in crate::volume) namespace: Namespace,
     /// Its disk.
-    pub(super) disk: Disk,
+    pub(in crate::volume) disk: Disk,
 }
 
 /// Why a volume could not be attached.
@@ -79,10 +74,10 @@ pub enum AttachError {
     Scan(#[from] ScanError),
 }
 
-impl Volumes {
+impl Paths {
     /// Connects the source and returns its namespace. The controllers that were not there before are
     /// added to `created`.
-    pub(super) fn attach(
+    pub(in crate::volume) fn attach(
         &self,
         source: &Source,
         on: (&Hold, &Caller),
@@ -94,16 +89,16 @@ impl Volumes {
     }
 
     /// Connects every address of the source that is not connected, unless the caller goes meanwhile.
-    pub(super) fn connect(
+    pub(in crate::volume) fn connect(
         &self,
         source: &Source,
         (hold, caller): (&Hold, &Caller),
         secrets: &Secrets,
         created: &mut Vec<Instance>,
     ) -> Result<(), AttachError> {
-        let connects = connect_options(source, hold, secrets, &self.config.identity)?;
-        let _subsystem = self.subsystems.lock(&source.nqn);
-        let answers = dial::connect_all(self.host(), caller, &connects);
+        let connects = connect_options(source, hold, secrets, &self.ground.config.identity)?;
+        let _subsystem = self.ground.subsystems.lock(&source.nqn);
+        let answers = dial::connect_all(&connects, caller, |options| self.dial(options));
         self.take_answers(source, (&connects, answers), created)
     }
 
@@ -145,7 +140,7 @@ impl Volumes {
 
     /// Lets the kernel keep the controllers that this driver connected and that give up at once, for a volume that gets no
     /// map: they were made for one that was to have one.
-    pub(super) fn keep_controllers(&self, source: &Source, hold: &Hold, tree: &Tree) {
+    pub(in crate::volume) fn keep_controllers(&self, source: &Source, hold: &Hold, tree: &Tree) {
         if source.transport == Transport::Loop {
             return;
         }
@@ -158,12 +153,13 @@ impl Volumes {
         let gives_up = |controller: &&Controller| controller.ctrl_loss_tmo == Some(at_once);
         let asked = tree
             .controllers()
-            .filter(|controller| source.asks_for(controller, &self.identity().hostnqn))
+            .filter(|controller| source.asks_for(controller, &self.ground.identity().hostnqn))
             .filter(gives_up);
         for controller in asked.map(|controller| controller.instance) {
-            let done = self.owns(controller).map_err(|error| chain(&error));
+            let done = self.ground.owns(controller).map_err(|error| chain(&error));
             let done = done.and_then(|owns| match owns {
                 true => self
+                    .ground
                     .host()
                     .tune(controller, nqn, &tuning)
                     .map_err(|error| chain(&error)),
@@ -172,15 +168,6 @@ impl Volumes {
             if let Err(error) = done {
                 tracing::warn!(%controller, %nqn, error, "the kernel gives a lost controller up at once");
             }
-        }
-    }
-
-    /// The device node of a disk, with what it must lead to.
-    pub(super) fn node(&self, disk: &Disk) -> DeviceNode {
-        DeviceNode {
-            path: self.config.root.join("dev").join(&disk.name),
-            dev: disk.dev,
-            diskseq: disk.diskseq(),
         }
     }
 }

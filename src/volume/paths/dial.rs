@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use nvme_fabrics::{ConnectError, ConnectOptions, Connected};
 
-use crate::host::Host;
 use crate::host::blocking::Caller;
 
 /// How long the next address waits for one that takes its time: what answers at all answers sooner.
@@ -33,13 +32,14 @@ enum Begun<'scope> {
 
 /// Connects each, and says in their order what came of it; less than all once the caller has gone.
 pub(super) fn connect_all(
-    host: &dyn Host,
-    caller: &Caller,
     connects: &[ConnectOptions],
+    caller: &Caller,
+    connect: impl Fn(&ConnectOptions) -> Answer + Sync,
 ) -> Vec<Answer> {
+    let connect = &connect;
     // The usual case needs no thread.
     if let [only] = connects {
-        let tried = (!caller.has_gone()).then(|| host.connect(only));
+        let tried = (!caller.has_gone()).then(|| connect(only));
         return tried.into_iter().collect();
     }
     thread::scope(|scope| {
@@ -52,13 +52,13 @@ pub(super) fn connect_all(
                 break;
             }
             let ended = ended.clone();
-            let connect = move || {
-                let answer = host.connect(options);
+            let in_thread = move || {
+                let answer = connect(options);
                 // Nobody listens any more once all are begun.
                 ended.send(()).ok();
                 answer
             };
-            begun.push(begin(scope, connect, || host.connect(options)));
+            begun.push(begin(scope, in_thread, || connect(options)));
             under_way += usize::from(matches!(begun.last(), Some(Begun::Thread(_))));
         }
         begun.into_iter().map(Begun::answer).collect()

@@ -8,18 +8,18 @@ use nvme_fabrics::DisconnectError;
 use nvme_sysfs::{Instance, Namespace, Nqn, ScanError, Subsystem, Tree};
 use thiserror::Error;
 
-use super::identity::VolumeIdentity;
-use super::owner::OwnerError;
-use super::record::{Complete, RecordError};
-use super::volume_id::VolumeId;
-use super::volumes::Volumes;
+use super::Paths;
 use crate::host::disconnects::disconnect_all;
 use crate::host::last_path::find_disks_losing_last_path;
 use crate::host::usage::{Look, UsageError, read_usage};
+use crate::volume::identity::VolumeIdentity;
+use crate::volume::owner::OwnerError;
+use crate::volume::record::{Complete, RecordError};
+use crate::volume::volume_id::VolumeId;
 
 /// Which controllers of a subsystem may go.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Reach<'a> {
+pub(in crate::volume) enum Reach<'a> {
     /// Every one that this driver connected.
     Ours,
     /// These, which the same call connected.
@@ -28,22 +28,22 @@ pub(super) enum Reach<'a> {
 
 /// What is to be detached.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Leaving<'a> {
+pub(in crate::volume) struct Leaving<'a> {
     /// The volume that needs the subsystem no more.
-    pub(super) volume_id: &'a VolumeId,
+    pub(in crate::volume) volume_id: &'a VolumeId,
     /// The subsystem.
-    pub(super) nqn: &'a Nqn,
+    pub(in crate::volume) nqn: &'a Nqn,
     /// The volume's namespace, where it is known.
-    pub(super) identity: Option<&'a VolumeIdentity>,
+    pub(in crate::volume) identity: Option<&'a VolumeIdentity>,
     /// Which controllers may go.
-    pub(super) reach: Reach<'a>,
+    pub(in crate::volume) reach: Reach<'a>,
     /// What a use of the volume's own disk means.
-    pub(super) own_use: OwnUse,
+    pub(in crate::volume) own_use: OwnUse,
 }
 
 /// What a use of the volume's own disk means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OwnUse {
+pub(in crate::volume) enum OwnUse {
     /// It is an error.
     Refuse,
     /// It is what shall end: its I/O waits for a target that does not answer.
@@ -52,7 +52,7 @@ pub(super) enum OwnUse {
 
 /// What became of the controllers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Detached {
+pub(in crate::volume) enum Detached {
     /// None of those that may go is left.
     Gone,
     /// They stay, for another volume or another namespace.
@@ -97,16 +97,16 @@ pub enum DetachError {
     },
 }
 
-impl Volumes {
+impl Paths {
     /// Disconnects what the volume alone needed. Nothing to disconnect is a success.
-    pub(super) fn detach(&self, leaving: Leaving<'_>) -> Result<Detached, DetachError> {
+    pub(in crate::volume) fn detach(&self, leaving: Leaving<'_>) -> Result<Detached, DetachError> {
         let nqn = leaving.nqn;
-        let _subsystem = self.subsystems.lock(nqn);
+        let _subsystem = self.ground.subsystems.lock(nqn);
         if let Some(other) = self.find_other_user(leaving)? {
             tracing::info!(%nqn, %other, "controllers stay for another volume");
             return Ok(Detached::Kept);
         }
-        let tree = self.config.trees.scan()?;
+        let tree = self.ground.config.trees.scan()?;
         tree.require(nqn)?;
         let controllers = self.find_leaving(&tree, leaving)?;
         match self.find_use(&tree, &controllers, leaving)? {
@@ -124,7 +124,7 @@ impl Volumes {
 
     /// Another volume that wants the subsystem, or may want it: a record that cannot be read.
     fn find_other_user(&self, leaving: Leaving<'_>) -> Result<Option<String>, RecordError> {
-        let (records, complete) = self.records.read_readable()?;
+        let (records, complete) = self.ground.records.read_readable()?;
         let other = records
             .iter()
             .find(|record| record.volume_id != *leaving.volume_id && record.wants(leaving.nqn));
@@ -143,7 +143,7 @@ impl Volumes {
         let mut controllers = Vec::new();
         for controller in tree.find_subsystems(leaving.nqn).flat_map(instances) {
             // A number may by now be that of somebody else's controller.
-            let is_ours = self.owns(controller)?;
+            let is_ours = self.ground.owns(controller)?;
             let is_meant = match leaving.reach {
                 Reach::Created(created) => created.contains(&controller),
                 Reach::Ours => true,
@@ -177,7 +177,7 @@ impl Volumes {
                 true => Look::Exclusive,
                 false => Look::Visible,
             };
-            let usage = match read_usage(&self.config.root, &disk.name, look) {
+            let usage = match read_usage(&self.ground.config.root, &disk.name, look) {
                 Ok(usage) => usage,
                 Err(UsageError::NoDisk { .. }) => continue,
                 Err(source) => {
@@ -205,7 +205,7 @@ impl Volumes {
     fn disconnect_all(&self, controllers: &[Instance], nqn: &Nqn) -> Result<(), DetachError> {
         let mut first_failure = None;
         let controllers: Vec<_> = controllers.iter().map(|it| (*it, nqn)).collect();
-        for (controller, done) in disconnect_all(self.host(), &controllers) {
+        for (controller, done) in disconnect_all(self.ground.host(), &controllers) {
             if let Err(source) = done {
                 let failure: &(dyn std::error::Error + 'static) = &source;
                 tracing::warn!(%controller, %nqn, error = failure, "cannot disconnect");

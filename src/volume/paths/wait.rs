@@ -8,23 +8,22 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use nvme_sysfs::{FindNamespaceError, Namespace, NamespaceSelector, Nqn, ScanError, Tree};
+use nvme_sysfs::{FindNamespaceError, Namespace, NamespaceSelector, Nqn, Tree};
 
-use super::{AttachError, Attached};
+use super::Paths;
+use super::attach::{AttachError, Attached};
 use crate::volume::identity::Disk;
 use crate::volume::source::Source;
 use crate::volume::standing::carrier::{is_reached, live_controllers};
-use crate::volume::volumes::Volumes;
-use crate::watch::Snapshot;
 
-impl Volumes {
+impl Paths {
     pub(super) fn wait_for_namespace(&self, source: &Source) -> Result<Attached, AttachError> {
         let started = Instant::now();
-        let deadline = started + self.config.timing.namespace;
-        let mut rescan_at = started + self.config.timing.rescan;
-        let mut snapshot = self.config.trees.scan()?;
+        let deadline = started + self.ground.config.timing.namespace;
+        let mut rescan_at = started + self.ground.config.timing.rescan;
+        let mut snapshot = self.ground.config.trees.scan()?;
         loop {
-            let found = find_ready(&self.config.root, &snapshot, source);
+            let found = find_ready(&self.ground.config.root, &snapshot, source);
             let now = Instant::now();
             match found {
                 Ok(Some(attached)) => return Ok(attached),
@@ -40,28 +39,18 @@ impl Volumes {
             }
             if now >= rescan_at {
                 self.rescan(&snapshot, &source.nqn);
-                rescan_at = now + self.config.timing.rescan;
+                rescan_at = now + self.ground.config.timing.rescan;
             }
-            snapshot = self.next_snapshot(&snapshot, deadline.min(rescan_at))?;
-        }
-    }
-
-    /// The next published tree, or at `until` one of our own.
-    pub(in crate::volume) fn next_snapshot(
-        &self,
-        seen: &Snapshot,
-        until: Instant,
-    ) -> Result<Snapshot, ScanError> {
-        match self.config.trees.wait_newer(seen, until) {
-            Some(newer) => Ok(newer),
-            None => self.config.trees.scan(),
+            snapshot = self
+                .ground
+                .next_snapshot(&snapshot, deadline.min(rescan_at))?;
         }
     }
 
     /// Tells every live controller to look for namespaces and their sizes.
     pub(in crate::volume) fn rescan(&self, tree: &Tree, nqn: &Nqn) {
         for controller in live_controllers(tree, nqn) {
-            if let Err(error) = self.host().rescan(controller, nqn) {
+            if let Err(error) = self.ground.host().rescan(controller, nqn) {
                 let error: &(dyn Error + 'static) = &error;
                 tracing::warn!(%controller, %nqn, error, "cannot rescan a controller");
             }

@@ -1,0 +1,158 @@
+//! What is done for the maps of volumes that are staged here without anybody having called: bringing back, letting go.
+//!
+//! Invariants: under the lock of the map, never of the volume; the record is read again under that lock, for the volume
+//! may have left meanwhile.
+
+use nvme_sysfs::ScanError;
+use thiserror::Error;
+
+use super::company::CompanyError;
+use super::holds::Holds;
+use super::let_go::{LetGo, LetGoError, Waits};
+use super::lock::MapGuard;
+use super::map::{Below, SwapError, Swapped};
+use super::{Hold, native_time};
+use crate::host::{HeadError, MapError};
+use crate::volume::record::{RecordError, StageRecord};
+use crate::volume::sight::LookError;
+use crate::volume::standing::carrier::find_usable;
+use crate::volume::volume_id::VolumeId;
+
+/// Why the hold of a volume is as it was.
+#[derive(Debug, Error)]
+pub enum KeepError {
+    /// The record cannot be read.
+    #[error("cannot read what is staged here")]
+    Record(#[from] RecordError),
+    /// The map is not ours to change now.
+    #[error("cannot change the map")]
+    Map(#[from] MapError),
+    /// The map did not get a disk.
+    #[error(transparent)]
+    Swap(#[from] SwapError),
+    /// The map was not let go.
+    #[error(transparent)]
+    LetGo(#[from] LetGoError),
+    /// A controller may keep its I/O.
+    #[error(transparent)]
+    Company(#[from] CompanyError),
+    /// The head does not outlive its paths.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The devices cannot be read.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
+    /// The maps cannot be read.
+    #[error(transparent)]
+    Look(#[from] LookError),
+}
+
+impl Holds {
+    /// Gives the map of a volume the disk that carries it now.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    pub fn bring_back(&self, id: &VolumeId) -> Result<Swapped, KeepError> {
+        if !self.can_open_disks(id)? {
+            return Ok(Swapped::NoDisk);
+        }
+        let Some((locked, record)) = self.lock_wanted(id)? else {
+            return Ok(Swapped::Already);
+        };
+        let Some(below) = Below::of(&record) else {
+            return Ok(Swapped::Already);
+        };
+        let swapped = self.swap_locked(below, &locked);
+        let mut refused = self.refused_disks();
+        match &swapped {
+            Err(SwapError::Map(error @ MapError::Busy { .. })) => {
+                refused.insert(id.clone(), error.to_string());
+            }
+            _ => {
+                refused.remove(id);
+            }
+        }
+        Ok(swapped?)
+    }
+
+    /// Whether the disks that the map of a volume may take can be opened without waiting for their target. The kernel reads
+    /// a new disk for partitions, and whoever opens it waits for that: to load a table would, under the lock of the map.
+    fn can_open_disks(&self, id: &VolumeId) -> Result<bool, KeepError> {
+        let record = self.ground.find_wanted(id)?;
+        let Some((record, identity)) = record.as_ref().and_then(|r| Some((r, r.identity()?)))
+        else {
+            return Ok(true);
+        };
+        let tree = self
+            .ground
+            .config
+            .trees
+            .scan_subsystem(&record.source.nqn)?;
+        let disks = find_usable(&tree, &record.source.nqn, identity, None).into_iter();
+        let nodes = disks.map(|disk| self.ground.config.root.join("dev").join(&disk.name));
+        Ok(self.opens.all_answer_an_open(nodes.collect()))
+    }
+
+    /// Lets everything of a volume fail that waits, and says whether anything did.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    pub fn give_up(&self, id: &VolumeId, waits: Waits) -> Result<LetGo, KeepError> {
+        let record = self.ground.records.read(id)?;
+        match record.as_ref().and_then(|r| Some((r, r.map()?))) {
+            Some((record, map)) => Ok(self.let_go(Some(record), map, waits)?),
+            None => Ok(LetGo::Reached),
+        }
+    }
+
+    /// Tunes the controllers and heads of a volume as its hold needs them.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    pub fn retune(&self, id: &VolumeId) -> Result<(), KeepError> {
+        let Some(record) = self.ground.find_wanted(id)? else {
+            return Ok(());
+        };
+        let Some(hold) = &record.hold else {
+            return Ok(());
+        };
+        let nqn = &record.source.nqn;
+        let tree = self.ground.config.trees.scan()?;
+        match (hold, record.identity()) {
+            (Hold::Dm(_), Some(identity)) => {
+                let done = self.give_up_at_once(&tree, nqn, identity, &mut Vec::new());
+                match &done {
+                    Err(CompanyError::Keeping(keeping)) => {
+                        self.not_held().insert(id.clone(), keeping.to_string());
+                    }
+                    _ => drop(self.not_held().remove(id)),
+                }
+                done?;
+            }
+            (Hold::Native, Some(identity)) => {
+                let time = native_time(record.source.path_loss_timeout);
+                let heads = tree.find_subsystems(nqn).flat_map(|it| &it.namespaces);
+                for head in heads.filter(|head| identity.check(head).is_ok()) {
+                    self.ground.host().keep_head(&head.name, time)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Locks the map of a volume that is here, and reads its record under that lock: an expansion records the new size
+    /// before it loads the longer table. `None` where there is none to be changed.
+    pub(in crate::volume) fn lock_wanted(
+        &self,
+        id: &VolumeId,
+    ) -> Result<Option<(MapGuard<'_>, StageRecord)>, KeepError> {
+        let Some(map) = self.ground.find_wanted(id)?.and_then(|record| record.map()) else {
+            return Ok(None);
+        };
+        let locked = self.lock_map(map)?;
+        let record = self.ground.find_wanted(id)?;
+        let record = record.filter(|record| record.map() == Some(map));
+        Ok(record.map(|record| (locked, record)))
+    }
+}
