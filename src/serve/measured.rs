@@ -11,7 +11,7 @@ use nvme_fabrics::{
 use nvme_sysfs::{DevT, Instance, Nqn};
 
 use crate::host::{
-    Access, BackingDeviceError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
+    Access, AttributeError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
     GrowError, HeadError, Host, Made, MapError, MapId, MapTable, MountError, MountFlag, MountPoint,
     MountPointError, MountRequest, UnmountError,
 };
@@ -108,7 +108,7 @@ impl Host for Measured {
         self.host.serves(disk)
     }
 
-    fn limit_dirty(&self, disk: DevT) -> Result<(), BackingDeviceError> {
+    fn limit_dirty(&self, disk: DevT) -> Result<(), AttributeError> {
         self.host.limit_dirty(disk)
     }
 
