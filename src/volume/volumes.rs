@@ -17,7 +17,7 @@ use super::capacity::Usage;
 use super::locks::{Guard, Locks};
 use super::mounts::read_mounts;
 use super::place::pv_of;
-use super::record::{RecordError, Records, StageRecord};
+use super::record::{Complete, RecordError, Records, StageRecord};
 use super::sight::{LookError, Sight};
 use super::volume_id::VolumeId;
 use crate::host::dm::{Map, read_map};
@@ -126,6 +126,11 @@ impl Volumes {
         let records = Records::at(&config.root, &config.state_dir, boot_id)?;
         records.drop_earlier_boots()?;
         records.mend();
+        // A record that cannot be read may be of any subsystem.
+        if let Ok((all, Complete::Yes)) = records.read_readable() {
+            let nqns = all.into_iter().map(|record| record.source.nqn);
+            config.trees.concern_only(nqns);
+        }
         Ok(Volumes {
             config,
             records,
