@@ -19,8 +19,12 @@ mod disconnect;
 mod doctor;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/list.rs"]
+mod list;
 #[path = "cli/listing.rs"]
 mod listing;
+#[path = "cli/orders.rs"]
+mod orders;
 #[path = "cli/resolve.rs"]
 mod resolve;
 #[path = "cli/signals.rs"]
@@ -29,3 +33,5 @@ mod signals;
 mod streams;
 #[path = "cli/volumes.rs"]
 mod volumes;
+#[path = "cli/whole_tree.rs"]
+mod whole_tree;

@@ -325,12 +325,12 @@ pub(in crate::cli) fn parse_transport(text: &str) -> Result<Transport, std::conv
     Ok(Transport::from(text))
 }
 
-fn parse_controller_loss(text: &str) -> Result<ControllerLoss, NumberError> {
+pub(in crate::cli) fn parse_controller_loss(text: &str) -> Result<ControllerLoss, NumberError> {
     let limit = parse_seconds_or_minus_one(text)?;
     Ok(limit.map_or(ControllerLoss::Never, ControllerLoss::After))
 }
 
-fn parse_fast_io_fail(text: &str) -> Result<FastIoFail, NumberError> {
+pub(in crate::cli) fn parse_fast_io_fail(text: &str) -> Result<FastIoFail, NumberError> {
     let limit = parse_seconds_or_minus_one(text)?;
     Ok(limit.map_or(FastIoFail::Off, FastIoFail::After))
 }
