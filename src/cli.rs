@@ -13,10 +13,13 @@ pub mod disconnect;
 pub mod discover;
 pub mod doctor;
 pub mod exit;
+pub mod gen_hostnqn;
 mod interrupt;
 mod line;
+pub mod list;
 pub mod list_subsys;
 pub mod node;
+pub mod order;
 pub mod output;
 pub mod release;
 mod request;
@@ -24,6 +27,8 @@ pub mod resolve;
 pub mod service;
 mod signals;
 pub mod state_dir;
+mod target;
+pub mod tune;
 mod volume_line;
 
 use std::io::{self, BufWriter, Write};
@@ -47,13 +52,18 @@ pub fn run(command_line: CommandLine) -> Exit {
     start_log(log_format, command_line.global.log_level());
     let config = match Config::try_from(command_line.global) {
         Ok(config) => config,
-        Err(error) => return fail(&error, log_format),
+        Err(error) => return fail(&error, log_format, Format::Human),
     };
     match command_line.verb {
         Verb::Connect(arguments) => execute(&config, *arguments),
         Verb::Disconnect(arguments) => execute(&config, arguments),
         Verb::Discover(arguments) => execute(&config, *arguments),
+        Verb::List(arguments) => execute(&config, arguments),
         Verb::ListSubsys(arguments) => execute(&config, arguments),
+        Verb::Rescan(arguments) => execute(&config, arguments),
+        Verb::Reset(arguments) => execute(&config, arguments),
+        Verb::Tune(arguments) => execute(&config, arguments),
+        Verb::GenHostnqn(arguments) => execute(&config, arguments),
         Verb::Resolve(arguments) => execute(&config, arguments),
         Verb::Doctor(arguments) => execute(&config, arguments),
         Verb::Release(arguments) => execute(&config, arguments),
@@ -69,7 +79,7 @@ fn execute<C: Command>(config: &Config, command: C) -> Exit {
         .and_then(|options| C::run(config, options));
     match result {
         Ok(report) => print(&report, format),
-        Err(error) => fail(&error, config.log_format),
+        Err(error) => fail(&error, config.log_format, format),
     }
 }
 
@@ -88,8 +98,8 @@ fn print(report: &impl Report, format: Format) -> Exit {
     }
 }
 
-fn fail(failure: &dyn Failure, format: LogFormat) -> Exit {
-    exit::report(failure, format);
+fn fail(failure: &dyn Failure, log: LogFormat, output: Format) -> Exit {
+    exit::report(failure, log, output);
     failure.exit()
 }
 

@@ -7,6 +7,7 @@
 //! One invariant: what could not be read is reported as unknown, never taken for "not in use" or
 //! "blank".
 
+pub mod attribute;
 pub mod backing;
 pub mod backing_device;
 pub mod block;
@@ -48,7 +49,7 @@ use nvme_fabrics::{
 };
 use nvme_sysfs::{DevT, Instance, Nqn};
 
-pub use backing_device::BackingDeviceError;
+pub use attribute::AttributeError;
 pub use device_node::DeviceNode;
 pub use dm::{MapError, MapId, MapTable};
 pub use filesystem::{CheckError, FormatError, FormatOver, FormatRequest, GrowError, MultiMount};
@@ -175,8 +176,8 @@ pub trait Host: Send + Sync + Debug {
     /// go on while it takes none.
     ///
     /// # Errors
-    /// [`BackingDeviceError`].
-    fn limit_dirty(&self, disk: DevT) -> Result<(), BackingDeviceError>;
+    /// [`AttributeError`].
+    fn limit_dirty(&self, disk: DevT) -> Result<(), AttributeError>;
 
     /// Mounts a filesystem on top of whatever is at the target: the caller has looked at the mount
     /// table. Not safe to repeat.

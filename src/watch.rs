@@ -7,11 +7,13 @@
 mod events;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nvme_sysfs::{Nqn, ScanError, Sysfs, Tree, UeventSocket, Unknown};
+use nvme_sysfs::{
+    Controller, Nqn, ScanError, Subsystem, Sysfs, Transport, Tree, UeventSocket, Unknown,
+};
 use tokio::sync::watch;
 
 use events::Events;
@@ -40,6 +42,16 @@ struct Kept {
     closed: AtomicBool,
     /// Tells asynchronous code of what the watch has seen.
     numbers: watch::Sender<u64>,
+    concern: Mutex<Concern>,
+}
+
+/// Whose devices must be known to the last attribute.
+#[derive(Debug)]
+enum Concern {
+    /// Everybody's.
+    All,
+    /// Those of these subsystems.
+    Only(BTreeSet<Nqn>),
 }
 
 impl Trees {
@@ -52,8 +64,27 @@ impl Trees {
                 tree: Shared::default(),
                 closed: AtomicBool::new(false),
                 numbers: watch::Sender::new(0),
+                concern: Mutex::new(Concern::All),
             }),
         }
+    }
+
+    /// From now on an attribute that cannot be read keeps a tree from being handed out only where it is of one of these
+    /// subsystems, or may be.
+    pub fn concern_only(&self, nqns: impl IntoIterator<Item = Nqn>) {
+        *self.lock_concern() = Concern::Only(nqns.into_iter().collect());
+    }
+
+    /// The same for one subsystem more, for as long as this process lives.
+    pub fn concern(&self, nqn: &Nqn) {
+        if let Concern::Only(nqns) = &mut *self.lock_concern() {
+            nqns.insert(nqn.clone());
+        }
+    }
+
+    fn lock_concern(&self) -> MutexGuard<'_, Concern> {
+        let concern = self.kept.concern.lock();
+        concern.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The tree by a scan that begins now: what the caller has just done is in it.
@@ -61,7 +92,9 @@ impl Trees {
     /// # Errors
     /// [`ScanError`].
     pub fn scan(&self) -> Result<Snapshot, ScanError> {
-        self.kept.tree.read(|| known(self.kept.sysfs.scan()?))
+        self.kept
+            .tree
+            .read(|| known(self.kept.sysfs.scan()?, &self.lock_concern()))
     }
 
     /// Only the subsystems of this name, by a scan of their own.
@@ -69,7 +102,7 @@ impl Trees {
     /// # Errors
     /// [`ScanError`].
     pub fn scan_subsystem(&self, nqn: &Nqn) -> Result<Tree, ScanError> {
-        known(self.kept.sysfs.scan_subsystem(nqn)?)
+        known(self.kept.sysfs.scan_subsystem(nqn)?, &Concern::All)
     }
 
     /// The newest tree that there is, without a scan.
@@ -126,10 +159,37 @@ impl Trees {
     }
 }
 
-/// Refuses a tree of which something is unknown that matters: nothing is taken away by it, and nothing judged.
-fn known(tree: Tree) -> Result<Tree, ScanError> {
-    let doubt = tree.unknown().find(|unknown| unknown.matters()).cloned();
+/// Refuses a tree in which something is unknown that may concern a volume: nothing is taken away by it, and nothing judged.
+fn known(tree: Tree, concern: &Concern) -> Result<Tree, ScanError> {
+    let doubt = find_doubt(&tree, concern).cloned();
     doubt.map_or(Ok(tree), |doubt| Err(doubt.into()))
+}
+
+fn find_doubt<'a>(tree: &'a Tree, concern: &Concern) -> Option<&'a Unknown> {
+    let subsystems = tree.subsystems.iter().filter(|it| !is_others(it, concern));
+    let unattached = tree.unattached.iter().filter(|it| !is_local(it));
+    let doubts = subsystems.flat_map(Subsystem::doubts);
+    let doubts = doubts.chain(unattached.flat_map(Controller::doubts));
+    let mut doubts = tree.unknown.iter().chain(doubts);
+    doubts.find(|unknown| unknown.matters())
+}
+
+/// Whether a subsystem is a drive of this machine, or has another name than those of concern. Its disks must be known by
+/// their numbers all the same, so that none of them can be the one that is looked for.
+fn is_others(subsystem: &Subsystem, concern: &Concern) -> bool {
+    let (controllers, disks) = (&subsystem.controllers, &subsystem.namespaces);
+    let is_drive = !controllers.is_empty() && controllers.iter().all(is_local);
+    let has_another_name = match (concern, &subsystem.nqn) {
+        (Concern::All, _) => false,
+        (Concern::Only(nqns), Some(nqn)) => !nqns.contains(nqn),
+        // A name that is no NQN is no volume's; one that cannot be read may be any.
+        (Concern::Only(_), None) => !subsystem.nqn_text.is_empty(),
+    };
+    (is_drive || has_another_name) && disks.iter().all(|disk| disk.dev.is_some())
+}
+
+fn is_local(controller: &Controller) -> bool {
+    controller.transport == Transport::Pcie
 }
 
 /// Tells of what could not be read, each once for as long as it stays so. Returns all of it.
@@ -219,6 +279,54 @@ mod tests {
         assert!(trees.wait_newer(&seen, deadline).is_some());
         trees.close();
         trees.watch(|_| {});
+    }
+
+    fn captured(name: &str) -> tempfile::TempDir {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/sysfs");
+        let tree = fixtures.join(format!("{name}.tree"));
+        kernel_lab::tree::unpack(&tree).expect("a captured tree")
+    }
+
+    #[test]
+    fn a_drive_that_cannot_be_read_in_full_keeps_no_volume_from_being_judged() {
+        let root = captured("trixie-pcie");
+        let trees = Trees::of(Sysfs::at(root.path()));
+        let drive = root.path().join("sys/class/nvme/nvme0");
+        fs::write(drive.join("cntlid"), "many\n").expect("a file");
+        fs::write(root.path().join("sys/block/nvme0n1/ro"), "maybe\n").expect("a file");
+        let tree = trees.scan().expect("a tree");
+        assert_eq!(tree.unknown().count(), 2);
+        fs::write(root.path().join("sys/block/nvme0n1/dev"), "259\n").expect("a file");
+        assert!(trees.scan().is_err(), "it may be any disk");
+    }
+
+    #[test]
+    fn what_may_be_a_volume_and_cannot_be_read_is_neither_well_nor_ill() {
+        let root = captured("trixie-one-path");
+        let trees = Trees::of(Sysfs::at(root.path()));
+        trees.scan().expect("a tree");
+        fs::write(root.path().join("sys/block/nvme0n1/ro"), "maybe\n").expect("a file");
+        assert!(trees.scan().is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_a_subsystem_that_is_no_volumes_concerns_nobody() {
+        const NQN: &str = "nqn.2026-01.org.example:volume-1";
+        let root = captured("trixie-one-path");
+        let trees = Trees::of(Sysfs::at(root.path()));
+        trees.concern_only([]);
+        let disk = root.path().join("sys/block/nvme0n1");
+        fs::write(disk.join("ro"), "maybe\n").expect("a file");
+        assert_eq!(trees.scan().expect("a tree").unknown().count(), 1);
+        let name = root
+            .path()
+            .join("sys/class/nvme-subsystem/nvme-subsys0/subsysnqn");
+        fs::write(&name, "").expect("a file");
+        assert!(trees.scan().is_err(), "it may be any subsystem");
+        fs::write(&name, format!("{NQN}\n")).expect("a file");
+        trees.scan().expect("another subsystem again");
+        trees.concern(&NQN.parse().expect("an NQN"));
+        assert!(trees.scan().is_err());
     }
 
     #[test]

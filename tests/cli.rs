@@ -21,8 +21,12 @@ mod doctor;
 mod dry_run;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/list.rs"]
+mod list;
 #[path = "cli/listing.rs"]
 mod listing;
+#[path = "cli/orders.rs"]
+mod orders;
 #[path = "cli/resolve.rs"]
 mod resolve;
 #[path = "cli/signals.rs"]
@@ -31,3 +35,5 @@ mod signals;
 mod streams;
 #[path = "cli/volumes.rs"]
 mod volumes;
+#[path = "cli/whole_tree.rs"]
+mod whole_tree;

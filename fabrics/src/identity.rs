@@ -196,6 +196,18 @@ impl HostIdentity {
         Ok((loaded, Some(Unstored { texts })))
     }
 
+    /// An identity of the firmware's UUID, or of a random one where the firmware gives none. It is not stored, and what is
+    /// configured is not looked at.
+    ///
+    /// # Errors
+    /// The kernel gave no random bytes.
+    pub fn of_machine(root: impl AsRef<Path>) -> Result<HostIdentity, IdentityError> {
+        match machine_uuid(root) {
+            Some((uuid, _)) => Ok(HostIdentity::from_uuid(uuid)),
+            None => Ok(HostIdentity::from_uuid(random_uuid()?)),
+        }
+    }
+
     /// The identity of a host that is known by a UUID alone.
     #[must_use]
     pub fn from_uuid(hostid: Uuid) -> HostIdentity {

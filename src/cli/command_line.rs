@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    connect, controller, disconnect, discover, doctor, list_subsys, node, release, resolve,
+    connect, controller, disconnect, discover, doctor, gen_hostnqn, list, list_subsys, node, order,
+    release, resolve, tune,
 };
 use crate::config::GlobalArguments;
 
@@ -34,10 +35,20 @@ pub enum Verb {
     Disconnect(disconnect::Arguments),
     /// Ask a discovery controller what there is to connect to, and connect it if wanted
     Discover(Box<discover::Arguments>),
+    /// List the NVMe disks of this host, local ones too
+    List(list::Arguments),
     /// List subsystems with their controllers and namespaces
     ListSubsys(list_subsys::Arguments),
     /// Print the device of a namespace
     Resolve(resolve::Arguments),
+    /// Ask the target of a controller for its namespaces and their sizes again
+    Rescan(order::RescanArguments),
+    /// End the I/O of a controller and connect it anew
+    Reset(order::ResetArguments),
+    /// Change what happens when a controller is lost, and how its paths share the I/O
+    Tune(tune::Arguments),
+    /// Print a host NQN for this machine, and store nothing
+    GenHostnqn(gen_hostnqn::Arguments),
     /// Check this machine and say what to do about each finding
     Doctor(doctor::Arguments),
     /// Let go of I/O that waits for a lost target, for the shutdown of a node

@@ -7,7 +7,10 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 use super::line::write_line;
+use super::output::{Format, write_json};
 use crate::config::{ConfigError, LogFormat};
 
 pub(crate) use crate::causes::chain;
@@ -29,17 +32,36 @@ pub enum Exit {
     Refused,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(match exit {
+impl Exit {
+    /// The number.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::WrongUse => 2,
             Exit::NotFound => 3,
             Exit::TimedOut => 4,
             Exit::Refused => 5,
-        })
+        }
     }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// An error for programs, in the form that was asked for with `-o json`.
+#[derive(Debug, Serialize)]
+struct ErrorObject {
+    /// The whole chain of causes.
+    error: String,
+    /// What to do about it.
+    what_to_do: Option<String>,
+    /// The exit code.
+    exit: u8,
 }
 
 /// The error of a verb, as far as its user is concerned.
@@ -59,13 +81,24 @@ impl Failure for ConfigError {
     }
 }
 
-/// Tells the whole chain of causes once, on standard error, and what to do.
-pub(crate) fn report(failure: &dyn Failure, format: LogFormat) {
+/// Tells the whole chain of causes once, on standard error, and what to do: to the program that wants its result as JSON
+/// as an object, else as a line of the log.
+pub(crate) fn report(failure: &dyn Failure, log: LogFormat, output: Format) {
     let chain = chain(failure);
     let remedy = failure.remedy();
-    match format {
-        LogFormat::Json => tracing::error!(error = chain, remedy, "the command failed"),
-        LogFormat::Text => {
+    match (output, log) {
+        (Format::Json, _) => {
+            let object = ErrorObject {
+                error: chain,
+                what_to_do: remedy,
+                exit: failure.exit().code(),
+            };
+            let _nobody_reads = write_json(&object, &mut io::stderr());
+        }
+        (Format::Human, LogFormat::Json) => {
+            tracing::error!(error = chain, remedy, "the command failed");
+        }
+        (Format::Human, LogFormat::Text) => {
             tell(format_args!("error: {chain}"));
             if let Some(remedy) = remedy {
                 tell(format_args!("  what to do: {remedy}"));

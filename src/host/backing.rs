@@ -11,11 +11,10 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::host::block::is_gone;
+use crate::host::attribute::{self, AttributeError};
 
 /// Who in the kernel has something open.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,10 +56,10 @@ pub struct Backing {
 ///
 /// # Errors
 /// When the block devices, or what is behind one, cannot be read.
-pub fn read_loops(root: &Path) -> io::Result<Vec<Backing>> {
+pub fn read_loops(root: &Path) -> Result<Vec<Backing>, AttributeError> {
     let block = root.join("sys/block");
     let mut found = Vec::new();
-    for name in read_names(&block)? {
+    for name in attribute::names(&block)? {
         if !name.starts_with("loop") {
             continue;
         }
@@ -76,12 +75,12 @@ pub fn read_loops(root: &Path) -> io::Result<Vec<Backing>> {
 ///
 /// # Errors
 /// When nvmet's configuration is there and cannot be read.
-pub fn read_exports(root: &Path) -> io::Result<Vec<Backing>> {
+pub fn read_exports(root: &Path) -> Result<Vec<Backing>, AttributeError> {
     let subsystems = root.join("sys/kernel/config/nvmet/subsystems");
     let mut found = Vec::new();
-    for subsystem in read_names(&subsystems)? {
+    for subsystem in attribute::names(&subsystems)? {
         let namespaces = subsystems.join(&subsystem).join("namespaces");
-        for namespace in read_names(&namespaces)? {
+        for namespace in attribute::names(&namespaces)? {
             let directory = namespaces.join(&namespace);
             if read_path(&directory.join("enable"))?.as_deref() != Some(Path::new("1")) {
                 continue;
@@ -113,29 +112,12 @@ fn follow(root: &Path, path: PathBuf) -> PathBuf {
 }
 
 /// A path in an attribute, without the line break; `None` if the attribute is not there.
-fn read_path(attribute: &Path) -> io::Result<Option<PathBuf>> {
-    match fs::read(attribute) {
-        Ok(mut bytes) => {
-            if bytes.last() == Some(&b'\n') {
-                bytes.pop();
-            }
-            Ok(Some(PathBuf::from(OsString::from_vec(bytes))))
-        }
-        Err(error) if is_gone(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The names in a directory; none if it is not there.
-fn read_names(directory: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if is_gone(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    entries
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect()
+fn read_path(path: &Path) -> Result<Option<PathBuf>, AttributeError> {
+    let bytes = attribute::read_bytes(path)?;
+    Ok(bytes.map(|mut bytes| {
+        bytes.pop_if(|last| *last == b'\n');
+        PathBuf::from(OsString::from_vec(bytes))
+    }))
 }
 
 #[cfg(test)]

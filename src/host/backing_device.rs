@@ -5,47 +5,25 @@
 //! Dirty pages of a map without a path are written by nobody: without a limit they take all that may be dirty, and
 //! every writer of the node waits behind them.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 
 use nvme_sysfs::DevT;
-use thiserror::Error;
+
+use super::attribute::{AttributeError, write};
 
 /// Of what may be dirty, in percent.
 const SHARE: &str = "5";
 
-/// Why a disk may still have as many dirty pages as any.
-#[derive(Debug, Error)]
-#[error("cannot write {value} to {}", path.display())]
-pub struct BackingDeviceError {
-    /// The attribute.
-    pub path: PathBuf,
-    /// What was written.
-    pub value: &'static str,
-    /// Why.
-    pub source: io::Error,
-}
-
 /// See [`crate::host::Host::limit_dirty`].
-pub(crate) fn limit_dirty(root: &Path, disk: DevT) -> Result<(), BackingDeviceError> {
+pub(crate) fn limit_dirty(root: &Path, disk: DevT) -> Result<(), AttributeError> {
     let directory = root.join("sys/class/bdi").join(disk.to_string());
-    write(directory.join("max_ratio"), SHARE)?;
-    match write(directory.join("strict_limit"), "1") {
+    write(&directory.join("max_ratio"), SHARE)?;
+    match write(&directory.join("strict_limit"), "1") {
         // An older kernel.
         Err(error) if error.source.kind() == ErrorKind::NotFound => Ok(()),
         done => done,
     }
-}
-
-fn write(path: PathBuf, value: &'static str) -> Result<(), BackingDeviceError> {
-    let file = File::options().write(true).open(&path);
-    let written = file.and_then(|mut file| file.write_all(value.as_bytes()));
-    written.map_err(|source| BackingDeviceError {
-        path,
-        value,
-        source,
-    })
 }
 
 #[cfg(test)]
@@ -65,11 +43,11 @@ mod tests {
         let directory = root.path().join("sys/class/bdi/252:3");
         let read = |name| fs::read_to_string(directory.join(name)).ok();
         fs::create_dir_all(&directory).expect("a directory");
-        fs::write(directory.join("max_ratio"), "100").expect("an attribute");
+        fs::write(&directory.join("max_ratio"), "100").expect("an attribute");
         limit_dirty(root.path(), DISK).expect("written");
         assert!(read("max_ratio").is_some_and(|text| text.starts_with(SHARE)));
         assert_eq!(read("strict_limit"), None);
-        fs::write(directory.join("strict_limit"), "0").expect("an attribute");
+        fs::write(&directory.join("strict_limit"), "0").expect("an attribute");
         limit_dirty(root.path(), DISK).expect("written");
         assert_eq!(read("strict_limit").as_deref(), Some("1"));
     }

@@ -7,13 +7,11 @@
 //! Invariant: a device that is not there, or vanishes while it is read, is `None`; anything else
 //! that cannot be read is an error.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nvme_sysfs::DevT;
-use rustix::io::Errno;
-use thiserror::Error;
+
+use super::attribute::{self, AttributeError};
 
 /// A disk or a partition of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,39 +36,18 @@ pub struct GenericDevice {
     pub dev: DevT,
 }
 
-/// Why a block device could not be read.
-#[derive(Debug, Error)]
-pub enum ReadBlockError {
-    /// A file or directory of it cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// Which one.
-        path: PathBuf,
-        /// What the kernel answered.
-        source: io::Error,
-    },
-    /// Its `dev` attribute is not a device number.
-    #[error("{}: {value:?} is not a device number MAJOR:MINOR", path.display())]
-    Dev {
-        /// The attribute.
-        path: PathBuf,
-        /// What it says.
-        value: String,
-    },
-}
-
 /// The disk called `name` followed by its partitions; empty when there is no such disk.
 ///
 /// # Errors
-/// [`ReadBlockError`], when something that is there cannot be read.
-pub fn read_disk(root: &Path, name: &str) -> Result<Vec<BlockDevice>, ReadBlockError> {
+/// [`AttributeError`], when something that is there cannot be read.
+pub fn read_disk(root: &Path, name: &str) -> Result<Vec<BlockDevice>, AttributeError> {
     let directory = root.join("sys/block").join(name);
     let Some(mut disk) = read_device(&directory, name)? else {
         return Ok(Vec::new());
     };
     disk.generic = read_generic(root, name)?;
     let mut devices = vec![disk];
-    for child in read_names(&directory)? {
+    for child in attribute::names(&directory)? {
         let partition = directory.join(&child);
         if child.starts_with(name) && partition.join("partition").exists() {
             devices.extend(read_device(&partition, &child)?);
@@ -79,70 +56,33 @@ pub fn read_disk(root: &Path, name: &str) -> Result<Vec<BlockDevice>, ReadBlockE
     Ok(devices)
 }
 
-fn read_device(directory: &Path, name: &str) -> Result<Option<BlockDevice>, ReadBlockError> {
-    let Some(dev) = read_dev(directory.join("dev"))? else {
+fn read_device(directory: &Path, name: &str) -> Result<Option<BlockDevice>, AttributeError> {
+    let Some(dev) = attribute::parsed(&directory.join("dev"))? else {
         return Ok(None);
     };
     Ok(Some(BlockDevice {
         name: name.to_owned(),
         dev,
-        holders: read_names(&directory.join("holders"))?,
+        holders: attribute::names(&directory.join("holders"))?,
         generic: None,
     }))
 }
 
-fn read_generic(root: &Path, disk: &str) -> Result<Option<GenericDevice>, ReadBlockError> {
+fn read_generic(root: &Path, disk: &str) -> Result<Option<GenericDevice>, AttributeError> {
     let Some(numbers) = disk.strip_prefix("nvme") else {
         return Ok(None);
     };
     let name = format!("ng{numbers}");
-    let dev = read_dev(root.join("sys/class/nvme-generic").join(&name).join("dev"))?;
+    let dev = attribute::parsed(&root.join("sys/class/nvme-generic").join(&name).join("dev"))?;
     Ok(dev.map(|dev| GenericDevice { name, dev }))
-}
-
-fn read_dev(path: PathBuf) -> Result<Option<DevT>, ReadBlockError> {
-    let value = match fs::read_to_string(&path) {
-        Ok(value) => value,
-        Err(source) if is_gone(&source) => return Ok(None),
-        Err(source) => return Err(ReadBlockError::Read { path, source }),
-    };
-    match value.trim_end().parse() {
-        Ok(dev) => Ok(Some(dev)),
-        Err(_) => Err(ReadBlockError::Dev { path, value }),
-    }
-}
-
-fn read_names(directory: &Path) -> Result<Vec<String>, ReadBlockError> {
-    let error = |source| ReadBlockError::Read {
-        path: directory.to_owned(),
-        source,
-    };
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(source) if is_gone(&source) => return Ok(Vec::new()),
-        Err(source) => return Err(error(source)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(error)?;
-        names.push(entry.file_name().to_string_lossy().into_owned());
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-/// Whether the kernel says that what was asked for has gone: a removed device answers ENOENT before
-/// an open and ENODEV after it.
-pub(crate) fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::NOENT | Errno::NODEV | Errno::SRCH)
-    )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::causes::chain;
 
     fn device(root: &Path, below: &str, dev: &str) {
         let directory = root.join("sys/block").join(below);
@@ -192,12 +132,8 @@ mod tests {
     fn garbage_in_dev_is_an_error_that_names_the_file() {
         let root = tempfile::tempdir().expect("temporary directory");
         device(root.path(), "nvme0n1", "259\n");
-        let error = read_disk(root.path(), "nvme0n1")
-            .expect_err("no minor number")
-            .to_string();
-        assert!(
-            error.ends_with("nvme0n1/dev: \"259\\n\" is not a device number MAJOR:MINOR"),
-            "{error}"
-        );
+        let error = read_disk(root.path(), "nvme0n1").expect_err("no minor number");
+        let error = chain(&error);
+        assert!(error.ends_with("nvme0n1/dev: it says \"259\""), "{error}");
     }
 }

@@ -4,14 +4,15 @@
 //! meant, and while it is open the kernel gives neither its number nor its name to another disk.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use nvme_sysfs::{DevT, Diskseq};
 use rustix::fs::{Advice, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use thiserror::Error;
+
+use super::attribute::{self, AttributeError};
 
 /// A node such as `/dev/nvme0n1` and the disk behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,13 +68,8 @@ pub enum OpenNodeError {
         expected: DiskNumber,
     },
     /// The sequence number of the disk cannot be read.
-    #[error("cannot read the sequence number of the disk from {}", path.display())]
-    Diskseq {
-        /// The attribute.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("cannot tell the sequence number of the disk")]
+    Diskseq(#[from] AttributeError),
 }
 
 /// What names one disk of this boot: device number and, where there is one, sequence number.
@@ -167,14 +163,10 @@ impl DeviceNode {
 fn read_diskseq(root: &Path, dev: DevT) -> Result<Option<Diskseq>, OpenNodeError> {
     let directory = root.join("sys/dev/block").join(dev.to_string());
     let path = directory.join("diskseq");
-    let error = |source| OpenNodeError::Diskseq {
-        path: path.clone(),
-        source,
-    };
-    let text = fs::read_to_string(&path).map_err(error)?;
-    let number = text.trim_end().parse();
-    let number = number.map_err(|_| error(io::ErrorKind::InvalidData.into()))?;
-    Ok(Some(Diskseq(number)))
+    match attribute::parsed(&path)? {
+        Some(number) => Ok(Some(Diskseq(number))),
+        None => Err(AttributeError::new("read", &path, Errno::NOENT.into()).into()),
+    }
 }
 
 impl fmt::Display for DeviceNode {
@@ -185,6 +177,8 @@ impl fmt::Display for DeviceNode {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const DEV: DevT = DevT {

@@ -4,14 +4,12 @@
 //! The kernel takes the value at the moment of the loss, so it must be there before. A smaller value
 //! written during a loss lets nothing go: what waits already, waits on.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::block::is_gone;
+use super::attribute::{AttributeError, is_gone, write};
 
 /// Why a head does not outlive its paths.
 #[derive(Debug, Error)]
@@ -23,38 +21,24 @@ pub enum HeadError {
         path: PathBuf,
     },
     /// The attribute cannot be written.
-    #[error("cannot write {seconds} to {}", path.display())]
-    Write {
-        /// The attribute.
-        path: PathBuf,
-        /// What was written.
-        seconds: u64,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] AttributeError),
 }
 
 /// Writes the time in whole seconds; see [`crate::host::Host::keep_head`].
 pub(crate) fn keep(root: &Path, disk: &str, time: Duration) -> Result<(), HeadError> {
     let directory = root.join("sys/block").join(disk);
     let path = directory.join("delayed_removal_secs");
-    let seconds = time.as_secs();
-    let file = fs::File::options().write(true).open(&path);
-    let written =
-        file.and_then(|mut file| io::Write::write_all(&mut file, seconds.to_string().as_bytes()));
-    match written {
-        Ok(()) => Ok(()),
-        Err(error) if is_gone(&error) => Err(HeadError::Missing { path }),
-        Err(source) => Err(HeadError::Write {
-            path,
-            seconds,
-            source,
-        }),
+    match write(&path, &time.as_secs().to_string()) {
+        Err(error) if is_gone(&error.source) => Err(HeadError::Missing { path }),
+        written => Ok(written?),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

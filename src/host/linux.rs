@@ -11,7 +11,7 @@ use nvme_sysfs::{DevT, Instance, Nqn};
 
 use crate::host::command::Programs;
 use crate::host::{
-    Access, BackingDeviceError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
+    Access, AttributeError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
     GrowError, HeadError, Host, Made, MapError, MapId, MapTable, MountError, MountFlag, MountPoint,
     MountPointError, MountRequest, UnmountError, backing_device, disk_probe, dm, filesystem, head,
     mount, mount_point,
@@ -141,7 +141,7 @@ impl Host for LinuxHost {
         disk_probe::serves(&self.root, disk)
     }
 
-    fn limit_dirty(&self, disk: DevT) -> Result<(), BackingDeviceError> {
+    fn limit_dirty(&self, disk: DevT) -> Result<(), AttributeError> {
         backing_device::limit_dirty(&self.root, disk)
     }
 

@@ -5,48 +5,32 @@
 //! what may have filled the machine. The programs that it starts are not: a check of a large
 //! filesystem takes much memory, and can be repeated.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use thiserror::Error;
+use super::attribute::{AttributeError, write};
 
 /// Behind everything but what may never be ended.
 const LAST: &str = "-999";
 /// As any program.
 const ORDINARY: &str = "0";
 
-/// Why a score stays as it is.
-#[derive(Debug, Error)]
-#[error("cannot write {}", path.display())]
-pub struct OomScoreError {
-    /// The file.
-    path: PathBuf,
-    /// Why.
-    source: io::Error,
-}
-
 /// Puts this process among the last; the kernel wants `CAP_SYS_RESOURCE` for it.
 ///
 /// # Errors
-/// [`OomScoreError`].
-pub fn be_among_the_last(root: &Path) -> Result<(), OomScoreError> {
-    write(root.join("proc/self/oom_score_adj"), LAST)
+/// [`AttributeError`].
+pub fn be_among_the_last(root: &Path) -> Result<(), AttributeError> {
+    write(&root.join("proc/self/oom_score_adj"), LAST)
 }
 
 /// Makes a program, which began with our score, as likely to be ended as any.
 ///
 /// # Errors
-/// [`OomScoreError`].
-pub(crate) fn make_ordinary(root: &Path, process: u32) -> Result<(), OomScoreError> {
-    write(root.join(format!("proc/{process}/oom_score_adj")), ORDINARY)
-}
-
-/// Writes a file that is there: a captured tree has none, and gets none.
-fn write(path: PathBuf, score: &str) -> Result<(), OomScoreError> {
-    let file = File::options().write(true).open(&path);
-    let written = file.and_then(|mut file| file.write_all(score.as_bytes()));
-    written.map_err(|source| OomScoreError { path, source })
+/// [`AttributeError`].
+pub(crate) fn make_ordinary(root: &Path, process: u32) -> Result<(), AttributeError> {
+    write(
+        &root.join(format!("proc/{process}/oom_score_adj")),
+        ORDINARY,
+    )
 }
 
 #[cfg(test)]

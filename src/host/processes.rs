@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nvme_sysfs::DevT;
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
-use crate::host::block::is_gone;
+use crate::host::attribute::{is_gone, there};
 
 /// A process, named as an administrator would look for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +74,7 @@ pub fn read_processes(root: &Path) -> io::Result<Vec<Process>> {
 pub fn read_mountinfo(root: &Path, pid: u32) -> io::Result<Option<Vec<u8>>> {
     match fs::read(directory(root, pid).join("mountinfo")) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
-        result => gone_is_none(result),
+        result => there(result),
     }
 }
 
@@ -90,12 +90,12 @@ pub fn read_mount_namespace(root: &Path, pid: u32) -> Option<OsString> {
 /// # Errors
 /// When its descriptors are there and cannot be read.
 pub fn read_open_files(root: &Path, pid: u32) -> io::Result<Vec<OpenFile>> {
-    let Some(descriptors) = gone_is_none(fs::read_dir(directory(root, pid).join("fd")))? else {
+    let Some(descriptors) = there(fs::read_dir(directory(root, pid).join("fd")))? else {
         return Ok(Vec::new());
     };
     let mut files = Vec::new();
     for descriptor in descriptors {
-        let Some(descriptor) = gone_is_none(descriptor)? else {
+        let Some(descriptor) = there(descriptor)? else {
             continue;
         };
         match read_descriptor(&descriptor.path()) {
@@ -107,7 +107,7 @@ pub fn read_open_files(root: &Path, pid: u32) -> io::Result<Vec<OpenFile>> {
 }
 
 fn read_descriptor(descriptor: &Path) -> io::Result<Option<OpenFile>> {
-    let Some(target) = gone_is_none(fs::read_link(descriptor))? else {
+    let Some(target) = there(fs::read_link(descriptor))? else {
         return Ok(None);
     };
     // Sockets, pipes and the like read as "socket:[123]".
@@ -136,14 +136,6 @@ fn read_descriptor(descriptor: &Path) -> io::Result<Option<OpenFile>> {
 
 fn directory(root: &Path, pid: u32) -> PathBuf {
     root.join("proc").join(pid.to_string())
-}
-
-fn gone_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if is_gone(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod modules;
 mod namespaces;
 
+use std::fmt::Display;
 use std::path::Path;
 
 use serde::Serialize;
@@ -28,6 +29,9 @@ pub enum Status {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
+    /// What tells this check from every other of the same look: [`Check::name`] in one word, and behind a slash which of
+    /// several. It stays what it is from release to release.
+    pub key: String,
     /// What was looked at.
     pub name: &'static str,
     /// How it came out.
@@ -42,6 +46,7 @@ impl Check {
     /// Nothing to do.
     pub(crate) fn ok(name: &'static str, finding: impl Into<String>) -> Check {
         Check {
+            key: name.replace(' ', "-"),
             name,
             status: Status::Ok,
             finding: finding.into(),
@@ -57,11 +62,20 @@ impl Check {
         what_to_do: impl Into<String>,
     ) -> Check {
         Check {
+            key: name.replace(' ', "-"),
             name,
             status,
             finding: finding.into(),
             what_to_do: Some(what_to_do.into()),
         }
+    }
+}
+
+impl Check {
+    /// The same of one of several things that are looked at under this name.
+    pub(crate) fn about(self, which: impl Display) -> Check {
+        let key = format!("{}/{which}", self.key);
+        Check { key, ..self }
     }
 }
 

@@ -19,6 +19,7 @@ use nvme_sysfs::{DevT, Namespace};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::host::attribute::is_gone;
 use crate::host::backing::{Backing, read_exports, read_loops};
 use crate::host::block::{self, BlockDevice};
 use crate::host::mountinfo::MountTable;
@@ -126,11 +127,11 @@ impl Search<'_> {
     fn read_backings(&mut self, root: &Path) {
         match read_loops(root) {
             Ok(loops) => self.backings.extend(loops),
-            Err(error) => self.gaps.push(Gap::Loops(error.kind())),
+            Err(error) => self.gaps.push(Gap::Loops(error.source.kind())),
         }
         match read_exports(root) {
             Ok(exports) => self.backings.extend(exports),
-            Err(error) => self.gaps.push(Gap::Exports(error.kind())),
+            Err(error) => self.gaps.push(Gap::Exports(error.source.kind())),
         }
         self.uses.extend(find_opened(self.devices, &self.backings));
     }
@@ -214,7 +215,7 @@ fn read_swaps(root: &Path) -> Result<Vec<PathBuf>, UsageError> {
     match fs::read(&path) {
         Ok(text) => Ok(swap::parse_swap_devices(&text)),
         // A kernel without CONFIG_SWAP has no such file.
-        Err(error) if block::is_gone(&error) => Ok(Vec::new()),
+        Err(error) if is_gone(&error) => Ok(Vec::new()),
         Err(source) => Err(UsageError::Swaps { path, source }),
     }
 }

@@ -227,6 +227,7 @@ fn tell_findings(readiness: &Readiness) {
         status,
         finding,
         what_to_do,
+        ..
     } in readiness.findings()
     {
         let what_to_do = what_to_do.unwrap_or_default();

@@ -8,11 +8,10 @@
 //! Invariant: nothing of the filesystem is touched; the kernel answers from its memory.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 
 use super::mounts::error::ReadMountsError;
-use crate::host::block::is_gone;
+use crate::host::attribute::read;
 use crate::host::mountinfo::{Mount, MountTable};
 
 /// Notes at each mount whether its filesystem has errors.
@@ -39,15 +38,13 @@ fn has_errors(root: &Path, mount: &Mount) -> Result<bool, ReadMountsError> {
         return Ok(false);
     };
     let path = root.join("sys/fs/ext4").join(disk).join("errors_count");
-    match fs::read_to_string(&path) {
-        Ok(count) => Ok(count.trim() != "0"),
-        Err(error) if is_gone(&error) => Ok(false),
-        Err(source) => Err(ReadMountsError::Read { path, source }),
-    }
+    Ok(read(&path)?.is_some_and(|count| count != "0"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const TABLE: &str = "40 1 253:0 / /a rw - ext4 /dev/dm-0 rw\n\

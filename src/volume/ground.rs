@@ -109,6 +109,11 @@ impl Ground {
         let records = Records::at(&config.root, &config.state_dir, boot_id)?;
         records.drop_earlier_boots()?;
         records.mend();
+        // A record that cannot be read may be of any subsystem.
+        if let Ok((all, Complete::Yes)) = records.read_readable() {
+            let nqns = all.into_iter().map(|record| record.source.nqn);
+            config.trees.concern_only(nqns);
+        }
         Ok(Ground {
             config,
             records,

@@ -13,6 +13,7 @@ use nvme_sysfs::{Namespace, Tree};
 use super::ext4_errors::note_errors;
 use super::identity::Disk;
 use crate::host::MountAccess;
+use crate::host::attribute::AttributeError;
 use crate::host::dm::Map;
 use crate::host::mountinfo::{Mount, MountTable};
 pub use error::ReadMountsError;
@@ -20,12 +21,9 @@ pub use error::ReadMountsError;
 /// The mount table below `root`, with the errors that the kernel has found.
 pub(super) fn read_mounts(root: &Path) -> Result<MountTable, ReadMountsError> {
     let path = root.join("proc/self/mountinfo");
-    let mut table = match fs::read(&path) {
-        Ok(text) => {
-            MountTable::parse(&text).map_err(|source| ReadMountsError::Parse { path, source })?
-        }
-        Err(source) => return Err(ReadMountsError::Read { path, source }),
-    };
+    let text = fs::read(&path).map_err(|source| AttributeError::new("read", &path, source))?;
+    let mut table =
+        MountTable::parse(&text).map_err(|source| ReadMountsError::Parse { path, source })?;
     note_errors(root, &mut table)?;
     Ok(table)
 }

@@ -171,32 +171,21 @@ impl Tree {
 
     /// Everything that could not be read.
     pub fn unknown(&self) -> impl Iterator<Item = &Unknown> {
-        let subsystems = self.subsystems.iter().flat_map(|subsystem| {
-            let disks = subsystem.namespaces.iter();
-            let of_disks = disks.flat_map(|disk| &disk.unknown);
-            subsystem.unknown.iter().chain(of_disks)
-        });
-        let controllers = self.controllers().flat_map(|controller| {
-            let of_paths = controller.paths.iter().flat_map(|path| &path.unknown);
-            controller.unknown.iter().chain(of_paths)
-        });
-        self.unknown.iter().chain(subsystems).chain(controllers)
+        let subsystems = self.subsystems.iter().flat_map(Subsystem::doubts);
+        let unattached = self.unattached.iter().flat_map(Controller::doubts);
+        self.unknown.iter().chain(subsystems).chain(unattached)
     }
 
-    /// Proves that all controllers of a subsystem and everything that they carry are in the tree, each in its place: for
-    /// whoever takes something away because it is not needed.
+    /// Proves that everything of a subsystem could be read: for whoever takes something away because it is not needed.
     ///
     /// # Errors
-    /// [`ScanError::Unknown`] with the first thing that may hide one.
+    /// [`ScanError::Unknown`] with the first thing that is not known, of it or of a subsystem whose name is not.
     pub fn require(&self, nqn: &Nqn) -> Result<(), ScanError> {
-        let hides = |subsystem: &&Subsystem| {
+        let may_be = |subsystem: &&Subsystem| {
             subsystem.nqn.as_ref() == Some(nqn) || subsystem.nqn_text.is_empty()
         };
-        let mut doubts = self.subsystems.iter().filter(hides).flat_map(|subsystem| {
-            let controllers = subsystem.controllers.iter();
-            let of_controllers = controllers.flat_map(|controller| &controller.unknown);
-            subsystem.unknown.iter().chain(of_controllers)
-        });
+        let subsystems = self.subsystems.iter().filter(may_be);
+        let mut doubts = subsystems.flat_map(Subsystem::doubts);
         match doubts.find(|doubt| doubt.matters()) {
             Some(doubt) => Err(doubt.clone().into()),
             None => Ok(()),
@@ -274,6 +263,12 @@ impl NamespaceSelector {
 }
 
 impl Controller {
+    /// Everything that could not be read of it and of its paths.
+    pub fn doubts(&self) -> impl Iterator<Item = &Unknown> {
+        let of_paths = self.paths.iter().flat_map(|path| &path.unknown);
+        self.unknown.iter().chain(of_paths)
+    }
+
     /// Whether a disk is reached through this controller, or would be if it were live.
     #[must_use]
     pub fn carries(&self, disk: &Namespace) -> bool {
@@ -285,6 +280,13 @@ impl Controller {
 }
 
 impl Subsystem {
+    /// Everything that could not be read of it, its controllers and its disks.
+    pub fn doubts(&self) -> impl Iterator<Item = &Unknown> {
+        let of_disks = self.namespaces.iter().flat_map(|disk| &disk.unknown);
+        let of_controllers = self.controllers.iter().flat_map(Controller::doubts);
+        self.unknown.iter().chain(of_disks).chain(of_controllers)
+    }
+
     /// Whether a live controller reaches this disk of the subsystem.
     #[must_use]
     pub fn is_reachable(&self, namespace: &Namespace) -> bool {

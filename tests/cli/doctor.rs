@@ -1,5 +1,6 @@
 //! `doctor`: every check has a status and, unless it is good, something to do.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 
 use serde_json::Value;
@@ -56,6 +57,33 @@ fn controllers_that_are_not_live_and_orphans_are_named() {
     let orphan = checks(captured("trixie-orphan").path(), 1);
     let finding = find(&orphan, "orphans")["finding"].as_str().expect("text");
     assert!(finding.contains("nvme0"), "{finding}");
+}
+
+#[test]
+fn every_check_has_a_key_of_its_own_that_stays() {
+    let root = captured("trixie-one-path");
+    write(root.path(), "sys/block/nvme0n1/uuid", "1234\n");
+    write(root.path(), "sys/class/nvme/nvme0/cntlid", "many\n");
+    let checks = checks(root.path(), 1);
+    let keys: Vec<_> = checks
+        .iter()
+        .map(|check| check["key"].as_str().expect("a key"))
+        .collect();
+    let different: BTreeSet<_> = keys.iter().collect();
+    assert_eq!(different.len(), keys.len(), "{keys:?}");
+    for key in [
+        "module/nvme-tcp",
+        "host-identity",
+        "nvme_core.multipath",
+        "maps",
+        "volumes",
+    ] {
+        assert!(keys.contains(&key), "{key} is not in {keys:?}");
+    }
+    assert!(
+        keys.iter().any(|key| key.ends_with("nvme0n1/uuid")),
+        "{keys:?}"
+    );
 }
 
 #[test]

@@ -7,13 +7,19 @@ use nvme_fabrics::TokenSet;
 
 use crate::common::{Run, captured, run};
 
-const VERBS: [&str; 6] = [
+const VERBS: [&str; 12] = [
     "connect",
     "disconnect",
     "discover",
+    "list",
     "list-subsys",
     "resolve",
+    "rescan",
+    "reset",
+    "tune",
+    "gen-hostnqn",
     "doctor",
+    "release",
 ];
 
 #[test]

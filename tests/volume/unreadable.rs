@@ -138,3 +138,28 @@ fn a_stale_volume_is_not_repaired_while_its_users_cannot_be_seen() {
     volumes.repair(&id("volume-1")).expect("repaired");
     assert_eq!(machine.host.take_log(), ["unmount stage", "mount nvme0n1"]);
 }
+
+/// Makes a subsystem of somebody else that cannot be read in full.
+fn put_other(machine: &Machine) {
+    let other = machine.root().join("sys/class/nvme-subsystem/nvme-subsys7");
+    fs::create_dir_all(&other).expect("a directory");
+    fs::write(other.join("subsysnqn"), "nqn.2026-01.org.example:other\n").expect("a file");
+    fs::write(other.join("iopolicy"), b"\xff\n").expect("a file");
+}
+
+#[test]
+fn what_cannot_be_read_of_somebody_elses_subsystem_concerns_no_volume() {
+    let machine = Machine::new("trixie-one-path");
+    put_other(&machine);
+    let volumes = machine.volumes();
+    let staged = stage(&machine, ext4());
+    volumes.stage(&staged).expect("staged");
+    let published = publish(&staged, &target_of(&machine, &staged, "pod"));
+    volumes.publish(&published).expect("published");
+    assert_eq!(volumes.health(&id("volume-1")).expect("known"), []);
+    volumes
+        .unpublish(&unpublish(&published))
+        .expect("unpublished");
+    volumes.unstage(&unstage(&staged)).expect("unstaged");
+    assert!(machine.host.connected().is_empty());
+}

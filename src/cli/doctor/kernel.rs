@@ -60,12 +60,13 @@ pub(super) fn check_multipath(tree: &Tree) -> Check {
 /// Everything of sysfs that could not be read: what depends on it is refused.
 pub(super) fn check_unknown(tree: &Tree) -> Vec<Check> {
     let check = |unknown: &Unknown| {
-        Check::bad(
+        let check = Check::bad(
             "sysfs",
             Status::Unknown,
             unknown.to_string(),
             "what depends on it is refused until it can be read; report it with the kernel's version",
-        )
+        );
+        check.about(unknown.path.display())
     };
     tree.unknown().map(check).collect()
 }

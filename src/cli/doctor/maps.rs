@@ -16,7 +16,10 @@ const TIMEOUT: &str = "sys/module/dm_multipath/parameters/queue_if_no_path_timeo
 pub(super) fn check(root: &Path, volumes: &Kept<Surveyed>) -> Vec<Check> {
     let mut checks = match read_maps(root) {
         Ok(maps) if maps.is_empty() => vec![Check::ok(NAME, "there are none")],
-        Ok(maps) => maps.iter().map(|map| check_map(map, volumes)).collect(),
+        Ok(maps) => maps
+            .iter()
+            .map(|map| check_map(map, volumes).about(map.id.name()))
+            .collect(),
         Err(error) => vec![Check::bad(
             NAME,
             Status::Unknown,
@@ -24,7 +27,7 @@ pub(super) fn check(root: &Path, volumes: &Kept<Surveyed>) -> Vec<Check> {
             "run as root, in a container with the host's /dev",
         )],
     };
-    checks.extend(check_timeout(root));
+    checks.extend(check_timeout(root).map(|check| check.about("timeout")));
     checks
 }
 

@@ -9,13 +9,14 @@ const NAME: &str = "volumes";
 
 /// A finding for each thing that is wrong, or one that nothing is, of every volume.
 pub(super) fn check(volumes: &Kept<Surveyed>) -> Vec<Check> {
-    let unknown = volumes.unknown.iter().map(|unknown| {
-        Check::bad(
+    let unknown = volumes.unknown.iter().enumerate().map(|(index, unknown)| {
+        let check = Check::bad(
             NAME,
             Status::Unknown,
             unknown,
             "run as root, where the node plugin's directory and mounts are seen",
-        )
+        );
+        check.about(format_args!("unknown/{index}"))
     });
     let mut checks: Vec<Check> = volumes.all.iter().flat_map(check_volume).collect();
     checks.extend(unknown);
@@ -28,10 +29,15 @@ pub(super) fn check(volumes: &Kept<Surveyed>) -> Vec<Check> {
 fn check_volume(volume: &Surveyed) -> Vec<Check> {
     let what = format!("{} ({})", volume.volume_id, describe_hold(volume));
     if volume.findings.is_empty() {
-        return vec![Check::ok(NAME, format!("{what} is as it should be"))];
+        let check = Check::ok(NAME, format!("{what} is as it should be"));
+        return vec![check.about(&volume.volume_id)];
     }
     let findings = volume.findings.iter();
-    findings.map(|entry| check_finding(&what, entry)).collect()
+    let check = |entry: &HealthEntry| {
+        let which = format!("{}/{}", volume.volume_id, entry.reason.as_str());
+        check_finding(&what, entry).about(which)
+    };
+    findings.map(check).collect()
 }
 
 fn check_finding(what: &str, entry: &HealthEntry) -> Check {

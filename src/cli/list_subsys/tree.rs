@@ -131,7 +131,7 @@ fn write_namespace(
 }
 
 /// What tells the namespace from others, each behind its name.
-pub(super) fn identifiers(identity: &NamespaceIdentity) -> String {
+pub(in crate::cli) fn identifiers(identity: &NamespaceIdentity) -> String {
     let parts = [
         identity.nsid.map(|nsid| format!(" nsid {nsid}")),
         identity.uuid.map(|uuid| format!(" uuid {uuid}")),

@@ -15,7 +15,7 @@ impl Coded for OpenNodeError {
             // The disk is going or coming; the next call looks for it anew.
             OpenNodeError::Open { .. }
             | OpenNodeError::OtherDisk { .. }
-            | OpenNodeError::Diskseq { .. } => Code::Unavailable,
+            | OpenNodeError::Diskseq(_) => Code::Unavailable,
             OpenNodeError::NotBlock { .. } => Code::Internal,
         }
     }

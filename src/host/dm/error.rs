@@ -1,7 +1,6 @@
 //! Why a map was not read or changed.
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
@@ -9,6 +8,7 @@ use thiserror::Error;
 
 use super::id::MapId;
 use super::status::ParseStatusError;
+use crate::host::attribute::AttributeError;
 
 /// One call of device-mapper, as it would be written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,22 +104,9 @@ fn describe_holder(holder: Option<u32>) -> String {
 /// Why the maps are not known.
 #[derive(Debug, Error)]
 pub enum ReadMapsError {
-    /// An attribute or directory cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// An attribute is not what it should be.
-    #[error("{} is {value:?}", path.display())]
-    Attribute {
-        /// Which.
-        path: PathBuf,
-        /// What it says.
-        value: String,
-    },
+    /// An attribute or directory cannot be read, or makes no sense.
+    #[error(transparent)]
+    Attribute(#[from] AttributeError),
     /// Device-mapper did not answer.
     #[error("cannot ask device-mapper")]
     Control(#[from] MapError),

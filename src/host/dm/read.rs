@@ -8,7 +8,8 @@
 //! an error. Nothing here opens a map or waits for its I/O.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::str::FromStr;
 
 use nvme_sysfs::{DevT, Diskseq};
 use rustix::io::Errno;
@@ -19,7 +20,7 @@ use super::id::MapId;
 use super::status::{MapPath, OnPathLoss, parse_linear, parse_status, parse_table};
 use super::table::ERROR_TARGET;
 use super::{Map, MapTable};
-use crate::host::block::is_gone;
+use crate::host::attribute::{self, AttributeError, malformed, there};
 use crate::host::io_counts::IoCounts;
 
 /// Size of `struct dm_target_spec`.
@@ -34,7 +35,7 @@ pub fn read_maps(root: &Path) -> Result<Vec<Map>, ReadMapsError> {
     let block = root.join("sys/block");
     let mut maps = Vec::new();
     let mut control = None;
-    for name in read_names(&block)?.unwrap_or_default() {
+    for name in attribute::names(&block)? {
         if !name.starts_with("dm-") {
             continue;
         }
@@ -71,10 +72,10 @@ pub fn read_map(root: &Path, id: MapId) -> Result<Option<Map>, ReadMapsError> {
     };
     // A link to the directory of the disk, which is called as the disk is.
     let path = root.join("sys/dev/block").join(dev.to_string());
-    let directory = match fs::read_link(&path) {
-        Ok(directory) => directory,
-        Err(error) if is_gone(&error) => return Ok(None),
-        Err(source) => return Err(ReadMapsError::Read { path, source }),
+    let link = there(fs::read_link(&path));
+    let link = link.map_err(|source| AttributeError::new("read", &path, source))?;
+    let Some(directory) = link else {
+        return Ok(None);
     };
     let name = directory.file_name().unwrap_or_default().to_string_lossy();
     let Some(mut map) = read_disk(&path, &name)? else {
@@ -101,8 +102,8 @@ fn read_disk(directory: &Path, name: &str) -> Result<Option<Map>, ReadMapsError>
         return Ok(None);
     };
     let (Some(dev), Some(size), Some(suspended)) = (
-        parsed::<DevT>(directory.join("dev"))?,
-        parsed::<u64>(directory.join("size"))?,
+        parsed::<DevT>(&directory.join("dev"))?,
+        parsed::<u64>(&directory.join("size"))?,
         read(&directory.join("dm/suspended"))?,
     ) else {
         return Ok(None);
@@ -111,20 +112,20 @@ fn read_disk(directory: &Path, name: &str) -> Result<Option<Map>, ReadMapsError>
     let io = match read(&path)? {
         Some(value) => match IoCounts::parse(&value) {
             Some(io) => Some(io).filter(|io| io.under_way > 0),
-            None => return Err(ReadMapsError::Attribute { path, value }),
+            None => return Err(malformed(&path, &value).into()),
         },
         None => None,
     };
     let mut paths = Vec::new();
-    for slave in read_names(&directory.join("slaves"))?.unwrap_or_default() {
-        let dev = parsed(directory.join("slaves").join(slave).join("dev"))?;
+    for slave in attribute::names(&directory.join("slaves"))? {
+        let dev = parsed(&directory.join("slaves").join(slave).join("dev"))?;
         paths.extend(dev.map(|dev| MapPath { dev, state: None }));
     }
     Ok(Some(Map {
         id,
         disk: name.to_owned(),
         dev,
-        diskseq: parsed(directory.join("diskseq"))?.map(Diskseq),
+        diskseq: parsed(&directory.join("diskseq"))?.map(Diskseq),
         size_bytes: size.saturating_mul(512),
         is_let_go: read(&directory.join("dm/name"))?.is_some_and(|name| name == id.let_go_name()),
         suspended: suspended == "1",
@@ -202,24 +203,19 @@ pub(super) fn kind_of(answer: &Answer) -> &[u8] {
     kind.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-fn parsed<T: std::str::FromStr>(path: PathBuf) -> Result<Option<T>, ReadMapsError> {
-    let Some(value) = read(&path)? else {
-        return Ok(None);
-    };
-    match value.parse() {
-        Ok(parsed) => Ok(Some(parsed)),
-        Err(_) => Err(ReadMapsError::Attribute { path, value }),
-    }
+/// What an attribute of a map stands for; `None` too if the map is being removed.
+fn parsed<T: FromStr>(path: &Path) -> Result<Option<T>, AttributeError> {
+    unless_going(attribute::parsed(path))
 }
 
-fn read(path: &Path) -> Result<Option<String>, ReadMapsError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text.trim_end().to_owned())),
-        Err(error) if is_gone(&error) || is_going(&error) => Ok(None),
-        Err(source) => {
-            let path = path.to_owned();
-            Err(ReadMapsError::Read { path, source })
-        }
+fn read(path: &Path) -> Result<Option<String>, AttributeError> {
+    unless_going(attribute::read(path))
+}
+
+fn unless_going<T>(read: Result<Option<T>, AttributeError>) -> Result<Option<T>, AttributeError> {
+    match read {
+        Err(error) if is_going(&error.source) => Ok(None),
+        read => read,
     }
 }
 
@@ -229,26 +225,6 @@ fn read(path: &Path) -> Result<Option<String>, ReadMapsError> {
 fn is_going(error: &std::io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::INVAL | Errno::IO))
-}
-
-/// The names in a directory, sorted; `None` if it is not there.
-fn read_names(directory: &Path) -> Result<Option<Vec<String>>, ReadMapsError> {
-    let error = |source| ReadMapsError::Read {
-        path: directory.to_owned(),
-        source,
-    };
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(source) if is_gone(&source) => return Ok(None),
-        Err(source) => return Err(error(source)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(error)?.file_name();
-        names.push(name.to_string_lossy().into_owned());
-    }
-    names.sort_unstable();
-    Ok(Some(names))
 }
 
 #[cfg(test)]
@@ -308,7 +284,8 @@ mod tests {
         let directory = root.path().join("sys/block/dm-0");
         fs::write(directory.join("size"), "many\n").expect("an attribute");
         let error = read_maps(root.path()).expect_err("no number");
-        assert!(error.to_string().ends_with("size is \"many\""), "{error}");
+        let error = crate::causes::chain(&error);
+        assert!(error.ends_with("size: it says \"many\""), "{error}");
         fs::remove_file(directory.join("size")).expect("removed");
         assert_eq!(read_maps(root.path()).expect("gone"), []);
     }

@@ -80,7 +80,7 @@ pub(super) fn missing_for_maps(root: &Path) -> Option<&'static str> {
 impl Module {
     fn check(&self, presence: Presence) -> Check {
         let Module { name, purpose, .. } = self;
-        match presence {
+        let check = match presence {
             Presence::Loaded => Check::ok("module", format!("{name} is loaded")),
             Presence::BuiltIn => Check::ok("module", format!("{name} is built into the kernel")),
             Presence::Missing => Check::bad(
@@ -92,7 +92,8 @@ impl Module {
                         `modprobe {name}`"
                 ),
             ),
-        }
+        };
+        check.about(name)
     }
 }
 

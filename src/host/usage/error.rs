@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::host::block::ReadBlockError;
+use crate::host::attribute::AttributeError;
 use crate::host::mountinfo::ParseMountinfoError;
 use crate::host::processes::Process;
 
@@ -18,7 +18,7 @@ pub enum UsageError {
         /// Kernel name of the disk.
         name: String,
         /// Why.
-        source: ReadBlockError,
+        source: AttributeError,
     },
     /// There is no such disk: whoever asks saw it a moment ago.
     #[error("there is no disk {name}")]

@@ -1,23 +1,18 @@
 //! Why the mounts are not known.
 
-use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::host::attribute::AttributeError;
 use crate::host::mountinfo::ParseMountinfoError;
 
 /// Why the mounts are not known.
 #[derive(Debug, Error)]
 pub enum ReadMountsError {
-    /// The table cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    /// The table, or the errors of a filesystem, cannot be read.
+    #[error(transparent)]
+    Read(#[from] AttributeError),
     /// The table cannot be understood.
     #[error("cannot understand {}", path.display())]
     Parse {

@@ -134,7 +134,7 @@ fn a_namespace_of_which_something_is_unknown_is_refused_and_its_neighbour_is_not
         let other = tree.find_namespace(&nqn(), &by_uuid(OTHER_UUID));
         let other = other.expect("it is known").expect("it is there");
         assert_eq!(other.name, "nvme0n2", "{name}");
-        tree.require(&nqn()).expect("every disk is in its place");
+        assert!(tree.require(&nqn()).is_err(), "{name}");
         whole.fake.file(&below, before);
     }
 }

@@ -20,7 +20,7 @@ use nvmeof_csi::host::command::CommandError;
 use nvmeof_csi::host::dm::DmCall;
 use nvmeof_csi::host::mountinfo::{Mount, MountTable};
 use nvmeof_csi::host::{
-    Access, BackingDeviceError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
+    Access, AttributeError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
     GrowError, HeadError, Host, Made, MapError, MapId, MapTable, MountAccess, MountError,
     MountFlag, MountPoint, MountPointError, MountRequest, MultiMount, UnmountError,
 };
@@ -364,14 +364,12 @@ impl Host for FakeHost {
         })
     }
 
-    fn limit_dirty(&self, disk: DevT) -> Result<(), BackingDeviceError> {
+    fn limit_dirty(&self, disk: DevT) -> Result<(), AttributeError> {
         self.effect(format!("limit {disk}"), |state| {
             if state.failing.contains("limit") {
-                return Err(BackingDeviceError {
-                    path: self.root.join("sys/class/bdi"),
-                    value: "5",
-                    source: Errno::NOENT.into(),
-                });
+                let path = self.root.join("sys/class/bdi");
+                let gone = Errno::NOENT.into();
+                return Err(AttributeError::new("write 5 to", &path, gone));
             }
             Ok(())
         })

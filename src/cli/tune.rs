@@ -1,0 +1,184 @@
+//! `tune`: what happens when a controller is lost, and how the paths of a subsystem share the I/O.
+//!
+//! Invariant: each controller is tuned whatever becomes of the others, and what the kernel shows afterwards is what was
+//! asked for.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use nvme_fabrics::{Fabrics, IoPolicyError, TuneError, Tuning};
+use nvme_sysfs::{ControllerLoss, FastIoFail, Instance, IoPolicy};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::command::Command;
+use super::exit::{Exit, Failure, chain};
+use super::line::write_line;
+use super::output::{Format, Output, Report, write_json};
+use super::target::{Target, TargetError};
+use crate::config::Config;
+use nvme_fabrics::number::{NumberError, parse_seconds, parse_seconds_or_minus_one};
+
+/// Arguments of `tune`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    target: Target,
+
+    #[command(flatten)]
+    what: What,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What to change: at least one.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+struct What {
+    /// Seconds after which a lost controller is given up; -1: never
+    #[arg(long, value_name = "SECONDS", value_parser = parse_controller_loss, allow_hyphen_values = true)]
+    ctrl_loss_tmo: Option<ControllerLoss>,
+
+    /// Seconds between attempts to reconnect, 1 to 65535
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, allow_hyphen_values = true)]
+    reconnect_delay: Option<Duration>,
+
+    /// Seconds after which I/O on a lost path fails; -1: only with the controller
+    #[arg(long, value_name = "SECONDS", value_parser = parse_fast_io_fail, allow_hyphen_values = true)]
+    fast_io_fail_tmo: Option<FastIoFail>,
+
+    /// How the paths of the whole subsystem share the I/O: numa, round-robin or queue-depth
+    #[arg(long, value_name = "POLICY", value_parser = parse_policy)]
+    iopolicy: Option<IoPolicy>,
+}
+
+fn parse_controller_loss(text: &str) -> Result<ControllerLoss, NumberError> {
+    let limit = parse_seconds_or_minus_one(text)?;
+    Ok(limit.map_or(ControllerLoss::Never, ControllerLoss::After))
+}
+
+fn parse_fast_io_fail(text: &str) -> Result<FastIoFail, NumberError> {
+    let limit = parse_seconds_or_minus_one(text)?;
+    Ok(limit.map_or(FastIoFail::Off, FastIoFail::After))
+}
+
+/// Whom to tune, and how.
+#[derive(Debug)]
+pub struct Options {
+    target: Target,
+    tuning: Tuning,
+    iopolicy: Option<IoPolicy>,
+}
+
+/// Who was tuned.
+#[derive(Debug, Default, Serialize)]
+pub struct Tuned {
+    /// The controllers.
+    controllers: Vec<String>,
+    /// The subsystems whose policy was set.
+    subsystems: Vec<String>,
+}
+
+/// Why something stays as it was.
+#[derive(Debug, Error)]
+pub enum TuneFailure {
+    /// There is no controller.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A controller was not tuned.
+    #[error("cannot tune {controller}")]
+    Tune {
+        /// Which.
+        controller: Instance,
+        /// Why.
+        source: TuneError,
+    },
+    /// A subsystem was not.
+    #[error("cannot set the I/O policy")]
+    Policy(#[from] IoPolicyError),
+}
+
+impl Failure for TuneFailure {
+    fn exit(&self) -> Exit {
+        match self {
+            TuneFailure::Target(error) => error.exit(),
+            TuneFailure::Tune { source, .. } if matches!(source, TuneError::Value { .. }) => {
+                Exit::WrongUse
+            }
+            TuneFailure::Tune { .. } | TuneFailure::Policy(_) => Exit::Failed,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            TuneFailure::Target(error) => error.remedy(),
+            TuneFailure::Tune { .. } | TuneFailure::Policy(_) => None,
+        }
+    }
+}
+
+impl Command for Arguments {
+    type Options = Options;
+    type Report = Tuned;
+    type Failure = TuneFailure;
+
+    fn format(&self) -> Format {
+        self.output.format
+    }
+
+    fn options(self) -> Result<Options, TuneFailure> {
+        Ok(Options {
+            target: self.target,
+            tuning: Tuning {
+                ctrl_loss_tmo: self.what.ctrl_loss_tmo,
+                reconnect_delay: self.what.reconnect_delay,
+                fast_io_fail_tmo: self.what.fast_io_fail_tmo,
+            },
+            iopolicy: self.what.iopolicy,
+        })
+    }
+
+    fn run(config: &Config, options: Options) -> Result<Tuned, TuneFailure> {
+        let fabrics = Fabrics::at(&config.root);
+        let controllers = options.target.find(&config.root)?;
+        let mut tuned = Tuned::default();
+        let mut first_failure = None;
+        let changes = options.tuning != Tuning::default();
+        for (controller, nqn) in controllers.iter().filter(|_| changes) {
+            let controller = controller.instance;
+            match fabrics.tune(controller, nqn, &options.tuning) {
+                Ok(()) => tuned.controllers.push(controller.to_string()),
+                Err(source) if first_failure.is_none() => {
+                    first_failure = Some(TuneFailure::Tune { controller, source });
+                }
+                Err(error) => tracing::error!(%controller, error = chain(&error), "not tuned"),
+            }
+        }
+        let names: BTreeSet<_> = controllers.iter().map(|(_, nqn)| nqn).collect();
+        if let Some(policy) = &options.iopolicy {
+            for nqn in names {
+                tuned.subsystems.extend(fabrics.set_iopolicy(nqn, policy)?);
+            }
+        }
+        first_failure.map_or(Ok(tuned), Err)
+    }
+}
+
+fn parse_policy(text: &str) -> Result<IoPolicy, String> {
+    match IoPolicy::from(text) {
+        IoPolicy::Other(_) => Err(format!("must be one of {}", IoPolicy::WORDS.join(", "))),
+        policy => Ok(policy),
+    }
+}
+
+impl Report for Tuned {
+    fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        if format == Format::Json {
+            return write_json(self, out);
+        }
+        let mut tuned = self.controllers.iter().chain(&self.subsystems);
+        tuned.try_for_each(|it| write_line(out, format_args!("{it} is tuned")))
+    }
+}

@@ -1,0 +1,135 @@
+//! `rescan`, `reset` and `tune`: orders to controllers that are there; and errors for programs.
+
+use serde_json::{Value, json};
+
+use crate::common::{captured, read, run, write};
+
+const NQN: &str = "nqn.2026-01.org.example:volume-1";
+const NVME0: &str = "sys/class/nvme/nvme0";
+
+#[test]
+fn every_controller_of_a_subsystem_gets_its_order() {
+    for (verb, attribute, done) in [
+        ("rescan", "rescan_controller", "looks for namespaces"),
+        ("reset", "reset_controller", "was reset"),
+    ] {
+        let root = captured("trixie-two-paths-ana");
+        for number in [0, 1] {
+            let path = format!("sys/class/nvme/nvme{number}/{attribute}");
+            write(root.path(), &path, "");
+        }
+        let people = run(root.path(), &[verb, "--nqn", NQN]).expect(0);
+        assert_eq!(people.out, format!("nvme0 {done}\nnvme1 {done}\n"));
+        for number in [0, 1] {
+            let path = format!("sys/class/nvme/nvme{number}/{attribute}");
+            assert_eq!(read(root.path(), &path), "1");
+        }
+        let arguments = [verb, "--controller", "nvme1", "-o", "json"];
+        let programs = run(root.path(), &arguments).expect(0);
+        let told: Value = serde_json::from_str(&programs.out).expect("JSON");
+        assert_eq!(told, json!({"controllers": ["nvme1"]}));
+    }
+}
+
+#[test]
+fn a_drive_of_this_machine_is_not_reset() {
+    let root = captured("trixie-pcie");
+    let before = read(root.path(), &format!("{NVME0}/state"));
+    run(root.path(), &["reset", "--controller", "nvme0"])
+        .expect(5)
+        .says(&["nvme0 is a PCIe controller"]);
+    assert_eq!(read(root.path(), &format!("{NVME0}/state")), before);
+}
+
+#[test]
+fn what_is_tuned_is_what_the_kernel_shows() {
+    let root = captured("trixie-one-path");
+    // Plain files keep what is longer than what is written over it.
+    for name in ["ctrl_loss_tmo", "reconnect_delay", "fast_io_fail_tmo"] {
+        write(root.path(), &format!("{NVME0}/{name}"), "1");
+    }
+    let policy = "sys/class/nvme-subsystem/nvme-subsys0/iopolicy";
+    write(root.path(), policy, "");
+    let arguments = [
+        "tune",
+        "--nqn",
+        NQN,
+        "--ctrl-loss-tmo",
+        "60",
+        "--reconnect-delay",
+        "5",
+        "--fast-io-fail-tmo",
+        "7",
+        "--iopolicy",
+        "round-robin",
+        "-o",
+        "json",
+    ];
+    let tuned = run(root.path(), &arguments).expect(0);
+    let told: Value = serde_json::from_str(&tuned.out).expect("JSON");
+    let expected = json!({"controllers": ["nvme0"], "subsystems": ["nvme-subsys0"]});
+    assert_eq!(told, expected);
+    for (name, value) in [
+        ("ctrl_loss_tmo", "60"),
+        ("reconnect_delay", "5"),
+        ("fast_io_fail_tmo", "7"),
+    ] {
+        let path = format!("{NVME0}/{name}");
+        assert_eq!(read(root.path(), &path), value, "{name}");
+    }
+    assert_eq!(read(root.path(), policy), "round-robin");
+}
+
+#[test]
+fn an_order_without_target_or_change_is_wrong_use() {
+    let root = captured("trixie-one-path");
+    for verb in ["rescan", "reset", "tune"] {
+        run(root.path(), &[verb])
+            .expect(2)
+            .says(&["--nqn", "--controller"]);
+        let other = ["--nqn", "nqn.2026-01.org.example:other"];
+        let more: &[&str] = if verb == "tune" {
+            &["--reconnect-delay", "5"]
+        } else {
+            &[]
+        };
+        let arguments = [&[verb][..], &other, more].concat();
+        run(root.path(), &arguments).expect(3);
+    }
+    run(root.path(), &["tune", "--nqn", NQN])
+        .expect(2)
+        .says(&["--iopolicy"]);
+    let policy = ["tune", "--nqn", NQN, "--iopolicy", "random"];
+    run(root.path(), &policy)
+        .expect(2)
+        .says(&["round-robin", "queue-depth"]);
+    run(root.path(), &["release"])
+        .expect(2)
+        .says(&["--nqn", "--all"]);
+}
+
+#[test]
+fn programs_get_an_error_as_an_object() {
+    let root = captured("trixie-two-namespaces");
+    let failed = run(root.path(), &["resolve", "--nqn", NQN, "-o", "json"]).expect(1);
+    assert_eq!(failed.out, "");
+    let told: Value = serde_json::from_str(&failed.err).expect("JSON");
+    let error = told["error"].as_str().expect("a text");
+    assert!(
+        error.contains("nvme0n1") && error.contains("nvme0n2"),
+        "{error}"
+    );
+    let what = told["what_to_do"].as_str().expect("a text");
+    assert!(what.contains("--uuid"), "{what}");
+    assert_eq!(told["exit"], 1);
+    let other = [
+        "resolve",
+        "--nqn",
+        "nqn.2026-01.org.example:other",
+        "-o",
+        "json",
+    ];
+    let failed = run(root.path(), &other).expect(3);
+    let told: Value = serde_json::from_str(&failed.err).expect("JSON");
+    assert_eq!(told["exit"], 3);
+}
