@@ -232,6 +232,18 @@ fn a_volume_of_democratic_csi_has_its_transport_in_urls() {
 }
 
 #[test]
+fn a_volume_of_democratic_csi_for_truenas_has_its_address_apart() {
+    let source = source(&[
+        ("node_attach_driver", "nvmeof"),
+        ("transport", "tcp"),
+        ("address", "10.0.0.2"),
+        ("port", "4421"),
+        ("nqn", NQN),
+    ]);
+    assert_eq!(addresses(&source), ["10.0.0.2:4421"]);
+}
+
+#[test]
 fn a_misspelt_key_is_refused_in_a_volume_of_another_driver_too() {
     refused(&nvmf(&[("ctrlLossTMO", "5")]), "is not a known parameter");
     source(&nvmf(&[("anything", "else")]));
