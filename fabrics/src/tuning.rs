@@ -15,8 +15,8 @@ use crate::number::{NumberError, parse_seconds, parse_seconds_or_minus_one, pars
 use crate::problem::OptionProblem;
 use crate::token::TokenSet;
 
-/// Largest time that fits the kernel's `int`.
-const MAX_SECONDS: u64 = 2_147_483_647;
+/// The times that fit the kernel's `int`.
+static SECONDS: RangeInclusive<u64> = 0..=2_147_483_647;
 
 /// How a connection behaves. What is not set is not sent, so the kernel's default holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -207,34 +207,37 @@ impl TuningOption {
 
     fn problem(&self, mut tuning: ConnectTuning) -> Option<OptionProblem> {
         let tuning = &mut tuning;
-        match &self.slot {
-            Slot::Count(field, bounds) => {
+        let time = match self.slot {
+            Slot::Count(field, ref bounds) => {
                 let count = field(tuning).filter(|count| !bounds.contains(count))?;
-                Some(self.breaks(&count, &format_args!("must be {}", from_to(bounds))))
+                return Some(self.breaks(&count, "", bounds));
             }
-            Slot::Seconds(field, bounds) => self.of_time((*field(tuning))?, bounds),
-            Slot::Loss(field) => match (*field(tuning))? {
-                ControllerLoss::After(limit) => self.of_time(limit, &(0..=MAX_SECONDS)),
-                ControllerLoss::Never => None,
+            Slot::Seconds(field, ref bounds) => (*field(tuning)).map(|time| (time, bounds)),
+            Slot::Loss(field) => match *field(tuning) {
+                Some(ControllerLoss::After(limit)) => Some((limit, &SECONDS)),
+                Some(ControllerLoss::Never) | None => None,
             },
-            Slot::Fail(field) => match (*field(tuning))? {
-                FastIoFail::After(limit) => self.of_time(limit, &(0..=MAX_SECONDS)),
-                FastIoFail::Off => None,
+            Slot::Fail(field) => match *field(tuning) {
+                Some(FastIoFail::After(limit)) => Some((limit, &SECONDS)),
+                Some(FastIoFail::Off) | None => None,
             },
             Slot::Byte(_) | Slot::Switch(_) => None,
-        }
+        };
+        let (time, bounds) = time.filter(|(time, bounds)| !is_whole(*time, bounds))?;
+        Some(self.breaks(&format_args!("{time:?}"), "whole seconds ", bounds))
     }
 
-    fn of_time(&self, time: Duration, bounds: &RangeInclusive<u64>) -> Option<OptionProblem> {
-        let rule = format!("must be whole seconds {}", from_to(bounds));
-        (!is_whole(time, bounds)).then(|| self.breaks(&format_args!("{time:?}"), &rule))
-    }
-
-    fn breaks(&self, value: &dyn Display, rule: &dyn Display) -> OptionProblem {
+    fn breaks(
+        &self,
+        value: &dyn Display,
+        unit: &str,
+        bounds: &RangeInclusive<impl Display>,
+    ) -> OptionProblem {
+        let (least, most) = (bounds.start(), bounds.end());
         OptionProblem::Value {
             option: self.token,
             value: value.to_string(),
-            rule: rule.to_string(),
+            rule: format!("must be {unit}from {least} to {most}"),
         }
     }
 }
@@ -242,10 +245,6 @@ impl TuningOption {
 /// Whether `time` has no fraction of a second and lies within the bounds.
 pub(crate) fn is_whole(time: Duration, bounds: &RangeInclusive<u64>) -> bool {
     time.subsec_nanos() == 0 && bounds.contains(&time.as_secs())
-}
-
-fn from_to(bounds: &RangeInclusive<impl Display>) -> String {
-    format!("from {} to {}", bounds.start(), bounds.end())
 }
 
 /// The kernel's word for when it gives up: seconds, or -1.
@@ -348,14 +347,14 @@ mod tests {
     #[test]
     fn the_help_of_a_number_names_its_bounds() {
         for option in &TUNING {
-            let bounds = match &option.slot {
-                Slot::Count(_, bounds) => from_to(bounds),
-                Slot::Seconds(_, bounds) => from_to(bounds),
-                Slot::Byte(_) => "from 0 to 255".to_owned(),
+            let (least, most) = match &option.slot {
+                Slot::Count(_, bounds) => (u64::from(*bounds.start()), u64::from(*bounds.end())),
+                Slot::Seconds(_, bounds) => (*bounds.start(), *bounds.end()),
+                Slot::Byte(_) => (0, 255),
                 Slot::Loss(_) | Slot::Fail(_) | Slot::Switch(_) => continue,
             };
-            let bounds = bounds.strip_prefix("from ").expect("its form");
-            assert!(option.help.contains(bounds), "{}", option.help);
+            let bounds = format!(", {least} to {most}");
+            assert!(option.help.contains(&bounds), "{}", option.help);
         }
     }
 }

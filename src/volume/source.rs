@@ -136,6 +136,7 @@ impl fmt::Display for Portal {
 
 #[cfg(test)]
 mod tests {
+    use nvme_fabrics::{TUNING, TuningKind};
     use nvme_sysfs::FastIoFail;
 
     use super::*;
@@ -143,27 +144,19 @@ mod tests {
 
     /// A source with every option set.
     fn full() -> Source {
-        let seconds = |seconds| Some(Duration::from_secs(seconds));
         let mut source = fixture::source();
-        source.path_loss_timeout = seconds(600);
-        source.tuning = SourceTuning {
-            options: ConnectTuning {
-                ctrl_loss_tmo: Some(ControllerLoss::Never),
-                reconnect_delay: seconds(1),
-                keep_alive_tmo: seconds(2),
-                fast_io_fail_tmo: seconds(0).map(FastIoFail::After),
-                nr_io_queues: Some(1),
-                queue_size: Some(16),
-                nr_poll_queues: Some(2),
-                nr_write_queues: Some(3),
-                tos: Some(4),
-                hdr_digest: true,
-                data_digest: true,
-                disable_sqflow: true,
-            },
-            host_iface: Some("eth0".to_owned()),
-            host_traddr: "10.0.0.1".parse().ok(),
-        };
+        source.path_loss_timeout = Some(Duration::from_secs(600));
+        let options = &mut source.tuning.options;
+        for option in &TUNING {
+            let text = match option.kind() {
+                TuningKind::Switch => "true",
+                _ => "4",
+            };
+            option.set(options, text).expect(text);
+        }
+        options.ctrl_loss_tmo = Some(ControllerLoss::Never);
+        source.tuning.host_iface = Some("eth0".to_owned());
+        source.tuning.host_traddr = "10.0.0.1".parse().ok();
         source
     }
 

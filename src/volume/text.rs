@@ -162,21 +162,23 @@ pub(super) mod tuning {
         Ok(tuning)
     }
 
-    fn set(tuning: &mut SourceTuning, name: &str, value: &Value) -> Result<(), String> {
+    /// What an option is set to has one form, and is read from no other.
+    fn set(tuning: &mut SourceTuning, name: &str, form: &Value) -> Result<(), String> {
         let option = TokenSet::from_token(name).and_then(TuningOption::find);
         let option = option.ok_or_else(|| format!("unknown option {name:?}"))?;
-        let is_loss = option.token == TokenSet::CTRL_LOSS_TMO;
-        let text = match (option.kind(), value) {
-            (TuningKind::Switch, Value::Bool(is_on)) => is_on.to_string(),
-            (TuningKind::Switch, _) => return Err(format!("{name} is {value}")),
-            (_, Value::Null) => return Ok(()),
-            (_, Value::String(word)) if is_loss && word == NEVER => "-1".to_owned(),
-            (_, Value::String(text)) if is_loss && text != "-1" => text.clone(),
-            (_, Value::Number(number)) if !is_loss => number.to_string(),
-            (_, _) => return Err(format!("{name} is {value}")),
+        let text = match form {
+            Value::Null => None,
+            Value::String(text) if text == NEVER => Some("-1".to_owned()),
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
         };
-        let set = option.set(&mut tuning.options, &text);
-        set.map_err(|error| format!("{name} {value}: {error}"))
+        let set = text.map(|text| option.set(&mut tuning.options, &text));
+        let read = value(option, option.text(&tuning.options));
+        match set {
+            Some(Err(error)) => Err(format!("{name} {form}: {error}")),
+            _ if read != *form => Err(format!("{name} is {form}")),
+            _ => Ok(()),
+        }
     }
 }
 

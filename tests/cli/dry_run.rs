@@ -93,6 +93,14 @@ fn json_has_the_options_in_one_string() {
 }
 
 #[test]
+fn the_uuid_in_a_host_nqn_is_the_hosts_identifier() {
+    let root = machine();
+    let run = dry_run(root.path(), &format!("-t loop -n {NQN} -q {HOSTNQN}"));
+    let options = format!("transport=loop,nqn={NQN},hostnqn={HOSTNQN},hostid={HOSTID}\n");
+    assert_eq!(run.out, options);
+}
+
+#[test]
 fn a_host_that_is_nobody_stays_so() {
     let root = machine();
     let run = dry_run(root.path(), &format!("-t loop -n {NQN}"));

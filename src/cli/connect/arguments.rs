@@ -82,8 +82,8 @@ pub(in crate::cli) struct AddressArguments {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Host identity")]
 pub(in crate::cli) struct HostArguments {
-    /// NQN of this host; needs --hostid [default: /etc/nvme/hostnqn, else made from this machine's
-    /// UUID]
+    /// NQN of this host; needs --hostid, unless there is a UUID in it [default: /etc/nvme/hostnqn,
+    /// else made from this machine's UUID]
     #[arg(long, short = 'q', value_name = "NQN")]
     hostnqn: Option<Nqn>,
 
@@ -212,11 +212,16 @@ impl AddressArguments {
     }
 }
 
+/// What stands before the UUID in the NQN of a host that has no name of its own.
+const UUID_NQN: &str = "nqn.2014-08.org.nvmexpress:uuid:";
+
 impl HostArguments {
-    /// Hands what was given to the builder.
+    /// Hands what was given to the builder. The identifier that belongs to an NQN with a UUID is that UUID.
     pub(in crate::cli) fn apply(self, builder: &mut ConnectOptionsBuilder) {
+        let hostnqn = self.hostnqn.as_ref();
+        let uuid = hostnqn.and_then(|nqn| nqn.as_str().strip_prefix(UUID_NQN)?.parse().ok());
+        set(builder, self.hostid.or(uuid), ConnectOptionsBuilder::hostid);
         set(builder, self.hostnqn, ConnectOptionsBuilder::hostnqn);
-        set(builder, self.hostid, ConnectOptionsBuilder::hostid);
     }
 }
 

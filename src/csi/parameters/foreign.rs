@@ -7,7 +7,7 @@
 //! | spdk-csi | `targetAddr`, `targetPort`, `targetType` in capitals, `model` |
 //! | simplyblock-csi | `connections` in JSON, `targetType`, `nsId`, options of the kernel, some of them empty |
 //! | tns-csi | `server`, `port`, `nsid`, `protocol`, names of datasets |
-//! | democratic-csi | `transport` or `transports` as URLs, `nsid`, `node_attach_driver` |
+//! | democratic-csi | `transport` or `transports` as URLs (its kin: `transport`, `address` and `port`), `nsid`, `node_attach_driver` |
 //!
 //! Whatever else such a volume has is its controller's own, and is passed over.
 

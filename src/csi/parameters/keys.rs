@@ -47,7 +47,7 @@ pub(super) enum Key {
 }
 
 /// The names beside those of [`TUNING`].
-const KEYS: [(&str, Key); 32] = [
+const KEYS: [(&str, Key); 33] = [
     ("nqn", Key::Nqn),
     ("addresses", Key::Addresses),
     ("targetTrEndpoint", Key::Addresses),
@@ -55,6 +55,7 @@ const KEYS: [(&str, Key); 32] = [
     ("targetTrAddr", Key::Address),
     ("targetAddr", Key::Address),
     ("server", Key::Address),
+    ("address", Key::Address),
     ("rdsAddress", Key::ManagementAddress),
     ("connections", Key::Connections),
     ("transports", Key::Transports),

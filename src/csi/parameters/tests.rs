@@ -1,5 +1,8 @@
 //! Volumes as other drivers write them.
 
+use std::time::Duration;
+
+use nvme_fabrics::ConnectTuning;
 use nvme_sysfs::{ControllerLoss, NamespaceSelector};
 
 use super::*;
@@ -229,6 +232,18 @@ fn a_volume_of_democratic_csi_has_its_transport_in_urls() {
 }
 
 #[test]
+fn a_volume_of_democratic_csi_for_truenas_has_its_address_apart() {
+    let source = source(&[
+        ("node_attach_driver", "nvmeof"),
+        ("transport", "tcp"),
+        ("address", "10.0.0.2"),
+        ("port", "4421"),
+        ("nqn", NQN),
+    ]);
+    assert_eq!(addresses(&source), ["10.0.0.2:4421"]);
+}
+
+#[test]
 fn a_misspelt_key_is_refused_in_a_volume_of_another_driver_too() {
     refused(&nvmf(&[("ctrlLossTMO", "5")]), "is not a known parameter");
     source(&nvmf(&[("anything", "else")]));
@@ -273,6 +288,31 @@ fn a_namespace_is_named_by_each_of_its_identifiers_and_by_one_at_a_time() {
     refused(&with(&[("namespaceEUI64", NGUID)]), "is not valid");
     let both = [("namespaceNGUID", NGUID), ("namespaceUUID", UUID)];
     refused(&with(&both), "cannot be given together with the UUID");
+}
+
+#[test]
+fn times_have_units_and_words_for_never() {
+    let tuned = |key, text| {
+        source(&[("nqn", NQN), ("addresses", "10.0.0.2"), (key, text)])
+            .tuning
+            .options
+    };
+    assert_eq!(
+        tuned("keepAliveTmo", "1h1m"),
+        ConnectTuning {
+            keep_alive_tmo: Some(Duration::from_secs(3660)),
+            ..ConnectTuning::default()
+        }
+    );
+    let never = tuned("ctrlLossTmo", "never").ctrl_loss_tmo;
+    assert_eq!(never, Some(ControllerLoss::Never));
+    for off in ["off", "-1"] {
+        assert_eq!(
+            tuned("fastIoFailTmo", off),
+            ConnectTuning::default(),
+            "{off}"
+        );
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nvme_fabrics::number::parse_u32;
 use nvme_fabrics::{ConnectTuning, TUNING, TuningKind};
-use nvme_sysfs::Transport;
+use nvme_sysfs::{FastIoFail, Transport};
 
 use super::keys::{Given, Key, MAX_SECONDS};
 use crate::csi::invalid::InvalidRequest;
@@ -84,6 +84,10 @@ pub(super) fn tuning(given: &Given<'_>) -> Result<ConnectTuning, InvalidRequest>
         given.parsed_by(Key::Tuning(option.token), |text| {
             option.set(&mut tuning, &kernel_spelling(option.kind(), text))
         })?;
+    }
+    // That is how it is without it, and records of earlier versions have no word for it.
+    if tuning.fast_io_fail_tmo == Some(FastIoFail::Off) {
+        tuning.fast_io_fail_tmo = None;
     }
     Ok(tuning)
 }
