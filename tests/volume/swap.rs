@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nvmeof_csi::host::MapId;
-use nvmeof_csi::volume::hold::KeepError;
+use nvmeof_csi::volume::hold::{KeepError, release};
 use nvmeof_csi::volume::{Passed, PublishError, StageError, Suspended, Swapped, Volumes};
 
 use crate::machine::{Machine, map_of};
@@ -330,4 +330,27 @@ fn another_map_under_the_old_number_is_not_the_volume() {
         !log.iter().any(|effect| effect.starts_with("bind")),
         "{log:?}"
     );
+}
+
+#[test]
+fn a_release_without_the_plugin_lets_the_map_go_and_deletes_the_controller_in_which_io_may_wait() {
+    let machine = Machine::new("trixie-one-path");
+    held(&machine);
+    let (root, state_dir) = (machine.root(), machine.state_dir());
+    let release = |nqn: &str| {
+        let nqn = nqn.parse().expect("a name");
+        release(&root, &state_dir, &*machine.host, Some(&nqn)).expect("released")
+    };
+    let nqn = "nqn.2026-01.org.example:volume-1";
+    let maps = release(nqn).maps;
+    assert_eq!(maps, [map_of("volume-1")]);
+    let log = machine.host.take_log();
+    assert_eq!(log, ["let go"], "its controller is live");
+    machine
+        .host
+        .devices(|devices| devices.set("state", "connecting\n"));
+    let other = release("nqn.2026-01.org.example:other");
+    assert!(other.maps.is_empty() && other.controllers.is_empty());
+    assert_eq!(release(nqn).controllers.len(), 1);
+    assert_eq!(machine.host.take_log(), ["let go", "disconnect nvme0"]);
 }
