@@ -193,7 +193,7 @@ fn a_controller_gets_its_ctrl_loss_tmo_back_when_the_stage_fails_that_tuned_it()
     let machine = Machine::new("trixie-one-path");
     let volumes = held(&machine);
     // The map is gone, and a new one vanishes again as soon as it is made.
-    fs::remove_dir_all(machine.root().join("sys/block/dm-0")).expect("a map");
+    fs::remove_file(machine.root().join("sys/block/dm-0/dm/uuid")).expect("a map");
     let error = volumes.stage(&stage(&machine, block()));
     let error = error.expect_err("no map");
     assert!(matches!(error, StageError::LostAgain), "{error}");
