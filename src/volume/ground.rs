@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nvme_fabrics::HostIdentity;
-use nvme_sysfs::{Instance, Nqn, ScanError};
+use nvme_sysfs::{Instance, Nqn, ScanError, Tree};
 use thiserror::Error;
 
 use super::boot::{BootIdError, read_boot_id};
@@ -121,6 +121,16 @@ impl Ground {
             leaving: Locks::default(),
             subsystems: Locks::default(),
         })
+    }
+
+    /// The NVMe devices now.
+    pub(super) fn scan(&self) -> Result<Snapshot, LookError> {
+        Ok(self.config.trees.scan()?)
+    }
+
+    /// The subsystems of this name now.
+    pub(super) fn scan_subsystem(&self, nqn: &Nqn) -> Result<Tree, LookError> {
+        Ok(self.config.trees.scan_subsystem(nqn)?)
     }
 
     /// Who this host is to a target.

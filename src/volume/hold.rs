@@ -17,6 +17,7 @@ mod lock;
 mod map;
 mod pass;
 mod queue;
+mod release;
 mod suspend;
 
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub use let_go::{LetGo, LetGoError, Waits};
 pub(super) use map::Below;
 pub use map::{SwapError, Swapped};
 pub use pass::{MEDIA_ERRORS_LAST, Passed};
+pub use release::{Recorded, ReleaseError, Released, release};
 pub use suspend::Suspended;
 
 /// How the I/O of one volume is kept waiting.

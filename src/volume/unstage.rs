@@ -112,7 +112,7 @@ impl Volumes {
         }
         let volume = self.find_volume(request, record)?;
         if let Some(record) = &volume.record {
-            let tree = self.ground.config.trees.scan().map_err(LookError::Scan)?;
+            let tree = self.ground.scan()?;
             self.paths.claim_left_behind_for(record, &tree);
         }
         self.write_back(&volume)?;
@@ -299,7 +299,7 @@ impl Volumes {
         let (Some(nqn), Some(identity)) = (&volume.nqn, &volume.identity) else {
             return Ok(false);
         };
-        let tree = self.ground.config.trees.scan().map_err(LookError::Scan)?;
+        let tree = self.ground.scan()?;
         tree.require(nqn).map_err(LookError::Scan)?;
         let mut subsystems = tree.find_subsystems(nqn);
         Ok(subsystems.any(|subsystem| {
@@ -323,7 +323,7 @@ impl Volumes {
     fn end_hold(&self, volume: &Volume<'_>) -> Result<(), UnstageError> {
         let map = volume.map;
         if let Some(found) = self.ground.read_map(map)? {
-            let tree = self.ground.config.trees.scan().map_err(LookError::Scan)?;
+            let tree = self.ground.scan()?;
             // What a process that was killed has left in it would keep the map from going.
             if Flow::of_map(&found, &tree) == Flow::Waiting {
                 self.holds
@@ -346,7 +346,7 @@ impl Volumes {
         let (Some(nqn), Some(identity)) = (&volume.nqn, &volume.identity) else {
             return;
         };
-        let Ok(tree) = self.ground.config.trees.scan() else {
+        let Ok(tree) = self.ground.scan() else {
             return;
         };
         let heads = tree.find_subsystems(nqn).flat_map(|s| &s.namespaces);

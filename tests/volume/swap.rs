@@ -4,7 +4,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use nvmeof_csi::host::MapId;
-use nvmeof_csi::volume::hold::KeepError;
+use nvmeof_csi::volume::hold::{KeepError, Recorded, release};
+use nvmeof_csi::volume::survey::read_staged;
 use nvmeof_csi::volume::{Passed, PublishError, StageError, Suspended, Swapped, Volumes};
 
 use crate::machine::{Machine, map_of};
@@ -193,7 +194,7 @@ fn a_controller_gets_its_ctrl_loss_tmo_back_when_the_stage_fails_that_tuned_it()
     let machine = Machine::new("trixie-one-path");
     let volumes = held(&machine);
     // The map is gone, and a new one vanishes again as soon as it is made.
-    fs::remove_dir_all(machine.root().join("sys/block/dm-0")).expect("a map");
+    fs::remove_file(machine.root().join("sys/block/dm-0/dm/uuid")).expect("a map");
     let error = volumes.stage(&stage(&machine, block()));
     let error = error.expect_err("no map");
     assert!(matches!(error, StageError::LostAgain), "{error}");
@@ -330,4 +331,32 @@ fn another_map_under_the_old_number_is_not_the_volume() {
         !log.iter().any(|effect| effect.starts_with("bind")),
         "{log:?}"
     );
+}
+
+#[test]
+fn a_release_without_the_plugin_lets_the_map_go_and_deletes_the_controller_in_which_io_may_wait() {
+    let machine = Machine::new("trixie-one-path");
+    held(&machine);
+    let (root, state_dir) = (machine.root(), machine.state_dir());
+    let release = |nqn: &str| {
+        let nqn = nqn.parse().expect("a name");
+        let (known, _) = read_staged(&root, &state_dir).expect("the records");
+        let recorded = Recorded {
+            known: &known,
+            unknown: &[],
+        };
+        release(&root, &*machine.host, recorded, Some(&nqn)).expect("released")
+    };
+    let nqn = "nqn.2026-01.org.example:volume-1";
+    let maps = release(nqn).maps;
+    assert_eq!(maps, [map_of("volume-1")]);
+    let log = machine.host.take_log();
+    assert_eq!(log, ["let go"], "its controller is live");
+    machine
+        .host
+        .devices(|devices| devices.set("state", "connecting\n"));
+    let other = release("nqn.2026-01.org.example:other");
+    assert!(other.maps.is_empty() && other.controllers.is_empty());
+    assert_eq!(release(nqn).controllers.len(), 1);
+    assert_eq!(machine.host.take_log(), ["let go", "disconnect nvme0"]);
 }

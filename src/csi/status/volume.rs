@@ -179,10 +179,7 @@ impl Coded for LetGoError {
             LetGoError::Map(error) => error.code(),
             // The kernel is still at it, or the target takes long to say goodbye.
             LetGoError::Disconnect { .. } => Code::Unavailable,
-            LetGoError::Records(_)
-            | LetGoError::Owner(_)
-            | LetGoError::Look(_)
-            | LetGoError::Scan(_) => Code::Internal,
+            LetGoError::Records(_) | LetGoError::Owner(_) | LetGoError::Look(_) => Code::Internal,
         }
     }
 }

@@ -280,7 +280,7 @@ impl Holds {
         let identity = VolumeIdentity::of(namespace);
         let until = Instant::now() + self.ground.config.timing.rescan;
         loop {
-            let tree = self.ground.config.trees.scan().map_err(LookError::Scan)?;
+            let tree = self.ground.scan()?;
             let (records, _) = self.ground.records.read_readable()?;
             let company = self.company(&records, &tree);
             let keeping = company.find_spared(&source.nqn, &identity)?;

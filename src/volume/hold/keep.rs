@@ -3,7 +3,6 @@
 //! Invariants: under the lock of the map, never of the volume; the record is read again under that lock, for the volume
 //! may have left meanwhile.
 
-use nvme_sysfs::ScanError;
 use thiserror::Error;
 
 use super::company::CompanyError;
@@ -39,10 +38,7 @@ pub enum KeepError {
     /// The head does not outlive its paths.
     #[error(transparent)]
     Head(#[from] HeadError),
-    /// The devices cannot be read.
-    #[error("cannot read the NVMe devices")]
-    Scan(#[from] ScanError),
-    /// The maps cannot be read.
+    /// The devices or maps cannot be read.
     #[error(transparent)]
     Look(#[from] LookError),
 }
@@ -83,11 +79,7 @@ impl Holds {
         else {
             return Ok(true);
         };
-        let tree = self
-            .ground
-            .config
-            .trees
-            .scan_subsystem(&record.source.nqn)?;
+        let tree = self.ground.scan_subsystem(&record.source.nqn)?;
         let disks = find_usable(&tree, &record.source.nqn, identity, None).into_iter();
         let nodes = disks.map(|disk| self.ground.config.root.join("dev").join(&disk.name));
         Ok(self.opens.all_answer_an_open(nodes.collect()))
@@ -117,7 +109,7 @@ impl Holds {
             return Ok(());
         };
         let nqn = &record.source.nqn;
-        let tree = self.ground.config.trees.scan()?;
+        let tree = self.ground.scan()?;
         match (hold, record.identity()) {
             (Hold::Dm(_), Some(identity)) => {
                 let done = self.give_up_at_once(&tree, nqn, identity, &mut Vec::new());

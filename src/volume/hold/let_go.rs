@@ -11,7 +11,7 @@
 //! lock.
 
 use nvme_fabrics::DisconnectError;
-use nvme_sysfs::{Instance, Namespace, Nqn, ScanError, Tree};
+use nvme_sysfs::{Controller, Instance, Namespace, Nqn, Subsystem, Tree};
 use thiserror::Error;
 
 use super::super::flow::Flow;
@@ -38,9 +38,6 @@ pub enum LetGoError {
     /// It cannot be told whether anything waits.
     #[error(transparent)]
     Look(#[from] LookError),
-    /// The NVMe devices cannot be read.
-    #[error("cannot read the NVMe devices")]
-    Scan(#[from] ScanError),
     /// A controller could not be deleted.
     #[error("cannot disconnect {controller}, in which I/O may wait")]
     Disconnect {
@@ -92,7 +89,7 @@ impl Holds {
     ) -> Result<LetGo, LetGoError> {
         {
             let _map = self.lock_map(map)?;
-            let tree = self.ground.config.trees.scan()?;
+            let tree = self.ground.scan()?;
             let known = self.ground.read_map(map)?;
             // What was begun is done: some of its I/O may have failed.
             if known.is_some_and(|known| !known.is_let_go && waits.are_over(&known, &tree)) {
@@ -114,7 +111,7 @@ impl Holds {
         if !others.iter().filter(wants).all(held) {
             return Ok(LetGo::Done);
         }
-        let tree = self.ground.config.trees.scan()?;
+        let tree = self.ground.scan()?;
         let stuck = self.find_deletable(&tree, record, &others, waits)?;
         let stuck: Vec<_> = stuck.into_iter().map(|it| (it, nqn)).collect();
         if waits != Waits::ForPath {
@@ -168,24 +165,25 @@ impl Holds {
     }
 }
 
-/// The controllers in which I/O may wait: those that are not live, and live ones through which the target
-/// serves other namespaces at most; any, where the target completes nothing.
+/// The controllers in which I/O of a volume may wait; any, where the target completes nothing.
 fn find_stuck(tree: &Tree, record: &StageRecord, waits: Waits) -> Vec<Instance> {
-    let mut stuck = Vec::new();
-    for subsystem in tree.find_subsystems(&record.source.nqn) {
-        let ours = |disk: &&Namespace| record.identity().is_some_and(|it| it.names(disk));
-        let mut disks = subsystem.namespaces.iter().filter(ours);
-        let disk = disks.next();
-        for controller in &subsystem.controllers {
-            let is_behind = |disk| subsystem.waits_behind(disk, controller);
-            let is_stuck = match waits {
-                Waits::ForPath => !controller.is_live() || disk.is_some_and(is_behind),
-                Waits::ForTarget { .. } => true,
-            };
-            if is_stuck {
-                stuck.push(controller.instance);
-            }
-        }
-    }
-    stuck
+    let ours = |disk: &Namespace| record.identity().is_some_and(|it| it.names(disk));
+    let subsystems = tree.find_subsystems(&record.source.nqn);
+    let controllers = subsystems.flat_map(|subsystem| &subsystem.controllers);
+    let stuck = controllers.filter(|it| waits != Waits::ForPath || may_wait_in(tree, it, ours));
+    stuck.map(|controller| controller.instance).collect()
+}
+
+/// Whether I/O of one of these disks may wait for a path in a controller: it is not live, or the target serves other
+/// namespaces through it at most.
+pub(super) fn may_wait_in(
+    tree: &Tree,
+    controller: &Controller,
+    is_meant: impl Fn(&Namespace) -> bool,
+) -> bool {
+    let waits = |subsystem: &Subsystem| {
+        let mut disks = subsystem.namespaces.iter().filter(|disk| is_meant(disk));
+        disks.any(|disk| subsystem.waits_behind(disk, controller))
+    };
+    !controller.is_live() || tree.subsystems.iter().any(waits)
 }

@@ -133,8 +133,8 @@ impl Holds {
                 Err(error) => return Err(error.into()),
             }
         }
-        let tree = self.ground.config.trees.scan_subsystem(below.nqn);
-        let disks = proved(&tree.map_err(LookError::Scan)?, below, known);
+        let tree = self.ground.scan_subsystem(below.nqn);
+        let disks = proved(&tree?, below, known);
         if disks.is_empty() {
             return Ok(Swapped::NoDisk);
         }
@@ -189,13 +189,13 @@ impl Holds {
         table: &MapTable,
     ) -> Result<bool, SwapError> {
         self.ground.host().load_map(below.map, table)?;
-        let again = self.ground.config.trees.scan_subsystem(below.nqn);
+        let again = self.ground.scan_subsystem(below.nqn);
         let same = again
             .as_ref()
             .is_ok_and(|tree| proved(tree, below, known) == disks);
         if !same {
             self.ground.host().clear_map(below.map)?;
-            again.map_err(LookError::Scan)?;
+            again?;
         }
         Ok(same)
     }

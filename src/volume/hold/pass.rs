@@ -20,7 +20,6 @@ use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use super::super::identity::Disk;
-use super::super::sight::LookError;
 use super::super::volume_id::VolumeId;
 use super::holds::Holds;
 use super::keep::KeepError;
@@ -90,7 +89,7 @@ impl Holds {
         };
         // In this order: controllers that are live after the paths have failed did not fail them.
         let known = self.ground.read_map(below.map)?;
-        let tree = self.ground.config.trees.scan_subsystem(below.nqn)?;
+        let tree = self.ground.scan_subsystem(below.nqn)?;
         let disks = proved(&tree, below, known.as_ref());
         if !known.is_some_and(|known| has_failed(&known, &disks)) {
             return Ok(None);
@@ -130,8 +129,8 @@ impl Holds {
 
     /// Gives the suspended map the table that hands errors up. Where there is no proof it stays suspended.
     fn load_passing(&self, below: Below<'_>, known: &Map, asked: &Disk) -> Result<bool, SwapError> {
-        let tree = self.ground.config.trees.scan_subsystem(below.nqn);
-        let disks = proved(&tree.map_err(LookError::Scan)?, below, Some(known));
+        let tree = self.ground.scan_subsystem(below.nqn);
+        let disks = proved(&tree?, below, Some(known));
         let is_asked = |disk: &Proved| disk.dev == asked.dev && disk.diskseq == asked.diskseq();
         if !disks.first().is_some_and(is_asked) {
             return Ok(false);

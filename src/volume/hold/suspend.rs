@@ -61,7 +61,7 @@ impl Holds {
             return Ok(Suspended::NotNeeded);
         };
         let known = self.ground.read_map(below.map)?;
-        let tree = self.ground.config.trees.scan_subsystem(below.nqn)?;
+        let tree = self.ground.scan_subsystem(below.nqn)?;
         if let Some(known) = &known {
             self.queue_again(known)?;
         }

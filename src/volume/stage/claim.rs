@@ -11,7 +11,6 @@ use crate::host::dm::{Map, MapPath};
 use crate::volume::capability::{AccessType, Capability};
 use crate::volume::identity::VolumeIdentity;
 use crate::volume::record::{Phase, StageRecord};
-use crate::volume::sight::LookError;
 
 impl Staging<'_> {
     /// Takes the namespace for this volume. Two filesystems on one namespace would each have a map of
@@ -49,13 +48,7 @@ impl Staging<'_> {
         namespace: &Namespace,
     ) -> Result<(), StageError> {
         let was_taken = self.taken.as_ref().is_some_and(|it| it.names(namespace));
-        let tree = self
-            .volumes
-            .ground
-            .config
-            .trees
-            .scan()
-            .map_err(LookError::Scan)?;
+        let tree = self.volumes.ground.scan()?;
         let is_foreign = |path: &&MapPath| match tree.find_namespace_by_dev(path.dev) {
             Some(disk) => disk.identity != namespace.identity,
             None => !was_taken,

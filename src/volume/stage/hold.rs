@@ -5,7 +5,6 @@ use crate::report::outcome::{Outcome, Reason};
 use crate::volume::hold::{Below, ChooseHoldError, CompanyError, Hold, HoldError, native_time};
 use crate::volume::identity::VolumeIdentity;
 use crate::volume::paths::attach::Attached;
-use crate::volume::sight::LookError;
 use crate::volume::source::PathLossHold;
 
 impl Staging<'_> {
@@ -71,12 +70,7 @@ impl Staging<'_> {
     /// goes on trying, and tells.
     fn have_controllers_give_up(&mut self, identity: &VolumeIdentity) -> Result<(), StageError> {
         let volumes = self.volumes;
-        let tree = volumes
-            .ground
-            .config
-            .trees
-            .scan()
-            .map_err(LookError::Scan)?;
+        let tree = volumes.ground.scan()?;
         let is_asked_for = self.request.source.hold == PathLossHold::Dm;
         let nqn = &self.request.source.nqn;
         match volumes
@@ -93,12 +87,7 @@ impl Staging<'_> {
 
     fn keep_controllers(&self, hold: &Hold) -> Result<(), StageError> {
         let volumes = self.volumes;
-        let tree = volumes
-            .ground
-            .config
-            .trees
-            .scan()
-            .map_err(LookError::Scan)?;
+        let tree = volumes.ground.scan()?;
         volumes
             .paths
             .keep_controllers(&self.request.source, hold, &tree);

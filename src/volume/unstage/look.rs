@@ -40,7 +40,7 @@ impl Volumes {
     /// Waits for a path to the disk of the volume, and looks when the tree of devices has changed or [`LOOK`] is over.
     pub(super) fn wait_for_path(&self, volume: &Volume<'_>) -> Result<Flow, UnstageError> {
         let deadline = Instant::now() + self.ground.config.timing.path;
-        let mut seen = self.ground.config.trees.scan().map_err(LookError::Scan)?;
+        let mut seen = self.ground.scan()?;
         loop {
             let standing = self.look_at(volume)?;
             if standing != Flow::Waiting || Instant::now() >= deadline {
