@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use events::Events;
 pub use events::Seen;
 
+use crate::causes::chain;
 use crate::shared::{Reading, Shared};
 
 /// A scan that takes longer than this is rested from for as long as it took.
@@ -129,17 +130,23 @@ impl Trees {
     }
 
     fn follow(&self, mut events: Events, mut seen: impl FnMut(Seen)) {
-        let mut told = BTreeSet::new();
+        let (mut told, mut failed) = (BTreeSet::new(), None);
         while !self.kept.closed.load(Ordering::Relaxed) {
             let began = Instant::now();
             match self.scan() {
                 Ok(snapshot) => {
-                    told = tell_unknown(&snapshot, &told);
+                    failed = None;
+                    for unknown in find_news(&snapshot, &mut told) {
+                        tracing::warn!(%unknown, "what depends on it is not known");
+                    }
                     self.kept.numbers.send_replace(snapshot.number());
                 }
                 Err(error) => {
-                    let error: &(dyn std::error::Error + 'static) = &error;
-                    tracing::warn!(error, "cannot read the NVMe devices");
+                    let error = chain(&error);
+                    if failed.as_ref() != Some(&error) {
+                        tracing::warn!(error, "cannot read the NVMe devices");
+                    }
+                    failed = Some(error);
                 }
             }
             let rested = Instant::now() + rest_after(began.elapsed());
@@ -192,13 +199,12 @@ fn is_local(controller: &Controller) -> bool {
     controller.transport == Transport::Pcie
 }
 
-/// Tells of what could not be read, each once for as long as it stays so. Returns all of it.
-fn tell_unknown(tree: &Tree, told: &BTreeSet<Unknown>) -> BTreeSet<Unknown> {
+/// What could not be read and was not told yet. What can be read again may be told again.
+fn find_news(tree: &Tree, told: &mut BTreeSet<Unknown>) -> Vec<Unknown> {
     let now: BTreeSet<Unknown> = tree.unknown().cloned().collect();
-    for unknown in now.difference(told) {
-        tracing::warn!(%unknown, "what depends on it is not known");
-    }
-    now
+    let news = now.difference(told).cloned().collect();
+    *told = now;
+    news
 }
 
 /// A scan answers all events that came before it, so those that come meanwhile lose nothing by waiting; on a
@@ -298,6 +304,22 @@ mod tests {
         assert_eq!(tree.unknown().count(), 2);
         fs::write(root.path().join("sys/block/nvme0n1/dev"), "259\n").expect("a file");
         assert!(trees.scan().is_err(), "it may be any disk");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_news_once_until_it_can_be_read_again() {
+        let root = captured("trixie-pcie");
+        let trees = Trees::of(Sysfs::at(root.path()));
+        let cntlid = root.path().join("sys/class/nvme/nvme0/cntlid");
+        let before = fs::read(&cntlid).expect("a file");
+        let mut told = BTreeSet::new();
+        let mut news = || find_news(&trees.scan().expect("a tree"), &mut told).len();
+        fs::write(&cntlid, "many\n").expect("a file");
+        assert_eq!((news(), news()), (1, 0));
+        fs::write(&cntlid, &before).expect("a file");
+        assert_eq!(news(), 0);
+        fs::write(&cntlid, "many\n").expect("a file");
+        assert_eq!(news(), 1);
     }
 
     #[test]

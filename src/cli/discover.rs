@@ -106,10 +106,8 @@ struct Entry {
     /// Whether a secure channel is needed: `not specified`, `required`, `not required` or `reserved`, as nvme-cli says it.
     treq: &'static str,
     /// Security of TCP: `none`, `tls`, `tls13` or a number; absent for other transports.
-    #[serde(skip_serializing_if = "Option::is_none")]
     sectype: Option<String>,
     /// Why this host cannot connect it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     skipped: Option<&'static str>,
 }
 
@@ -397,5 +395,68 @@ impl Entry {
                 "{subtype} {transport} {traddr} {trsvcid} {nqn}, treq {treq}{sectype}{skipped}"
             ),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record of 1024 bytes, as a target sends it.
+    fn record(trtype: u8, treq: u8, sectype: u8, traddr: &str) -> DiscoveryEntry {
+        let mut bytes = [0; 1024];
+        bytes[..4].copy_from_slice(&[trtype, 1, 2, treq]);
+        for (start, text) in [
+            (32, "4420"),
+            (256, "nqn.2026-01.org.example:a"),
+            (512, traddr),
+        ] {
+            bytes[start..start + text.len()].copy_from_slice(text.as_bytes());
+        }
+        bytes[768] = sectype;
+        DiscoveryEntry::decode(0, &bytes).expect("a record")
+    }
+
+    fn found() -> Found {
+        let discovery = Discovery {
+            entries: vec![
+                record(2, 0, 0, "nn-0x1,pn-0x2"),
+                record(3, 1, 2, "192.0.2.1"),
+            ],
+            ..Discovery::default()
+        };
+        let is_fc = |entry: &DiscoveryEntry| entry.transport == Transport::Fc;
+        Found::of(&discovery, |entry| is_fc(entry).then_some("no port"))
+    }
+
+    #[test]
+    fn a_record_that_this_host_cannot_use_is_shown_as_skipped_and_no_failure() {
+        assert_eq!(found().exit(), Exit::Done);
+        let mut out = Vec::new();
+        found()
+            .write(Format::Human, &mut out)
+            .expect("a Vec takes everything");
+        let text = String::from_utf8(out).expect("UTF-8");
+        let nqn = "nqn.2026-01.org.example:a";
+        let expected = format!(
+            "nvm fc nn-0x1:pn-0x2 4420 {nqn}, treq not specified, skipped: no port\n\
+             nvm tcp 192.0.2.1 4420 {nqn}, treq required, sectype tls13\n"
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn programs_get_security_and_what_is_skipped_by_name() {
+        let value = serde_json::to_value(found()).expect("JSON");
+        let [fc, tcp] = [&value["entries"][0], &value["entries"][1]];
+        assert_eq!(
+            (&fc["skipped"], &fc["treq"]),
+            (&"no port".into(), &"not specified".into())
+        );
+        assert_eq!(
+            (&tcp["treq"], &tcp["sectype"]),
+            (&"required".into(), &"tls13".into())
+        );
+        assert!(tcp["skipped"].is_null() && fc["sectype"].is_null());
     }
 }

@@ -111,7 +111,7 @@ mod tests {
     fn every_driver_of_this_program_is_found_and_no_other() {
         let kubelet = tempfile::tempdir().expect("a directory");
         let plugins = kubelet.path().join("plugins");
-        assert_eq!(find_states(&plugins).expect("none"), [PathBuf::new(); 0]);
+        assert!(find_states(&plugins).expect("none").is_empty());
         for below in ["b.csi/state/volumes", "a.csi/state/volumes", "c.csi/state"] {
             fs::create_dir_all(plugins.join(below)).expect("a directory");
         }

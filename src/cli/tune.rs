@@ -104,9 +104,10 @@ impl Failure for TuneFailure {
     fn exit(&self) -> Exit {
         match self {
             TuneFailure::Target(error) => error.exit(),
-            TuneFailure::Tune { source, .. } if matches!(source, TuneError::Value { .. }) => {
-                Exit::WrongUse
-            }
+            TuneFailure::Tune {
+                source: TuneError::Value { .. },
+                ..
+            } => Exit::WrongUse,
             TuneFailure::Tune { .. } | TuneFailure::Policy(_) => Exit::Failed,
         }
     }

@@ -37,11 +37,10 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, AttributeError>
     there(fs::read(path)).map_err(|source| AttributeError::new("read", path, source))
 }
 
-/// The text of a file without the white space at its end.
+/// The text of a file without the white space at its end. What is no UTF-8 in it is replaced: names are given by others.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, AttributeError> {
-    let text = there(fs::read_to_string(path));
-    let text = text.map_err(|source| AttributeError::new("read", path, source))?;
-    Ok(text.map(|text| text.trim_end().to_owned()))
+    let bytes = read_bytes(path)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned()))
 }
 
 /// What the text of a file stands for.

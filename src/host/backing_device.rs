@@ -43,11 +43,11 @@ mod tests {
         let directory = root.path().join("sys/class/bdi/252:3");
         let read = |name| fs::read_to_string(directory.join(name)).ok();
         fs::create_dir_all(&directory).expect("a directory");
-        fs::write(&directory.join("max_ratio"), "100").expect("an attribute");
+        fs::write(directory.join("max_ratio"), "100").expect("an attribute");
         limit_dirty(root.path(), DISK).expect("written");
         assert!(read("max_ratio").is_some_and(|text| text.starts_with(SHARE)));
         assert_eq!(read("strict_limit"), None);
-        fs::write(&directory.join("strict_limit"), "0").expect("an attribute");
+        fs::write(directory.join("strict_limit"), "0").expect("an attribute");
         limit_dirty(root.path(), DISK).expect("written");
         assert_eq!(read("strict_limit").as_deref(), Some("1"));
     }

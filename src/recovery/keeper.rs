@@ -69,6 +69,8 @@ pub struct Keeper {
     /// Claim and pods of what was seen last.
     users: BTreeMap<VolumeId, (Option<ClaimRef>, Vec<PodRef>)>,
     running: JoinSet<(Action, Came)>,
+    /// Why the last look failed, if it did: it is told once.
+    blind: Option<String>,
 }
 
 /// What one look found.
@@ -110,6 +112,7 @@ impl Keeper {
             reporter,
             users: BTreeMap::new(),
             running: JoinSet::new(),
+            blind: None,
         })
     }
 
@@ -200,7 +203,10 @@ impl Keeper {
         let observation = match look.await {
             Ok(Ok(observation)) => observation,
             Ok(Err(error)) => {
-                tracing::warn!(error, "the volumes of this node cannot be judged");
+                if self.blind.as_ref() != Some(&error) {
+                    tracing::warn!(error, "the volumes of this node cannot be judged");
+                }
+                self.blind = Some(error);
                 return Vec::new();
             }
             Err(error) => {
@@ -208,6 +214,7 @@ impl Keeper {
                 return Vec::new();
             }
         };
+        self.blind = None;
         let now = Instant::now().into_std();
         let Observation { seen, unwanted } = observation;
         let records = seen.iter().map(|seen| &seen.record);

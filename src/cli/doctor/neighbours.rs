@@ -184,9 +184,10 @@ fn exists(host: &HostFiles, name: &str) -> Result<bool, Unseen> {
 /// The text of a file, and none of one that is not there.
 fn read(host: &HostFiles, name: &str) -> Result<String, Unseen> {
     let path = resolve(host, name)?;
-    match fs::read_to_string(&path) {
+    match fs::read(&path) {
+        Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        text => text.map_err(|error| (path, error)),
+        Err(error) => Err((path, error)),
     }
 }
 
@@ -263,6 +264,16 @@ mod tests {
 
     fn statuses(root: &Path) -> [Status; 3] {
         check(&HostFiles::at(root)).map(|check| check.status)
+    }
+
+    #[test]
+    fn a_comment_in_another_encoding_keeps_no_line_from_being_read() {
+        let root = root();
+        let path = root.path().join("etc/lvm/lvm.conf");
+        put(root.path(), "etc/lvm/lvm.conf", "");
+        let latin = [b"# f\xfcr uns\n", OURS.as_bytes()].concat();
+        fs::write(path, latin).expect("a file");
+        assert_eq!(check_lvm(&HostFiles::at(root.path())).status, Status::Ok);
     }
 
     #[test]

@@ -267,6 +267,19 @@ mod tests {
     }
 
     #[test]
+    fn a_map_of_others_may_be_called_anything() {
+        let root = tempfile::tempdir().expect("a directory");
+        let ours = MapId::of_volume("csi.example", "a");
+        map(root.path(), "dm-0", "LVM-abcdef");
+        map(root.path(), "dm-1", &ours.uuid());
+        let uuid = root.path().join("sys/block/dm-0/dm/uuid");
+        fs::write(uuid, b"\xff\xfe\n").expect("an attribute");
+        let maps = read_maps(root.path()).expect("readable");
+        let found: Vec<_> = maps.iter().map(|map| map.id).collect();
+        assert_eq!(found, [ours]);
+    }
+
+    #[test]
     fn a_map_that_is_being_removed_is_gone_and_another_failure_is_not() {
         let failed = |errno: Errno| std::io::Error::from(errno);
         assert!(is_going(&failed(Errno::INVAL)) && is_going(&failed(Errno::IO)));
