@@ -34,6 +34,7 @@ pub mod repair;
 pub mod request;
 pub mod sight;
 mod source;
+mod source_tuning;
 pub mod stage;
 pub mod standing;
 pub mod stats;

@@ -3,7 +3,6 @@
 //!
 //! Source: kernel sources 6.1, 6.12 and 7.x, and the same failures provoked on those kernels.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -11,8 +10,9 @@ use nvme_sysfs::{Instance, Nqn, ScanError, Uuid};
 
 use crate::cause::Cause;
 use crate::open::OpenDeviceError;
+use crate::options::ConnectOptions;
 use crate::portal::DialError;
-use crate::refusal::{Refusal, Refused};
+use crate::refusal::{Explanation, Refusal, Refused};
 use crate::reply::ReplyError;
 use crate::supported::SupportedError;
 use crate::token::TokenSet;
@@ -96,31 +96,9 @@ pub enum ConnectError {
     },
 }
 
-/// What the kernel's log says about a bare EIO or EINVAL.
-#[derive(Debug)]
-pub enum Explanation {
-    /// A known message about this call.
-    Known(Cause),
-    /// No known message about this call.
-    NothingLogged,
-    /// The log cannot be read: EPERM without CAP_SYSLOG.
-    LogUnreadable(io::Error),
-    /// The caller did not ask.
-    NotAsked,
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Explanation::Known(cause) => write!(f, "{cause}"),
-            Explanation::NothingLogged => f.write_str("the kernel's log names no known cause"),
-            Explanation::LogUnreadable(error) => write!(
-                f,
-                "the cause stands in the kernel's log, which cannot be read ({error}): \
-                 CAP_SYSLOG is needed"
-            ),
-            Explanation::NotAsked => f.write_str("the cause stands in the kernel's log"),
-        }
+impl From<Refused> for ConnectError {
+    fn from(refused: Refused) -> ConnectError {
+        ConnectError::Kernel(Box::new(refused))
     }
 }
 
@@ -134,6 +112,26 @@ impl From<SupportedError> for ConnectError {
 }
 
 impl ConnectError {
+    /// What the errno of a failed write means for `options`.
+    pub(crate) fn from_write(source: io::Error, options: &ConnectOptions) -> ConnectError {
+        match Refused::of_write(&source, options) {
+            Some(refused) => refused.into(),
+            None => ConnectError::Other {
+                nqn: options.nqn().clone(),
+                source,
+            },
+        }
+    }
+
+    /// Why the kernel refused, if it was the kernel.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            ConnectError::Kernel(refused) => Some(refused.refusal),
+            _ => None,
+        }
+    }
+
     /// The cause that the kernel's log named.
     #[must_use]
     pub fn cause(&self) -> Option<&Cause> {

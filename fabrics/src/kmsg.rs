@@ -12,9 +12,10 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::error::{ConnectError, Explanation};
+use crate::error::ConnectError;
 use crate::message::cause;
 use crate::options::ConnectOptions;
+use crate::refusal::Explanation;
 
 /// `CONSOLE_EXT_LOG_MAX` of the kernel: no record is longer.
 const MAX_RECORD: usize = 8192;

@@ -93,7 +93,7 @@ pub use discovery::{
     TcpSecurity,
 };
 pub use encode::EncodedOptions;
-pub use error::{ConnectError, Explanation};
+pub use error::ConnectError;
 pub use exclusions::{Candidate, Exclusion, Exclusions, Ignored};
 pub use fabrics::{ConnectHow, Connected, Fabrics};
 pub use firmware::{IdentitySource, machine_uuid};
@@ -108,11 +108,10 @@ pub use options::{ConnectOptions, ConnectOptionsBuilder};
 pub use owner::Owner;
 pub use portal::{DialError, Portal};
 pub use problem::{OptionProblem, OptionsError};
-pub use refusal::{Refusal, Refused};
+pub use refusal::{Explanation, Refusal, Refused, RetryClass};
 pub use registry::{Registry, RegistryError};
 pub use reply::{Reply, ReplyError};
 pub use rescan::RescanError;
-pub use retry::RetryClass;
 pub use rules::MAX_CONNECT_NQN;
 pub use secret::{ParseSecretError, ReadSecretError, Secret};
 pub use supported::{SupportedError, SupportedOptions, SupportedSource};

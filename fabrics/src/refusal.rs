@@ -9,9 +9,8 @@ use std::io;
 use nvme_sysfs::{Nqn, TransportAddress};
 use rustix::io::Errno;
 
-use crate::error::{ConnectError, Explanation};
+use crate::cause::Cause;
 use crate::options::ConnectOptions;
-use crate::retry::RetryClass;
 use crate::token::TokenSet;
 
 /// Kernel-internal errno that a write interrupted by a signal may leak.
@@ -58,6 +57,45 @@ pub enum Refusal {
     NoResources,
     NoCpu,
     Interrupted,
+}
+
+/// What the kernel's log says about a bare EIO or EINVAL.
+#[derive(Debug)]
+pub enum Explanation {
+    /// A known message about this call.
+    Known(Cause),
+    /// No known message about this call.
+    NothingLogged,
+    /// The log cannot be read: EPERM without CAP_SYSLOG.
+    LogUnreadable(io::Error),
+    /// The caller did not ask.
+    NotAsked,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Explanation::Known(cause) => write!(f, "{cause}"),
+            Explanation::NothingLogged => f.write_str("the kernel's log names no known cause"),
+            Explanation::LogUnreadable(error) => write!(
+                f,
+                "the cause stands in the kernel's log, which cannot be read ({error}): \
+                 CAP_SYSLOG is needed"
+            ),
+            Explanation::NotAsked => f.write_str("the cause stands in the kernel's log"),
+        }
+    }
+}
+
+/// What a caller may do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryClass {
+    /// The same call may succeed later: the network or the target has to change.
+    Transient,
+    /// The same call goes on failing until its options or this host change.
+    Permanent,
+    /// The kernel has the controller already.
+    AlreadyConnected,
 }
 
 /// The errnos of a refusal, what to do about it, and its words, in which `{…}` stands for a field.
@@ -150,6 +188,26 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// What the errno of a failed write means for `options`, if it is a known one.
+    pub(crate) fn of_write(source: &io::Error, options: &ConnectOptions) -> Option<Refused> {
+        let errno = match source.raw_os_error()? {
+            ERESTARTSYS => Errno::INTR,
+            raw => Errno::from_raw_os_error(raw),
+        };
+        let Row(refusal, ..) = ROWS.iter().find(|row| row.1.contains(&errno))?;
+        let proves = options.tokens().contains(TokenSet::DHCHAP_CTRL_SECRET);
+        let refusal = match refusal {
+            Refusal::Refused if proves => Refusal::RefusedOrUnproven,
+            refusal => *refusal,
+        };
+        Some(Refused {
+            address: options.address().clone(),
+            ..Refused::new(refusal, options.nqn().clone())
+        })
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -165,54 +223,14 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-impl From<Refused> for ConnectError {
-    fn from(refused: Refused) -> ConnectError {
-        ConnectError::Kernel(Box::new(refused))
-    }
-}
-
-impl ConnectError {
-    /// What the errno of a failed write means for `options`.
-    pub(crate) fn from_write(source: io::Error, options: &ConnectOptions) -> ConnectError {
-        let nqn = options.nqn().clone();
-        let errno = match source.raw_os_error() {
-            Some(ERESTARTSYS) => Some(Errno::INTR),
-            raw => raw.map(Errno::from_raw_os_error),
-        };
-        let row = errno.and_then(|errno| ROWS.iter().find(|row| row.1.contains(&errno)));
-        let Some(Row(refusal, ..)) = row else {
-            return ConnectError::Other { nqn, source };
-        };
-        let proves = options.tokens().contains(TokenSet::DHCHAP_CTRL_SECRET);
-        let refusal = match refusal {
-            Refusal::Refused if proves => Refusal::RefusedOrUnproven,
-            refusal => *refusal,
-        };
-        let address = options.address().clone();
-        Refused {
-            address,
-            ..Refused::new(refusal, nqn)
-        }
-        .into()
-    }
-
-    /// Why the kernel refused, if it was the kernel.
-    #[must_use]
-    pub fn refusal(&self) -> Option<Refusal> {
-        match self {
-            ConnectError::Kernel(refused) => Some(refused.refusal),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use nvme_sysfs::Transport;
 
     use super::*;
+    use crate::ConnectError;
     use crate::fixture;
-    use crate::retry::RetryClass::{self, AlreadyConnected, Permanent, Transient};
+    use crate::refusal::RetryClass::{AlreadyConnected, Permanent, Transient};
 
     fn answer(errno: i32) -> ConnectError {
         let mut builder = fixture::options(Transport::Tcp);

@@ -3,17 +3,7 @@
 use crate::cause::Cause;
 use crate::error::ConnectError;
 use crate::portal::DialError;
-
-/// What a caller may do about a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryClass {
-    /// The same call may succeed later: the network or the target has to change.
-    Transient,
-    /// The same call goes on failing until its options or this host change.
-    Permanent,
-    /// The kernel has the controller already.
-    AlreadyConnected,
-}
+use crate::refusal::RetryClass;
 
 impl ConnectError {
     /// What a caller may do about it.

@@ -16,6 +16,7 @@
 //! option. Every value has a bound, for whoever writes a PersistentVolume may write anything.
 
 mod address;
+mod driver;
 mod foreign;
 mod keys;
 mod selector;
@@ -33,7 +34,7 @@ use crate::volume::request::{
     AccessType, FilesystemType, MultiMount, Secrets, Source, SourceTuning, VolumeId,
 };
 use crate::volume::{Hold, connect_options};
-use foreign::Driver;
+use driver::Driver;
 use keys::{Given, Key};
 
 pub use keys::{parameter_bounds, parameter_names};

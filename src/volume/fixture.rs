@@ -6,7 +6,8 @@ use nvme_fabrics::HostIdentity;
 use nvme_sysfs::{Namespace, NamespaceSelector, Sysfs, Transport};
 use tempfile::TempDir;
 
-use super::source::{PathLossHold, Portal, Source, SourceTuning};
+use super::source::{PathLossHold, Portal, Source};
+use super::source_tuning::SourceTuning;
 
 /// The subsystem of the captured trees.
 pub(super) const NQN: &str = "nqn.2026-01.org.example:volume-1";

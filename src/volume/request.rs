@@ -9,7 +9,8 @@ use nvme_fabrics::Secret;
 use serde::{Deserialize, Serialize};
 
 pub use super::capability::{AccessMode, AccessType, Capability};
-pub use super::source::{PathLossHold, Portal, Source, SourceTuning};
+pub use super::source::{PathLossHold, Portal, Source};
+pub use super::source_tuning::SourceTuning;
 pub use super::volume_id::{ParseVolumeIdError, VolumeId};
 pub use crate::host::{FilesystemType, MountFlag, MultiMount, ParseMountFlagError};
 pub use crate::report::outcome::{ClaimRef, PodRef};

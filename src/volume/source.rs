@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use nvme_fabrics::{ConnectTuning, NumericAddress};
+use nvme_fabrics::NumericAddress;
 use nvme_sysfs::{Controller, ControllerLoss, NamespaceSelector, Nqn, Transport, TransportAddress};
 use serde::{Deserialize, Serialize};
 
 use super::hold::Hold;
+use super::source_tuning::SourceTuning;
 use super::text;
 
 /// A namespace of a subsystem and the ways to it.
@@ -26,7 +27,6 @@ pub struct Source {
     #[serde(with = "text::selector")]
     pub which: NamespaceSelector,
     /// How it is connected.
-    #[serde(with = "text::tuning")]
     pub tuning: SourceTuning,
     /// How I/O is to be kept waiting while no path exists.
     pub hold: PathLossHold,
@@ -44,18 +44,6 @@ pub struct Portal {
     pub traddr: NumericAddress,
     /// TCP or RDMA port.
     pub trsvcid: u16,
-}
-
-/// How the controllers of a source are connected; what is absent takes the default of this driver, or
-/// else of the kernel.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SourceTuning {
-    /// The options of the kernel. `ctrl_loss_tmo` has no effect on a volume that is held by a map.
-    pub options: ConnectTuning,
-    /// Source interface.
-    pub host_iface: Option<String>,
-    /// Source address.
-    pub host_traddr: Option<NumericAddress>,
 }
 
 /// How I/O is to be kept waiting while no path exists, `pathLossHold`.

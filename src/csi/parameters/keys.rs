@@ -9,7 +9,7 @@ use std::str::FromStr;
 use nvme_fabrics::{TUNING, TokenSet, TuningOption};
 
 use super::Map;
-use super::foreign::Driver;
+use super::driver::Driver;
 use crate::csi::invalid::InvalidRequest;
 
 /// What a value is about.
