@@ -57,7 +57,7 @@ pub use hold::{
     ChooseHoldError, Hold, HoldError, KeepError, LetGo, LetGoError, MEDIA_ERRORS_LAST, Passed,
     Suspended, SwapError, Swapped, Waits,
 };
-pub use mounts::ReadMountsError;
+pub use mounts::{ForeignMountError, ReadMountsError};
 pub(crate) use paths::connect_options;
 pub use paths::{AttachError, DetachError};
 pub use publish::PublishError;
