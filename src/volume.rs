@@ -1,8 +1,9 @@
 //! What a volume goes through on this node: attach, stage, publish, expand, and back.
 //!
-//! [`Volumes`] is the whole of it; the requests it takes are the types of [`request`]. Everything
-//! here blocks, reads the machine only below the root that it was given, and changes it only
-//! through the [`Host`](crate::host::Host) that it was given.
+//! [`Volumes`] has the verbs; the requests it takes are the types of [`request`]. They stand on two owners, of what
+//! [holds](hold) the I/O and of the [paths] that lead to it, and on the one judge of how a volume [stands](standing), over
+//! which whoever has to know matches. Everything here blocks, reads the machine only below the root that it was given, and
+//! changes it only through the [`Host`](crate::host::Host) that it was given.
 //!
 //! Invariants: a call that fails undoes what it did and nothing else; no mount, device or controller
 //! is taken for the volume's before its identity is proved; what cannot be read is neither healthy
@@ -58,7 +59,7 @@ pub use hold::{
     ChooseHoldError, Hold, HoldError, KeepError, LetGo, LetGoError, MEDIA_ERRORS_LAST, Passed,
     Suspended, SwapError, Swapped, Waits,
 };
-pub use mounts::ReadMountsError;
+pub use mounts::{ForeignMountError, ReadMountsError};
 pub(crate) use paths::connect_options;
 pub use paths::{AttachError, DetachError};
 pub use publish::PublishError;

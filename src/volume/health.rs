@@ -1,7 +1,7 @@
 //! NodeGetVolumeHealth and NodeGetStorageHealth: what is wrong with the volumes that are staged here.
 //!
-//! Invariant: nothing of a volume is touched: no open, no stat, no I/O, but for what a [`Sight`](super::sight::Sight) asks
-//! of an xfs. kubelet asks before a volume is staged too, and then nothing is wrong.
+//! Invariant: nothing of a volume is touched: no open, no stat, no I/O, but for what a [`Sight`] asks of an xfs. kubelet
+//! asks before a volume is staged too, and then nothing is wrong.
 
 use std::collections::BTreeMap;
 

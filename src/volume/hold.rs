@@ -9,14 +9,11 @@
 
 mod choice;
 mod company;
-mod dirty;
 mod holds;
 mod keep;
 mod let_go;
-mod lock;
 mod map;
 mod pass;
-mod queue;
 mod release;
 mod suspend;
 

@@ -16,7 +16,7 @@ use crate::host::MountAccess;
 use crate::host::attribute::AttributeError;
 use crate::host::dm::Map;
 use crate::host::mountinfo::{Mount, MountTable};
-pub use error::ReadMountsError;
+pub use error::{ForeignMountError, ReadMountsError};
 
 /// The mount table below `root`, with the errors that the kernel has found.
 pub(super) fn read_mounts(root: &Path) -> Result<MountTable, ReadMountsError> {

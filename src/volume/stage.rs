@@ -20,7 +20,7 @@ use super::capability::AccessType;
 use super::filesystem::{Memory, Step, check_multi_mount, next_step};
 use super::hold::Hold;
 use super::identity::{Disk, VolumeIdentity};
-use super::mounts::serves;
+use super::mounts::{ForeignMountError, serves};
 use super::paths::attach::Attached;
 use super::record::{Phase, StageRecord, Staged, Unfinished};
 use super::request::StageRequest;
@@ -309,11 +309,7 @@ impl<'a> Staging<'a> {
         match mounts.find_mount_at(path) {
             None => Ok(false),
             Some(mount) if serves(mount, disk, access) => Ok(true),
-            Some(mount) => Err(StageError::Occupied {
-                path: path.clone(),
-                dev: mount.dev,
-                source_path: mount.source.clone(),
-            }),
+            Some(mount) => Err(ForeignMountError::at(path, mount).into()),
         }
     }
 

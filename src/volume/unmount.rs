@@ -6,11 +6,11 @@
 
 use std::path::{Path, PathBuf};
 
-use nvme_sysfs::{DevT, Namespace};
+use nvme_sysfs::Namespace;
 use thiserror::Error;
 
 use super::identity::VolumeIdentity;
-use super::mounts::{find_shown, shows_map, shows_nvme};
+use super::mounts::{ForeignMountError, find_shown, shows_map, shows_nvme};
 use super::sight::{LookError, Sight};
 use super::volumes::Volumes;
 use crate::host::mountinfo::Mount;
@@ -23,15 +23,8 @@ pub enum UnmountVolumeError {
     #[error(transparent)]
     Look(#[from] LookError),
     /// What is mounted there is not the volume.
-    #[error("{} is a mount of {} ({dev}), which is not this volume", path.display(), source_path.display())]
-    Foreign {
-        /// The place.
-        path: PathBuf,
-        /// Device number of what is mounted.
-        dev: DevT,
-        /// What is mounted.
-        source_path: PathBuf,
-    },
+    #[error(transparent)]
+    Foreign(#[from] ForeignMountError),
     /// The kernel did not unmount it.
     #[error("cannot unmount {}", path.display())]
     Unmount {
@@ -91,11 +84,7 @@ impl Volumes {
             return Ok(0);
         };
         if !is_ours(topmost, &sight, own) {
-            return Err(UnmountVolumeError::Foreign {
-                path: path.to_owned(),
-                dev: topmost.dev,
-                source_path: topmost.source.clone(),
-            });
+            return Err(ForeignMountError::at(path, topmost).into());
         }
         Ok(sight.mounts.mounts_at(path).count())
     }

@@ -1,13 +1,17 @@
 //! What holds the I/O of the volumes of this node, and what is known of it in this process alone.
+//!
+//! Invariant: the lock of a map is held around what changes it, and around nothing that waits for a target of its own
+//! accord.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::host::MapId;
+use crate::host::dm::{LOCK_PATIENCE, MapLock, lock};
 use crate::host::question::Questions;
+use crate::host::{MapError, MapId};
 use crate::volume::ground::Ground;
-use crate::volume::locks::Locks;
+use crate::volume::locks::{Guard, Locks};
 use crate::volume::volume_id::VolumeId;
 
 /// What holds the I/O of the volumes of this node.
@@ -15,7 +19,7 @@ use crate::volume::volume_id::VolumeId;
 pub struct Holds {
     pub(super) ground: Arc<Ground>,
     /// The part within this process of the lock of a map.
-    pub(super) maps: Locks<MapId>,
+    maps: Locks<MapId>,
     /// Which disks do not let themselves be opened.
     pub(super) opens: Questions,
     /// When requests of a volume last failed at its target, and only they.
@@ -64,4 +68,32 @@ impl Holds {
 /// Each entry is whole whatever happened to the thread that held the lock.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps a map from others until it is dropped.
+#[derive(Debug)]
+pub(in crate::volume) struct MapGuard<'a> {
+    map: MapId,
+    // Given back first: whoever waits within this process must not find it taken by this process.
+    _among_processes: Option<MapLock>,
+    _within_this_one: Guard<'a, MapId>,
+}
+
+impl MapGuard<'_> {
+    /// Which map it keeps.
+    pub(super) fn map(&self) -> MapId {
+        self.map
+    }
+}
+
+impl Holds {
+    /// Locks a map as soon as it is free. Other processes are waited for some seconds.
+    pub(in crate::volume) fn lock_map(&self, map: MapId) -> Result<MapGuard<'_>, MapError> {
+        let within = self.maps.lock(&map);
+        Ok(MapGuard {
+            map,
+            _among_processes: lock(&self.ground.config.root, map, LOCK_PATIENCE)?,
+            _within_this_one: within,
+        })
+    }
 }

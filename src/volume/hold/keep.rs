@@ -1,17 +1,18 @@
 //! What is done for the maps of volumes that are staged here without anybody having called: bringing back, letting go.
 //!
 //! Invariants: under the lock of the map, never of the volume; the record is read again under that lock, for the volume
-//! may have left meanwhile.
+//! may have left meanwhile; a limit of dirty pages that cannot be set is a warning, and no volume is refused for it.
 
 use thiserror::Error;
 
 use super::company::CompanyError;
-use super::holds::Holds;
+use super::holds::{Holds, MapGuard};
 use super::let_go::{LetGo, LetGoError, Waits};
-use super::lock::MapGuard;
 use super::map::{Below, SwapError, Swapped};
 use super::{Hold, native_time};
+use crate::causes::chain;
 use crate::host::{HeadError, MapError};
+use crate::volume::identity::Disk;
 use crate::volume::record::{RecordError, StageRecord};
 use crate::volume::sight::LookError;
 use crate::volume::standing::carrier::find_usable;
@@ -146,5 +147,34 @@ impl Holds {
         let record = self.ground.find_wanted(id)?;
         let record = record.filter(|record| record.map() == Some(map));
         Ok(record.map(|record| (locked, record)))
+    }
+
+    /// Limits the dirty pages of every map of a volume that is here: an earlier plugin may have been
+    /// killed before it did so, or known nothing of it.
+    ///
+    /// # Errors
+    /// [`KeepError`], when it cannot be told which maps there are.
+    pub fn limit_dirty_of_maps(&self) -> Result<(), KeepError> {
+        let (records, _) = self.ground.staged()?;
+        for map in records.iter().filter_map(|record| record.map()) {
+            let known = self.ground.read_map(map)?;
+            // Its disk has no page cache before the first table.
+            if let Some(known) = known.filter(|known| known.size_bytes > 0) {
+                self.limit_dirty(&Disk::of_map(&known));
+            }
+        }
+        Ok(())
+    }
+
+    /// Limits the dirty pages of the disk of a map, if the kernel lets us.
+    pub(super) fn limit_dirty(&self, disk: &Disk) {
+        if let Err(error) = self.ground.host().limit_dirty(disk.dev) {
+            let (disk, error) = (&disk.name, chain(&error));
+            tracing::warn!(
+                disk,
+                error,
+                "a map may fill the memory of this node while it holds writes"
+            );
+        }
     }
 }

@@ -13,8 +13,7 @@ use super::super::identity::{Disk, VolumeIdentity};
 use super::super::record::StageRecord;
 use super::super::sight::LookError;
 use super::super::standing::carrier::{carried_bytes, find_usable};
-use super::holds::Holds;
-use super::lock::MapGuard;
+use super::holds::{Holds, MapGuard};
 use crate::host::dm::{Map, OnPathLoss, PathState};
 use crate::host::{MapError, MapId, MapTable};
 

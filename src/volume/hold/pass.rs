@@ -21,9 +21,8 @@ use std::time::{Duration, Instant};
 
 use super::super::identity::Disk;
 use super::super::volume_id::VolumeId;
-use super::holds::Holds;
+use super::holds::{Holds, MapGuard};
 use super::keep::KeepError;
-use super::lock::MapGuard;
 use super::map::{Below, Proved, SwapError, Swapped, carries, proved, table};
 use crate::host::MapError;
 use crate::host::dm::{Map, OnPathLoss};

@@ -4,9 +4,13 @@
 //! (`process_queued_bios` in drivers/md/dm-mpath.c): a processor is busy for as long as it waits. A
 //! suspended map keeps the same requests at no cost.
 //!
+//! A process that is killed while the kernel waits within its suspend leaves the map active, and without
+//! `queue_if_no_path` (see `host/dm/suspend.rs`): the next loss would reach the filesystem. Such a map looks like one that
+//! was let go, but for its name, and is made to queue again.
+//!
 //! Invariants: only where every disk of the map is gone, or nothing is under way and a controller would keep what comes
 //! next: the suspend waits for I/O that waits below the map, and an interrupted one is not harmless; under the lock of the map, so that none is suspended whose
-//! disk is just coming back.
+//! disk is just coming back; a map that somebody lets go never queues again.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -120,5 +124,30 @@ impl Holds {
             Err(MapError::Missing { .. }) => Ok(Suspended::NotNeeded),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Lets the map of a volume queue if it should and does not, and says whether that was so.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    pub fn queue(&self, id: &VolumeId) -> Result<bool, KeepError> {
+        let Some((locked, _)) = self.lock_wanted(id)? else {
+            return Ok(false);
+        };
+        match self.ground.read_map(locked.map())? {
+            Some(known) => Ok(self.queue_again(&known)?),
+            None => Ok(false),
+        }
+    }
+
+    /// The same for whoever holds the lock of the map, and has just read it.
+    pub(super) fn queue_again(&self, known: &Map) -> Result<bool, SwapError> {
+        if !known.has_lost_its_queue() {
+            return Ok(false);
+        }
+        let map = known.id;
+        tracing::warn!(%map, "a map did not queue, for a suspend of it was cut off: it queues again");
+        self.ground.host().queue_map(map)?;
+        Ok(true)
     }
 }

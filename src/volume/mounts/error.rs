@@ -1,11 +1,12 @@
 //! Why the mounts are not known.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use nvme_sysfs::DevT;
 use thiserror::Error;
 
 use crate::host::attribute::AttributeError;
-use crate::host::mountinfo::ParseMountinfoError;
+use crate::host::mountinfo::{Mount, ParseMountinfoError};
 
 /// Why the mounts are not known.
 #[derive(Debug, Error)]
@@ -21,4 +22,24 @@ pub enum ReadMountsError {
         /// Where it breaks off.
         source: ParseMountinfoError,
     },
+}
+
+/// Something else is mounted in the place of a volume, or a mount of it that is dead.
+#[derive(Debug, Error)]
+#[error("{} is a mount of {} ({dev}), which is not this volume, or is dead", path.display(), shown.display())]
+pub struct ForeignMountError {
+    path: PathBuf,
+    dev: DevT,
+    shown: PathBuf,
+}
+
+impl ForeignMountError {
+    /// This mount is at this place.
+    pub(in crate::volume) fn at(path: &Path, mount: &Mount) -> ForeignMountError {
+        ForeignMountError {
+            path: path.to_owned(),
+            dev: mount.dev,
+            shown: mount.source.clone(),
+        }
+    }
 }

@@ -9,6 +9,7 @@ use crate::host::{CheckError, FormatError, HeadError, MapId, MountError};
 use crate::volume::filesystem::{InspectError, PrepareError};
 use crate::volume::hold::{ChooseHoldError, SwapError};
 use crate::volume::identity::IdentityMismatch;
+use crate::volume::mounts::ForeignMountError;
 use crate::volume::paths::AttachError;
 use crate::volume::record::RecordError;
 use crate::volume::sight::LookError;
@@ -83,19 +84,8 @@ pub enum StageError {
     #[error(transparent)]
     Look(#[from] LookError),
     /// Something else, or a dead mount of the volume, is mounted at the staging path.
-    #[error(
-        "{} is a mount of {} ({dev}) that is not this volume, or is dead",
-        path.display(),
-        source_path.display()
-    )]
-    Occupied {
-        /// The staging path.
-        path: PathBuf,
-        /// Device number of what is mounted.
-        dev: DevT,
-        /// What is mounted.
-        source_path: PathBuf,
-    },
+    #[error(transparent)]
+    Occupied(#[from] ForeignMountError),
     /// It cannot be told what is on the device.
     #[error("cannot look at the device of the volume")]
     Inspect(#[from] InspectError),
