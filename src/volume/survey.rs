@@ -88,8 +88,8 @@ impl Surveyed {
     }
 }
 
-/// Every volume of this boot that the plugin with this state directory keeps, and whether each of its records could be
-/// read.
+/// Every volume of this boot that the plugin with this state directory keeps, and whether those are all: a volume whose
+/// record or subsystem cannot be read is logged, and neither well nor ill.
 ///
 /// # Errors
 /// [`SurveyError`].
@@ -102,17 +102,29 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<(Vec<Surveyed>, Complete)
             return Err(SurveyError::Access { path, source });
         }
     }
-    let (records, complete) = read_staged(root, state_dir)?;
+    let (records, mut complete) = read_staged(root, state_dir)?;
     if records.is_empty() {
         return Ok((Vec::new(), complete));
     }
     let look = || -> Result<Sight, LookError> {
-        let tree = Trees::of(Sysfs::at(root)).scan()?;
-        Sight::beside(root, tree, &Questions::default())
+        let trees = Trees::of(Sysfs::at(root));
+        // What cannot be read of one subsystem hides the volumes of no other.
+        trees.concern_only([]);
+        Sight::beside(root, trees.scan()?, &Questions::default())
     };
     let sight = look()?;
-    let of = |record: &StageRecord| Surveyed::of(record, &sight);
-    Ok((records.iter().map(of).collect(), complete))
+    let mut surveyed = Vec::new();
+    for record in &records {
+        match sight.tree().require(&record.source.nqn) {
+            Ok(()) => surveyed.push(Surveyed::of(record, &sight)),
+            Err(error) => {
+                let volume_id = &record.volume_id;
+                tracing::warn!(%volume_id, %error, "it cannot be told how a volume stands");
+                complete = Complete::No;
+            }
+        }
+    }
+    Ok((surveyed, complete))
 }
 
 /// What is staged here, for a program that does not serve the volumes. A record that cannot be read is logged.

@@ -139,3 +139,32 @@ fn the_volumes_of_every_driver_below_kubelets_directory_are_found() {
         assert!(found.out.contains("pvc-1"), "{}", found.out);
     }
 }
+
+#[test]
+fn a_volume_whose_subsystem_cannot_be_read_in_full_hides_no_other() {
+    const OTHER: &str = "nqn.2026-01.org.example:other";
+    let root = staged("trixie-one-path", UUID);
+    let record = fs::read_to_string(root.path().join("state/volumes/pvc-1/record.json"));
+    let record = record.expect("a record").replace("pvc-1", "pvc-2");
+    let record = record.replace(NQN, OTHER);
+    write(root.path(), "state/volumes/pvc-2/record.json", record);
+    let other = "sys/class/nvme-subsystem/nvme-subsys7";
+    write(
+        root.path(),
+        &format!("{other}/subsysnqn"),
+        format!("{OTHER}\n"),
+    );
+    write(root.path(), &format!("{other}/iopolicy"), b"\xff\n");
+    let listed = list(root.path(), "list-subsys", &[]).expect(0);
+    let listed = listed.says(&["pvc-2", "nvme-subsys7/iopolicy is not UTF-8"]);
+    assert!(
+        listed.out.contains("volume pvc-1 not held"),
+        "{}",
+        listed.out
+    );
+    assert!(
+        !listed.out.contains("pvc-2"),
+        "neither well nor ill: {}",
+        listed.out
+    );
+}
