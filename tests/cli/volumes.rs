@@ -168,3 +168,22 @@ fn a_volume_whose_subsystem_cannot_be_read_in_full_hides_no_other() {
         listed.out
     );
 }
+
+#[test]
+fn a_release_does_not_claim_to_be_whole_while_a_record_cannot_be_read() {
+    let root = staged("trixie-one-path", UUID);
+    let released = list(root.path(), "release", &["--nqn", NQN]).expect(0);
+    assert_eq!(released.out, "nothing was held\n");
+    write(root.path(), "state/volumes/pvc-2/record.json", "{");
+    list(root.path(), "release", &["--nqn", NQN])
+        .expect(1)
+        .says(&[
+            "pvc-2",
+            "cannot tell whether a map of the subsystem is left",
+        ]);
+    let released = list(root.path(), "release", &["--all"]).expect(0);
+    assert_eq!(
+        released.out, "nothing was held\n",
+        "all maps are known by device-mapper"
+    );
+}
