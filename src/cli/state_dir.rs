@@ -71,7 +71,7 @@ impl StateDir {
                     kept.all.extend(all);
                     if complete == Complete::No {
                         let volumes = state.join("volumes");
-                        let unknown = format!("a record in {} cannot be read", volumes.display());
+                        let unknown = format!("a volume in {} cannot be told", volumes.display());
                         kept.unknown.push(unknown);
                     }
                 }

@@ -89,8 +89,8 @@ impl Surveyed {
     }
 }
 
-/// Every volume of this boot that the plugin with this state directory keeps, and whether each of its records could be
-/// read.
+/// Every volume of this boot that the plugin with this state directory keeps, and whether those are all: a volume whose
+/// record or subsystem cannot be read is logged, and neither well nor ill.
 ///
 /// # Errors
 /// [`SurveyError`].
@@ -103,13 +103,15 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<(Vec<Surveyed>, Complete)
             return Err(SurveyError::Access { path, source });
         }
     }
-    let (mut records, complete) = read_staged(root, state_dir)?;
+    let (mut records, mut complete) = read_staged(root, state_dir)?;
     if records.is_empty() {
         return Ok((Vec::new(), complete));
     }
     let look = || -> Result<Sight, LookError> {
-        let tree = Trees::of(Sysfs::at(root)).scan()?;
-        Sight::beside(root, tree, &Questions::default())
+        let trees = Trees::of(Sysfs::at(root));
+        // What cannot be read of one subsystem hides the volumes of no other.
+        trees.concern_only([]);
+        Sight::beside(root, trees.scan()?, &Questions::default())
     };
     let sight = look()?;
     for record in &mut records {
@@ -121,11 +123,21 @@ pub fn survey(root: &Path, state_dir: &Path) -> Result<(Vec<Surveyed>, Complete)
         records: &records,
         tree: sight.tree(),
     };
-    let of = |record: &StageRecord| {
-        let not_held = company.find_reason(record);
-        Surveyed::of(record, &sight, not_held.as_deref())
-    };
-    Ok((records.iter().map(of).collect(), complete))
+    let mut surveyed = Vec::new();
+    for record in &records {
+        match sight.tree().require(&record.source.nqn) {
+            Ok(()) => {
+                let not_held = company.find_reason(record);
+                surveyed.push(Surveyed::of(record, &sight, not_held.as_deref()));
+            }
+            Err(error) => {
+                let volume_id = &record.volume_id;
+                tracing::warn!(%volume_id, %error, "it cannot be told how a volume stands");
+                complete = Complete::No;
+            }
+        }
+    }
+    Ok((surveyed, complete))
 }
 
 /// The name of the driver that has its state in `plugins/DRIVER/state` of kubelet's directory, if this is such a path.

@@ -193,3 +193,51 @@ fn the_volumes_of_every_driver_below_kubelets_directory_are_found() {
         assert!(found.out.contains("pvc-1"), "{}", found.out);
     }
 }
+
+#[test]
+fn a_volume_whose_subsystem_cannot_be_read_in_full_hides_no_other() {
+    const OTHER: &str = "nqn.2026-01.org.example:other";
+    let root = staged("trixie-one-path", UUID);
+    let record = fs::read_to_string(root.path().join("state/volumes/pvc-1/record.json"));
+    let record = record.expect("a record").replace("pvc-1", "pvc-2");
+    let record = record.replace(NQN, OTHER);
+    write(root.path(), "state/volumes/pvc-2/record.json", record);
+    let other = "sys/class/nvme-subsystem/nvme-subsys7";
+    write(
+        root.path(),
+        &format!("{other}/subsysnqn"),
+        format!("{OTHER}\n"),
+    );
+    write(root.path(), &format!("{other}/iopolicy"), b"\xff\n");
+    let listed = list(root.path(), "list-subsys", &[]).expect(0);
+    let listed = listed.says(&["pvc-2", "nvme-subsys7/iopolicy is not UTF-8"]);
+    assert!(
+        listed.out.contains("volume pvc-1 not held"),
+        "{}",
+        listed.out
+    );
+    assert!(
+        !listed.out.contains("pvc-2"),
+        "neither well nor ill: {}",
+        listed.out
+    );
+}
+
+#[test]
+fn a_release_does_not_claim_to_be_whole_while_a_record_cannot_be_read() {
+    let root = staged("trixie-one-path", UUID);
+    let released = list(root.path(), "release", &["--nqn", NQN]).expect(0);
+    assert_eq!(released.out, "nothing was held\n");
+    write(root.path(), "state/volumes/pvc-2/record.json", "{");
+    list(root.path(), "release", &["--nqn", NQN])
+        .expect(1)
+        .says(&[
+            "pvc-2",
+            "cannot tell whether a map of the subsystem is left",
+        ]);
+    let released = list(root.path(), "release", &["--all"]).expect(0);
+    assert_eq!(
+        released.out, "nothing was held\n",
+        "all maps are known by device-mapper"
+    );
+}
