@@ -8,7 +8,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use nvme_sysfs::{Controller, Instance, Nqn, Subsystem, Tree};
+use nvme_sysfs::{Controller, Instance, Namespace, Nqn, Subsystem, Tree};
 
 use crate::volume::record::StageRecord;
 use crate::volume::standing::{MapState, Stale, Standing, controllers_of};
@@ -89,7 +89,7 @@ pub fn detect(record: &StageRecord, sight: &Sight, hostnqn: &Nqn) -> Vec<Finding
     let mut findings = Vec::new();
     findings.extend(find_paths(&standing));
     findings.extend(find_missing(record, sight.tree(), hostnqn));
-    findings.extend(find_blind(record, &standing, sight.tree(), hostnqn));
+    findings.extend(find_blind(record, sight.tree(), hostnqn));
     let mismatch = standing.mismatch().map(ToString::to_string);
     findings.extend(mismatch.map(Finding::IdentityMismatch));
     match hold {
@@ -134,17 +134,16 @@ fn find_missing(record: &StageRecord, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding
 /// The live controllers of the volume through which it is not reached. The kernel may miss a namespace that a target has
 /// taken away and brought back: a controller that looks while another one's head still stands in its place is refused
 /// ("IDs don't match for shared namespace", seen on Linux 7.2), and does not look again by itself.
-fn find_blind(
-    record: &StageRecord,
-    standing: &Standing<'_>,
-    tree: &Tree,
-    hostnqn: &Nqn,
-) -> Vec<Finding> {
-    let orphans: Vec<Instance> = tree.orphans().map(|orphan| orphan.instance).collect();
-    let shows = |controller: &Controller| {
-        let namespace = standing.namespace();
-        namespace.is_some_and(|namespace| controller.carries(namespace))
+fn find_blind(record: &StageRecord, tree: &Tree, hostnqn: &Nqn) -> Vec<Finding> {
+    let Some(identity) = record.identity() else {
+        return Vec::new();
     };
+    let orphans: Vec<Instance> = tree.orphans().map(|orphan| orphan.instance).collect();
+    // Also one that is not as it was, and, without multipath, one of several.
+    let nqn = &record.source.nqn;
+    let disks = tree.find_subsystems(nqn).flat_map(|it| &it.namespaces);
+    let own: Vec<&Namespace> = disks.filter(|disk| identity.names(disk)).collect();
+    let shows = |controller: &Controller| own.iter().any(|disk| controller.carries(disk));
     controllers_of(record, tree, hostnqn)
         .into_iter()
         .filter(|controller| controller.is_live() && !shows(controller))

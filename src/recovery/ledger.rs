@@ -53,6 +53,7 @@ pub(super) struct Ledger {
     endpoints: Endpoints,
     volumes: BTreeMap<VolumeId, Memory>,
     unwanted: BTreeMap<Instance, Instant>,
+    unshown: Unshown,
     running: BTreeSet<Action>,
 }
 
@@ -66,7 +67,6 @@ struct Memory {
     /// What others have done to the mounts of the volume, by its place, and whether that was told.
     taken: BTreeMap<PathBuf, (String, bool)>,
     orphans: BTreeMap<Instance, Orphan>,
-    unshown: Unshown,
     retune: Retune,
     swap_at: Option<Instant>,
     suspend_at: Option<Instant>,
@@ -151,6 +151,7 @@ impl Ledger {
             self.volumes.insert(id, memory);
         }
         self.plan_unwanted(now, unwanted, &mut plan);
+        self.unshown.plan(now, seen, &mut plan);
         // The errors of a map are let through in several steps, which are not to be taken for one left halfway.
         let is_passing = |action: &Action| match action {
             Action::BringBack(id) => self.running.contains(&Action::PassErrors(id.clone())),
@@ -259,7 +260,6 @@ impl Memory {
         self.plan_mismatch(id, &seen.findings, plan);
         self.plan_taken(seen, plan);
         self.plan_orphans(now, seen, plan);
-        self.unshown.plan(now, id, &seen.findings, plan);
         let is_due = |at: Option<Instant>| at.is_none_or(|at| now >= at);
         let has = |wanted: fn(&Finding) -> bool| seen.findings.iter().any(wanted);
         let gives_up = plan.actions.contains(&Action::GiveUp(id.clone()));

@@ -57,8 +57,8 @@ pub enum PrepareError {
     NothingToRead,
     /// The journal must be replayed, which nobody may do.
     #[error(
-        "the journal of the filesystem needs recovery, which an access mode for readers does not \
-         allow: mount it once for writing"
+        "the journal of the filesystem needs recovery, which neither an access mode for readers nor `ro` beside \
+         multiMountProtection allows: mount it once for writing"
     )]
     NeedsRecovery,
     /// A protection was asked for that the filesystem does not have.
@@ -110,17 +110,24 @@ pub(super) fn is_smaller(found: &Found, device_bytes: u64) -> bool {
     }
 }
 
-/// Refuses a filesystem that lets a second machine mount it for writing although it must not. Pure.
+/// Refuses a filesystem that lets a second machine mount it for writing although it must not, and for readers of such a
+/// volume whatever would write to it. Pure.
 pub(super) fn check_multi_mount(
     found: &Found,
     wanted: MultiMount,
     access: MountAccess,
 ) -> Result<(), PrepareError> {
-    let (Found::Ext(ext), MountAccess::ReadWrite) = (found, access) else {
+    let (Found::Ext(ext), MultiMount::Protected) = (found, wanted) else {
         return Ok(());
     };
-    match (wanted, ext.multi_mount) {
-        (MultiMount::Protected, MultiMount::Unprotected) => Err(PrepareError::Unprotected),
+    match (access, ext.multi_mount) {
+        (MountAccess::ReadWrite, MultiMount::Unprotected) => Err(PrepareError::Unprotected),
+        // A check writes.
+        (MountAccess::ReadOnly, MultiMount::Unprotected) if ext.check == Check::Needed => {
+            Err(PrepareError::Unprotected)
+        }
+        // The kernel keeps no other machine out of what it mounts read-only, and replays its journal all the same.
+        (MountAccess::ReadOnly, _) => check_journal(ext.journal, MountAccess::ReadOnlyShared),
         _ => Ok(()),
     }
 }

@@ -139,6 +139,34 @@ fn readers_need_no_protection_from_each_other() {
 }
 
 #[test]
+fn the_mount_option_ro_does_not_lift_the_protection() {
+    let rows: [(&str, fn(&std::path::Path)); 2] = [
+        ("needs recovery", |image| {
+            ext4_superblock(image, State::NeedsRecovery)
+        }),
+        ("tune2fs -O mmp", |image| {
+            make(image, FilesystemType::Ext4);
+            // An error was counted, so that a check would write.
+            scribble(image, 1024 + 0x194, &[1]);
+        }),
+    ];
+    for (words, prepare) in rows {
+        let (machine, image) = machine();
+        prepare(&image);
+        let before = fs::read(&image).expect("an image");
+        let mut request = stage(&machine, ext4_with(&["ro"]));
+        request.multi_mount = MultiMount::Protected;
+        let error = machine
+            .volumes()
+            .stage(&request)
+            .expect_err("another machine may have it");
+        let cause = error.source().expect("a cause").to_string();
+        assert!(cause.contains(words), "{cause}");
+        assert!(before == fs::read(&image).expect("an image"));
+    }
+}
+
+#[test]
 fn a_check_that_fails_ends_the_call_and_formats_nothing() {
     let (machine, image) = machine();
     ext4_superblock(&image, State::NeedsRecovery);

@@ -1,11 +1,11 @@
 //! When a controller is told to look for the namespace of a volume which it does not show beside others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use nvme_sysfs::Instance;
 
-use super::Plan;
+use super::{Plan, Seen};
 use crate::backoff::Backoff;
 use crate::recovery::action::Action;
 use crate::recovery::detect::Finding;
@@ -14,7 +14,7 @@ use crate::volume::VolumeId;
 /// The longest time between two looks: a target may keep a namespace away for long, and a look asks it for each that it has.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The controllers of one volume.
+/// The controllers of all volumes. One look is for all volumes that a controller does not show.
 #[derive(Debug, Default)]
 pub(super) struct Unshown {
     looks: BTreeMap<Instance, Look>,
@@ -23,36 +23,46 @@ pub(super) struct Unshown {
 /// The next look of a controller.
 #[derive(Debug)]
 struct Look {
+    missing: BTreeSet<VolumeId>,
     at: Instant,
     backoff: Backoff,
 }
 
 impl Unshown {
-    /// First after a moment, in which the kernel's own look is likely to end.
-    pub(super) fn plan(
-        &mut self,
-        now: Instant,
-        id: &VolumeId,
-        findings: &[Finding],
-        plan: &mut Plan,
-    ) {
-        let unshown = findings.iter().filter_map(|finding| match finding {
-            Finding::Unshown(controller) => Some(*controller),
-            _ => None,
-        });
-        let unshown: Vec<Instance> = unshown.collect();
-        self.looks.retain(|known, _| unshown.contains(known));
-        for controller in unshown {
-            let look = self.looks.entry(controller).or_insert_with(|| {
+    /// First after a moment, in which the kernel's own look is likely to end; anew for each volume that begins to be missing.
+    pub(super) fn plan(&mut self, now: Instant, seen: &[Seen], plan: &mut Plan) {
+        let mut unshown: BTreeMap<Instance, BTreeSet<VolumeId>> = BTreeMap::new();
+        for seen in seen {
+            for finding in &seen.findings {
+                if let Finding::Unshown(controller) = finding {
+                    let missing = unshown.entry(*controller).or_default();
+                    missing.insert(seen.record.volume_id.clone());
+                }
+            }
+        }
+        self.looks.retain(|known, _| unshown.contains_key(known));
+        for (controller, missing) in unshown {
+            let Some(volume) = missing.first().cloned() else {
+                continue;
+            };
+            let known = self.looks.remove(&controller);
+            let known = known.filter(|look| missing.is_subset(&look.missing));
+            let mut look = known.unwrap_or_else(|| {
                 let mut backoff = Backoff::default();
                 let at = now + backoff.failed(LIMIT);
-                Look { at, backoff }
+                let missing = BTreeSet::new();
+                Look {
+                    missing,
+                    at,
+                    backoff,
+                }
             });
             if now >= look.at {
                 look.at = now + look.backoff.failed(LIMIT);
-                let volume = id.clone();
                 plan.actions.push(Action::LookAgain { volume, controller });
             }
+            look.missing = missing;
+            self.looks.insert(controller, look);
         }
     }
 }
@@ -106,5 +116,32 @@ mod tests {
         ledger.plan(start + SECOND * 300, &[seen("a", &[])], &[]);
         let next = looks(&mut ledger, start, 301..306);
         assert!(!next.is_empty(), "{next:?}");
+    }
+
+    #[test]
+    fn a_controller_that_shows_none_of_several_volumes_looks_once_for_all() {
+        let (mut ledger, start) = (Ledger::default(), Instant::now());
+        let both = [seen("a", &[UNSHOWN]), seen("b", &[UNSHOWN])];
+        let mut looks = 0;
+        for second in 0..3 {
+            looks += ledger
+                .plan(start + SECOND * second, &both, &[])
+                .actions
+                .len();
+        }
+        assert_eq!(looks, 1);
+    }
+
+    #[test]
+    fn a_volume_that_begins_to_be_missing_does_not_wait_for_the_looks_of_another() {
+        let (mut ledger, start) = (Ledger::default(), Instant::now());
+        looks(&mut ledger, start, 0..300);
+        let both = [seen("a", &[UNSHOWN]), seen("b", &[UNSHOWN])];
+        let actions = |ledger: &mut Ledger, second| {
+            let plan = ledger.plan(start + SECOND * second, &both, &[]);
+            plan.actions.len()
+        };
+        let soon = (300..303).map(|second| actions(&mut ledger, second));
+        assert_eq!(soon.sum::<usize>(), 1);
     }
 }

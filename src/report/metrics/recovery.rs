@@ -83,7 +83,7 @@ impl RecoveryMetrics {
         );
         registry.register(
             "orphans",
-            "What was done about controllers that serve nothing: rescanned or disconnected",
+            "What was done about controllers that serve nothing, or not the volume: rescanned or disconnected",
             metrics.orphans.clone(),
         );
         metrics

@@ -41,6 +41,29 @@ fn one_whose_volume_is_another_namespace_now_is_found_too() {
 }
 
 #[test]
+fn without_multipath_each_controller_shows_it_by_a_disk_of_its_own() {
+    for suite in SUITES {
+        let capture = format!("{suite}-multipath-off");
+        let mut world = World::bare(&capture);
+        second_address(&mut world);
+        let tree = world.tree.scan().expect("a tree");
+        assert_eq!(tree.controllers().count(), 2, "{suite}");
+        let findings = world.findings();
+        assert!(!findings.iter().any(is_unshown), "{suite}: {findings:?}");
+    }
+}
+
+#[test]
+fn one_that_shows_it_changed_shows_it_all_the_same() {
+    for suite in SUITES {
+        let mut world = World::bare(&format!("{suite}-one-path"));
+        world.identity().size_bytes *= 2;
+        let findings = world.findings();
+        assert!(!findings.iter().any(is_unshown), "{suite}: {findings:?}");
+    }
+}
+
+#[test]
 fn one_that_is_not_live_is_waited_for() {
     for suite in SUITES {
         let capture = format!("{suite}-connecting");
