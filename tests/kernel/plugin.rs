@@ -30,9 +30,8 @@ const METRICS: &str = "127.0.0.1:9809";
 /// The socket below it that the plugin listens on.
 pub(crate) const SOCKET: &str = "/var/lib/kubelet/plugins/direct.nvmeof.csi/csi.sock";
 
-/// Another driver of this program, and its socket.
+/// Another driver of this program.
 pub(crate) const OTHER_DRIVER: &str = "other.nvmeof.csi";
-const OTHER_SOCKET: &str = "/var/lib/kubelet/plugins/other.nvmeof.csi/csi.sock";
 
 /// What it says, where a case wants to know.
 const LOG: &str = "/tmp/plugin.log";
@@ -72,18 +71,14 @@ impl Plugin {
         Self::spawn_at(SOCKET, command)
     }
 
-    /// The same for the driver [`OTHER_DRIVER`], beside the first one.
-    pub(crate) fn start_other() -> Self {
-        let more = [
-            "--driver-name",
-            OTHER_DRIVER,
-            "--admin-address",
-            "127.0.0.1:9810",
-        ];
-        Self::spawn_at(OTHER_SOCKET, command().args(more))
+    /// The same under the name of another driver, beside the first one.
+    pub(crate) fn start_as(driver: &str) -> Self {
+        let more = ["--driver-name", driver, "--admin-address", "127.0.0.1:9810"];
+        let socket = format!("{KUBELET}/plugins/{driver}/csi.sock");
+        Self::spawn_at(&socket, command().args(more))
     }
 
-    fn spawn_at(socket: &'static str, command: &mut Command) -> Self {
+    fn spawn_at(socket: &str, command: &mut Command) -> Self {
         fs::create_dir_all(format!("{KUBELET}/plugins_registry")).expect("kubelet's directory");
         let process = command.spawn().expect("the plugin starts");
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -280,11 +275,12 @@ pub(crate) fn command() -> Command {
 }
 
 /// A client's connection to a Unix socket.
-pub(crate) async fn connect(socket: &'static str) -> Result<Channel, tonic::transport::Error> {
-    let connector =
-        tower::service_fn(
-            move |_| async move { UnixStream::connect(socket).await.map(TokioIo::new) },
-        );
+pub(crate) async fn connect(socket: &str) -> Result<Channel, tonic::transport::Error> {
+    let socket = socket.to_owned();
+    let connector = tower::service_fn(move |_| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
     Endpoint::from_static("http://plugin")
         .connect_with_connector(connector)
         .await

@@ -15,6 +15,7 @@ mod mounts;
 mod nameless;
 mod namespaces;
 mod node;
+mod others;
 mod present;
 mod privileges;
 mod protected;
@@ -45,6 +46,7 @@ pub(crate) fn all() -> Vec<Case> {
         nameless::CASES,
         namespaces::CASES,
         node::CASES,
+        others::CASES,
         unreachable::CASES,
         shared::CASES,
         readers::CASES,

@@ -286,7 +286,7 @@ fn two_drivers() {
     let running = Running::on(scene, exported, port, volume(Use::Filesystem("ext4"), &[]));
     let writer = running.writer();
     let before = (disks_below(&running.volume), controllers());
-    let plugin = Plugin::start_other();
+    let plugin = Plugin::start_as(OTHER_DRIVER);
     let mut other = volume(
         Use::Block,
         &[("nqn", OTHER_NQN), ("namespaceUUID", OTHER_UUID)],
