@@ -61,6 +61,14 @@ impl Namespace {
         self.kind == NamespaceKind::Head
     }
 
+    /// Whether it says all that it is. The kernel shows a disk, with its size, before the attributes of its queue, and takes
+    /// these away first (`device_add_disk` and `del_gendisk`, block/genhd.c): of one on its way in or out nobody can tell
+    /// whether it is as it was.
+    #[must_use]
+    pub fn is_set_up(&self) -> bool {
+        self.size_bytes > 0 && self.logical_block_size.is_some()
+    }
+
     /// The first thing that is unknown of it, of those that tell what it is.
     #[must_use]
     pub fn doubt(&self) -> Option<&Unknown> {

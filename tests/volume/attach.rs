@@ -125,6 +125,21 @@ fn a_namespace_that_never_appears_ends_at_the_deadline_and_the_controller_goes()
 }
 
 #[test]
+fn a_namespace_that_has_no_queue_yet_is_waited_for() {
+    let machine = Machine::new("trixie-one-path");
+    machine
+        .host
+        .devices(|devices| devices.appear_without("queue/logical_block_size"));
+    let error = machine.volumes().stage(&stage(&machine, block()));
+    let error = error.expect_err("its block size would not be remembered");
+    assert!(
+        matches!(error, StageError::Attach(AttachError::NotReady { .. })),
+        "{error}"
+    );
+    assert!(machine.state_files().is_empty());
+}
+
+#[test]
 fn the_only_namespace_is_not_guessed_among_several() {
     let machine = Machine::new("trixie-two-namespaces");
     let mut request = stage(&machine, block());

@@ -201,6 +201,20 @@ fn a_disk_that_has_no_size_yet_is_not_told_as_another_volume() {
 }
 
 #[test]
+fn a_disk_that_has_no_queue_yet_is_not_taken_for_the_volume() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = machine.volumes();
+    volumes.stage(&stage(&machine, block())).expect("staged");
+    machine
+        .host
+        .devices(|devices| devices.take("queue/logical_block_size"));
+    assert_eq!(
+        reasons(&volumes),
+        [(HealthStatus::Inaccessible, HealthReason::NoPath)]
+    );
+}
+
+#[test]
 fn what_cannot_be_read_is_an_error_and_not_health() {
     let machine = Machine::new("trixie-one-path");
     let volumes = machine.volumes();

@@ -51,6 +51,19 @@ fn bring_back(volumes: &Volumes) -> Swapped {
     volumes.holds().bring_back(&id("volume-1")).expect("a swap")
 }
 
+/// What it is told by would be seen a moment later only: its block size.
+#[test]
+fn a_disk_that_has_no_queue_yet_gets_no_io() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    machine
+        .host
+        .devices(|devices| devices.take("queue/logical_block_size"));
+    assert_eq!(bring_back(&volumes), Swapped::NoDisk);
+    let log = machine.host.take_log();
+    assert!(!log.iter().any(|it| it.starts_with("load")), "{log:?}");
+}
+
 #[test]
 fn a_disk_that_was_proved_twice_gets_the_io() {
     let machine = Machine::new("trixie-one-path");

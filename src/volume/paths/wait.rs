@@ -66,8 +66,8 @@ fn find_ready(
     source: &Source,
 ) -> Result<Option<Attached>, FindNamespaceError> {
     let found = tree.find_namespace(&source.nqn, &source.which)?;
-    let ready = found
-        .filter(|namespace| namespace.size_bytes > 0 && is_reached(tree, &source.nqn, namespace));
+    let ready =
+        found.filter(|namespace| namespace.is_set_up() && is_reached(tree, &source.nqn, namespace));
     Ok(ready.and_then(|namespace| {
         let disk = Disk::of(namespace)?;
         has_node(root, &disk).then(|| Attached {

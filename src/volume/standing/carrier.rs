@@ -35,8 +35,8 @@ pub(in crate::volume) fn count_map_paths(
 /// The disks that may stand below the map of a volume: each proved to be its namespace, with a number
 /// and a way to the target. One head, or one disk for each controller.
 ///
-/// One that has become smaller is another volume, unless it lies below the map and was not lost since it was proved. The map becomes as short: a request behind its end fails alone, as on a bare disk.
-/// A longer map would hold all I/O of the volume for it, and its table takes no second target (`DM_TARGET_SINGLETON`
+/// One that has become smaller is another volume, unless it lies below the map and was not lost since it was proved. The map
+/// becomes as short: a request behind its end fails alone, as on a bare disk. A longer map would hold all I/O of the volume for it, and its table takes no second target (`DM_TARGET_SINGLETON`
 /// of drivers/md/dm-mpath.c).
 pub(in crate::volume) fn find_usable<'a>(
     tree: &'a Tree,
@@ -49,7 +49,7 @@ pub(in crate::volume) fn find_usable<'a>(
     }
     let usable = disks(tree, nqn).filter(|(subsystem, disk)| {
         let is_it = identity.check(disk).is_ok() || has_shrunk_below(map, tree, disk, identity);
-        disk.dev.is_some() && is_it && subsystem.is_reachable(disk)
+        disk.dev.is_some() && disk.is_set_up() && is_it && subsystem.is_reachable(disk)
     });
     usable.map(|(_, disk)| disk).collect()
 }
@@ -98,15 +98,14 @@ impl<'a> Current<'a> {
     }
 }
 
-/// The disk of the volume; where several show it (`nvme_core.multipath=N`) one that is reached. One
-/// without a size is on its way in or out (`nvme_update_ns_info` and `nvme_mpath_shutdown_disk` of the
-/// kernel), and tells nothing yet.
+/// The disk of the volume; where several show it (`nvme_core.multipath=N`) one that is reached. One that is not set up is on
+/// its way in or out, and tells nothing yet.
 pub(in crate::volume) fn find_current<'a>(
     tree: &'a Tree,
     nqn: &Nqn,
     identity: &VolumeIdentity,
 ) -> Current<'a> {
-    let disks = || disks(tree, nqn).filter(|(_, disk)| disk.size_bytes > 0);
+    let disks = || disks(tree, nqn).filter(|(_, disk)| disk.is_set_up());
     let named = || disks().filter(|(_, disk)| identity.names(disk));
     let reached = named().find(|(subsystem, disk)| subsystem.is_reachable(disk));
     if let Some((_, disk)) = reached.or_else(|| named().next()) {

@@ -132,6 +132,23 @@ impl Devices {
         }
     }
 
+    /// From now on no device has this attribute as it appears.
+    pub(crate) fn appear_without(&mut self, attribute: &str) {
+        let ending = format!("/{attribute}");
+        self.tree.entries.retain(|path, _| !path.ends_with(&ending));
+    }
+
+    /// Takes an attribute away from every head or controller that has it.
+    pub(crate) fn take(&self, attribute: &str) {
+        for path in self.tree.entries.keys() {
+            let is_it = path.ends_with(&format!("/{attribute}")) && path.contains("/nvme");
+            let path = self.root.join(path);
+            if is_it && path.is_file() {
+                fs::remove_file(path).expect("an attribute");
+            }
+        }
+    }
+
     fn head_names(&self) -> Vec<String> {
         let tree = self.scan();
         let names = tree.namespaces().map(|namespace| namespace.name.clone());
