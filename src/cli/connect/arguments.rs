@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use nvme_fabrics::number::{NumberError, parse_timeout, parse_u32};
-use nvme_fabrics::{ConnectOptions, ConnectOptionsBuilder, KeySerial, ParseKeySerialError};
+use nvme_fabrics::{
+    ConnectOptions, ConnectOptionsBuilder, HostIdentity, KeySerial, ParseKeySerialError,
+};
 use nvme_sysfs::{Nqn, Transport, Uuid};
 use thiserror::Error;
 
@@ -212,14 +214,10 @@ impl AddressArguments {
     }
 }
 
-/// What stands before the UUID in the NQN of a host that has no name of its own.
-const UUID_NQN: &str = "nqn.2014-08.org.nvmexpress:uuid:";
-
 impl HostArguments {
     /// Hands what was given to the builder. The identifier that belongs to an NQN with a UUID is that UUID.
     pub(in crate::cli) fn apply(self, builder: &mut ConnectOptionsBuilder) {
-        let hostnqn = self.hostnqn.as_ref();
-        let uuid = hostnqn.and_then(|nqn| nqn.as_str().strip_prefix(UUID_NQN)?.parse().ok());
+        let uuid = self.hostnqn.as_ref().and_then(HostIdentity::uuid_of);
         set(builder, self.hostid.or(uuid), ConnectOptionsBuilder::hostid);
         set(builder, self.hostnqn, ConnectOptionsBuilder::hostnqn);
     }
