@@ -63,7 +63,7 @@ fn connect_lists_every_option_of_the_kernel_and_files_for_secrets() {
 fn connect_and_discover_list_the_letters_of_nvme_cli() {
     for (verb, letters) in [
         ("connect", "tnaswfqIiWPQkclTDdgGSCo"),
-        ("discover", "tnaswfqIiWPQkclTdgGSCo"),
+        ("discover", "tnaswfqIiWPQkclTgGSCo"),
     ] {
         let help = run(Path::new("/"), &[verb, "--help"]).expect(0).out;
         for letter in letters.chars() {
