@@ -27,6 +27,7 @@ pub mod output;
 pub mod release;
 mod request;
 pub mod resolve;
+mod secret_text;
 pub mod service;
 mod signals;
 pub mod state_dir;

@@ -10,15 +10,7 @@ use clap::Parser;
 use super::command_line::CommandLine;
 use super::exit::Exit;
 use super::failure::write_object;
-
-/// How the secrets of NVMe begin, in small letters: DH-HMAC-CHAP's, and TLS's.
-const SECRETS: [&str; 2] = ["dhhc-", "nvmetlskey-"];
-
-/// Where in a text a secret begins, in whichever spelling.
-pub(super) fn find_secret(text: &str) -> Option<usize> {
-    let text = text.to_ascii_lowercase();
-    SECRETS.iter().filter_map(|begin| text.find(begin)).min()
-}
+use super::secret_text::find_secret;
 
 /// The command line that `arguments` are, the program's name before them.
 ///

@@ -12,7 +12,7 @@ use nvme_fabrics::{ParseSecretError, ReadSecretError, Secret};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::cli::usage::find_secret;
+use crate::cli::secret_text::find_secret;
 
 /// Why there is no secret.
 #[derive(Debug, Error)]
