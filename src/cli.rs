@@ -4,6 +4,7 @@
 //! machine), print (the report). Nothing is printed on standard output but the report, and nothing
 //! touches the machine before all options are known to be good.
 
+pub mod check_dhchap_key;
 mod command;
 mod command_line;
 pub mod connect;
@@ -16,6 +17,7 @@ pub mod doctor;
 pub mod exit;
 mod failure;
 mod failures;
+pub mod gen_dhchap_key;
 pub mod gen_hostnqn;
 mod interrupt;
 mod line;
@@ -66,6 +68,8 @@ pub fn run(command_line: CommandLine) -> Exit {
         Verb::Reset(arguments) => execute(global, arguments),
         Verb::Tune(arguments) => execute(global, arguments),
         Verb::GenHostnqn(arguments) => execute(global, arguments),
+        Verb::GenDhchapKey(arguments) => execute(global, arguments),
+        Verb::CheckDhchapKey(arguments) => execute(global, arguments),
         Verb::Resolve(arguments) => execute(global, arguments),
         Verb::Doctor(arguments) => execute(global, arguments),
         Verb::Release(arguments) => execute(global, arguments),

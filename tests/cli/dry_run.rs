@@ -202,3 +202,51 @@ fn discover_takes_the_same_letters() {
     .expect(2)
     .says(&["unexpected argument"]);
 }
+
+#[test]
+fn a_new_secret_is_one_that_connects_and_a_check_shows_nothing_of_it() {
+    let root = machine();
+    for (number, hash, bytes) in [
+        ("0", "none", 32),
+        ("1", "SHA-256", 32),
+        ("2", "SHA-384", 48),
+        ("3", "SHA-512", 64),
+    ] {
+        let made = run(root.path(), &["gen-dhchap-key", "-m", number]).expect(0);
+        assert_eq!(made.err, "");
+        write(root.path(), "new", &made.out);
+        let file = root.path().join("new").display().to_string();
+        let checked = run(root.path(), &["check-dhchap-key", "-k", &file]).expect(0);
+        assert_eq!(checked.out, format!("valid: {bytes} bytes, hash {hash}\n"));
+        let arguments = ["connect", "--dry-run", "-t", "loop", "-n", NQN, "-S", &file];
+        run(root.path(), &arguments).expect(0);
+    }
+    let long = [
+        "gen-dhchap-key",
+        "-m",
+        "0",
+        "-l",
+        "64",
+        "-n",
+        NQN,
+        "-o",
+        "json",
+    ];
+    let made = run(root.path(), &long).expect(0).says(&["no difference"]);
+    let value: Value = serde_json::from_str(&made.out).expect("JSON");
+    let secret = value["secret"].as_str().expect("a text");
+    assert!(
+        secret.starts_with("DHHC-1:00:") && secret.len() == 10 + 92 + 1,
+        "{secret}"
+    );
+    for wrong in [&["-m", "4"][..], &["-l", "31"], &["-m", "1", "-l", "48"]] {
+        run(root.path(), &[&["gen-dhchap-key"][..], wrong].concat()).expect(2);
+    }
+    for near in &NEAR_MISSES[..] {
+        let refused = run(root.path(), &["check-dhchap-key", "--key", near]).expect(1);
+        assert!(
+            !refused.err.contains("ia6z") && refused.out.is_empty(),
+            "{refused:?}"
+        );
+    }
+}

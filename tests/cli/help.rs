@@ -7,7 +7,7 @@ use nvme_fabrics::TokenSet;
 
 use crate::common::{Run, captured, run};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 14] = [
     "connect",
     "disconnect",
     "discover",
@@ -18,6 +18,8 @@ const VERBS: [&str; 12] = [
     "reset",
     "tune",
     "gen-hostnqn",
+    "gen-dhchap-key",
+    "check-dhchap-key",
     "doctor",
     "release",
 ];

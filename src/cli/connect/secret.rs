@@ -27,14 +27,14 @@ pub enum SecretError {
 
 /// A file, or the secret itself: whatever begins as one, in whichever spelling. Debug shows no secret.
 #[derive(Clone)]
-pub(super) enum SecretArgument {
+pub(in crate::cli) enum SecretArgument {
     File(PathBuf),
     Text(Zeroizing<String>),
 }
 
 impl SecretArgument {
     /// The secret.
-    pub(super) fn read(&self) -> Result<Secret, SecretError> {
+    pub(in crate::cli) fn read(&self) -> Result<Secret, SecretError> {
         match self {
             SecretArgument::File(path) => Ok(Secret::from_file(path)?),
             SecretArgument::Text(text) => {
