@@ -4,6 +4,7 @@
 //! machine), print (the report). Nothing is printed on standard output but the report, and nothing
 //! touches the machine before all options are known to be good.
 
+pub mod check_dhchap_key;
 mod command;
 mod command_line;
 pub mod connect;
@@ -11,8 +12,12 @@ pub mod controller;
 pub mod device;
 pub mod disconnect;
 pub mod discover;
+mod disk;
 pub mod doctor;
 pub mod exit;
+mod failure;
+mod failures;
+pub mod gen_dhchap_key;
 pub mod gen_hostnqn;
 mod interrupt;
 mod line;
@@ -24,11 +29,14 @@ pub mod output;
 pub mod release;
 mod request;
 pub mod resolve;
+mod secret_text;
 pub mod service;
 mod signals;
 pub mod state_dir;
 mod target;
 pub mod tune;
+mod unknown;
+pub mod usage;
 mod volume_line;
 
 use std::io::{self, BufWriter, Write};
@@ -38,7 +46,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, GlobalArguments, LogFormat};
 use command::Command;
 pub use command_line::CommandLine;
 use command_line::Verb;
@@ -48,38 +56,40 @@ use output::{Format, Report};
 /// Does what the command line says, prints the result, and says how it went.
 #[must_use]
 pub fn run(command_line: CommandLine) -> Exit {
-    let log_format = command_line.global.log_format();
-    start_log(log_format, command_line.global.log_level());
-    let config = match Config::try_from(command_line.global) {
-        Ok(config) => config,
-        Err(error) => return fail(&error, log_format, Format::Human),
-    };
-    match command_line.verb {
-        Verb::Connect(arguments) => execute(&config, *arguments),
-        Verb::Disconnect(arguments) => execute(&config, arguments),
-        Verb::Discover(arguments) => execute(&config, *arguments),
-        Verb::List(arguments) => execute(&config, arguments),
-        Verb::ListSubsys(arguments) => execute(&config, arguments),
-        Verb::Rescan(arguments) => execute(&config, arguments),
-        Verb::Reset(arguments) => execute(&config, arguments),
-        Verb::Tune(arguments) => execute(&config, arguments),
-        Verb::GenHostnqn(arguments) => execute(&config, arguments),
-        Verb::Resolve(arguments) => execute(&config, arguments),
-        Verb::Doctor(arguments) => execute(&config, arguments),
-        Verb::Release(arguments) => execute(&config, arguments),
-        Verb::Node(arguments) => execute(&config, arguments),
-        Verb::Controller(arguments) => execute(&config, arguments),
+    let CommandLine { global, verb } = command_line;
+    start_log(global.log_format(), global.log_level());
+    match verb {
+        Verb::Connect(arguments) => execute(global, *arguments),
+        Verb::Disconnect(arguments) => execute(global, arguments),
+        Verb::Discover(arguments) => execute(global, *arguments),
+        Verb::List(arguments) => execute(global, arguments),
+        Verb::ListSubsys(arguments) => execute(global, arguments),
+        Verb::Rescan(arguments) => execute(global, arguments),
+        Verb::Reset(arguments) => execute(global, arguments),
+        Verb::Tune(arguments) => execute(global, arguments),
+        Verb::GenHostnqn(arguments) => execute(global, arguments),
+        Verb::GenDhchapKey(arguments) => execute(global, arguments),
+        Verb::CheckDhchapKey(arguments) => execute(global, arguments),
+        Verb::Resolve(arguments) => execute(global, arguments),
+        Verb::Doctor(arguments) => execute(global, arguments),
+        Verb::Release(arguments) => execute(global, arguments),
+        Verb::Node(arguments) => execute(global, arguments),
+        Verb::Controller(arguments) => execute(global, arguments),
     }
 }
 
-fn execute<C: Command>(config: &Config, command: C) -> Exit {
-    let format = command.format();
+fn execute<C: Command>(global: GlobalArguments, command: C) -> Exit {
+    let (log, format) = (global.log_format(), command.format());
+    let config = match Config::try_from(global) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, log, format),
+    };
     let result = command
         .options()
-        .and_then(|options| C::run(config, options));
+        .and_then(|options| C::run(&config, options));
     match result {
         Ok(report) => print(&report, format),
-        Err(error) => fail(&error, config.log_format, format),
+        Err(error) => fail(&error, log, format),
     }
 }
 
@@ -99,7 +109,7 @@ fn print(report: &impl Report, format: Format) -> Exit {
 }
 
 fn fail(failure: &dyn Failure, log: LogFormat, output: Format) -> Exit {
-    exit::report(failure, log, output);
+    failure::report(failure, log, output);
     failure.exit()
 }
 

@@ -1,9 +1,9 @@
 //! The program `nvmeof-csi`: arguments in, exit code out.
 
+use std::env;
 use std::process::ExitCode;
 
-use clap::Parser;
-use nvmeof_csi::cli::{self, CommandLine};
+use nvmeof_csi::cli::{self, usage};
 
 /// One heap for all threads, which gives back what it does not use any more. glibc's keeps a share for
 /// each of the dozens of threads that wait for devices, as large as the largest work of each.
@@ -11,5 +11,7 @@ use nvmeof_csi::cli::{self, CommandLine};
 static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    cli::run(CommandLine::parse()).into()
+    let arguments: Vec<_> = env::args_os().collect();
+    let exit = usage::read(&arguments).map_or_else(|exit| exit, cli::run);
+    exit.into()
 }

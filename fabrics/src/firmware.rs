@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::Path;
 
-use nvme_sysfs::Uuid;
+use nvme_sysfs::{Uuid, without_filling};
 
 /// Where the UUID stands in the System Information structure.
 const UUID_OFFSET: usize = 8;
@@ -40,8 +40,7 @@ pub fn machine_uuid(root: impl AsRef<Path>) -> Option<(Uuid, IdentitySource)> {
 }
 
 fn product_uuid(root: &Path) -> Option<Uuid> {
-    let text = fs::read_to_string(root.join("sys/class/dmi/id/product_uuid")).ok()?;
-    usable(text.trim().parse().ok()?)
+    text_uuid(&root.join("sys/class/dmi/id/product_uuid"))
 }
 
 fn dmi_entry(root: &Path) -> Option<Uuid> {
@@ -50,9 +49,14 @@ fn dmi_entry(root: &Path) -> Option<Uuid> {
 }
 
 fn device_tree(root: &Path) -> Option<Uuid> {
-    let text = fs::read_to_string(root.join("proc/device-tree/ibm,partition-uuid")).ok()?;
     // Device-tree strings end in a NUL.
-    usable(text.trim_end_matches('\0').trim().parse().ok()?)
+    text_uuid(&root.join("proc/device-tree/ibm,partition-uuid"))
+}
+
+fn text_uuid(path: &Path) -> Option<Uuid> {
+    let bytes = fs::read(path).ok()?;
+    let text = str::from_utf8(without_filling(&bytes)).ok()?;
+    usable(text.trim().parse().ok()?)
 }
 
 /// The UUID of an SMBIOS type 1 structure. Its first three fields are little-endian since SMBIOS 2.6.
@@ -117,6 +121,15 @@ mod tests {
             found(&root),
             Some((UUID.to_owned(), IdentitySource::ProductUuid))
         );
+    }
+
+    #[test]
+    fn a_page_filled_up_with_nul_bytes_says_what_stands_before_them() {
+        let root = root();
+        let page = format!("{UUID}\n{}", "\0".repeat(4000));
+        put(&root, "sys/class/dmi/id/product_uuid", &page);
+        let expected = (UUID.to_owned(), IdentitySource::ProductUuid);
+        assert_eq!(found(&root), Some(expected));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use nvme_sysfs::Instance;
+use nvme_sysfs::{Instance, Nqn, without_filling};
 use rustix::fs::{AtFlags, Mode, OFlags, chmodat, fstat, open, openat, statat};
 use rustix::io::Errno;
 
@@ -21,6 +21,19 @@ const MAX_ATTRIBUTE: u64 = 4096;
 pub(crate) struct HeldController {
     dir: OwnedFd,
     path: PathBuf,
+}
+
+/// Whether a controller belongs to a subsystem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Belongs {
+    /// To this one.
+    Here,
+    /// To another one, as the kernel prints it.
+    Elsewhere(String),
+    /// It is still identifying itself.
+    Nowhere,
+    /// The controller is gone.
+    Gone,
 }
 
 /// What a controller says about its subsystem.
@@ -53,13 +66,15 @@ impl HeldController {
 
     /// Reads one attribute without its line break, `None` when it or the controller is gone.
     pub(crate) fn read(&self, attribute: &str) -> io::Result<Option<String>> {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         let file = match self.attribute(attribute, OFlags::RDONLY)? {
             Some(file) => file,
             None => return Ok(None),
         };
-        match file.take(MAX_ATTRIBUTE).read_to_string(&mut text) {
-            Ok(_) => Ok(Some(text.trim_end_matches('\n').to_owned())),
+        match file.take(MAX_ATTRIBUTE).read_to_end(&mut bytes) {
+            Ok(_) => str::from_utf8(without_filling(&bytes))
+                .map(|text| Some(text.trim_end_matches('\n').to_owned()))
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
             Err(error) if is_gone_error(&error) => Ok(None),
             Err(error) => Err(error),
         }
@@ -101,6 +116,16 @@ impl HeldController {
             // What the kernel prints before it has identified the controller.
             Some("(efault)" | "(null)" | "") => Subsystem::Unknown,
             Some(nqn) => Subsystem::Named(nqn.to_owned()),
+        })
+    }
+
+    /// Whether it belongs to the subsystem of this name.
+    pub(crate) fn belongs_to(&self, nqn: &Nqn) -> io::Result<Belongs> {
+        Ok(match self.subsysnqn()? {
+            Subsystem::Named(found) if found == nqn.as_str() => Belongs::Here,
+            Subsystem::Named(found) => Belongs::Elsewhere(found),
+            Subsystem::Unknown => Belongs::Nowhere,
+            Subsystem::Gone => Belongs::Gone,
         })
     }
 
@@ -186,6 +211,17 @@ mod tests {
         }
         fs::remove_file(attribute(&root, "nvme0", "subsysnqn")).expect("a file");
         assert_eq!(held.subsysnqn().expect("readable"), Subsystem::Gone);
+    }
+
+    #[test]
+    fn a_page_filled_up_with_nul_bytes_says_what_stands_before_them() {
+        let root = host("trixie-one-path");
+        let held = held(&root);
+        for (name, text) in [("state", "live"), ("subsysnqn", VOLUME)] {
+            let page = format!("{text}\n{}", "\0".repeat(4000));
+            fs::write(attribute(&root, "nvme0", name), page).expect("a file");
+            assert_eq!(held.read(name).expect("readable").as_deref(), Some(text));
+        }
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl HostIdentity {
         let hostid = files.hostid()?;
         let identity = match (hostnqn, hostid) {
             (Some(hostnqn), Some(hostid)) => HostIdentity { hostnqn, hostid },
-            (Some(hostnqn), None) => match uuid_of(&hostnqn) {
+            (Some(hostnqn), None) => match HostIdentity::uuid_of(&hostnqn) {
                 Some(hostid) => HostIdentity { hostnqn, hostid },
                 None => {
                     let path = files.hostid;
@@ -208,6 +208,12 @@ impl HostIdentity {
         }
     }
 
+    /// The UUID at the end of a host NQN of the UUID form, which then is the host's identifier, too.
+    #[must_use]
+    pub fn uuid_of(hostnqn: &Nqn) -> Option<Uuid> {
+        hostnqn.as_str().strip_prefix(UUID_NQN)?.parse().ok()
+    }
+
     /// The identity of a host that is known by a UUID alone.
     #[must_use]
     pub fn from_uuid(hostid: Uuid) -> HostIdentity {
@@ -260,11 +266,6 @@ fn read_line(path: &Path) -> Result<Option<String>, IdentityError> {
             Err(IdentityError::Read { path, source })
         }
     }
-}
-
-/// The UUID at the end of an NQN of the UUID form.
-fn uuid_of(hostnqn: &Nqn) -> Option<Uuid> {
-    hostnqn.as_str().strip_prefix(UUID_NQN)?.parse().ok()
 }
 
 fn from_firmware(root: &Path, missing: PathBuf) -> Result<LoadedIdentity, IdentityError> {

@@ -113,7 +113,7 @@ pub use registry::{Registry, RegistryError};
 pub use reply::{Reply, ReplyError};
 pub use rescan::RescanError;
 pub use rules::MAX_CONNECT_NQN;
-pub use secret::{ParseSecretError, ReadSecretError, Secret};
+pub use secret::{GenerateSecretError, ParseSecretError, ReadSecretError, Secret, SecretHash};
 pub use supported::{SupportedError, SupportedOptions, SupportedSource};
 pub use token::{MAX_ENCODED, TokenSet};
 pub use tune::{TuneError, Tuning};

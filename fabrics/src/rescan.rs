@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use nvme_sysfs::{Instance, Nqn};
 
 use crate::fabrics::Fabrics;
-use crate::held::{HeldController, Subsystem};
+use crate::held::{Belongs, HeldController};
 
 /// Why a controller did not get its order.
 #[derive(Debug, thiserror::Error)]
@@ -85,13 +85,11 @@ impl Fabrics {
             found: found.to_owned(),
             expected: expected_nqn.clone(),
         };
-        match held.subsysnqn().map_err(failed)? {
-            Subsystem::Gone => return Err(gone()),
-            Subsystem::Unknown => return Err(other("no subsystem yet")),
-            Subsystem::Named(found) if found != expected_nqn.as_str() => {
-                return Err(other(&found));
-            }
-            Subsystem::Named(_) => {}
+        match held.belongs_to(expected_nqn).map_err(failed)? {
+            Belongs::Here => {}
+            Belongs::Elsewhere(found) => return Err(other(&found)),
+            Belongs::Nowhere => return Err(other("no subsystem yet")),
+            Belongs::Gone => return Err(gone()),
         }
         let asked = held.write(attribute, "1").map_err(failed)?;
         asked.ok_or_else(gone)

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use base64ct::{Base64, Encoding};
+use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
 /// Length of the CRC-32 behind the key.
@@ -23,7 +24,80 @@ const MAX_FILE: usize = 4096;
 
 /// A proved DH-HMAC-CHAP secret. Debug prints `***`; the text is zeroed on drop.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret {
+    text: Zeroizing<String>,
+    hash: SecretHash,
+    bytes: usize,
+}
+
+/// The hash by which host and controller transform a secret, with the host's name, before they use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretHash {
+    /// It is used as it stands.
+    None,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl SecretHash {
+    /// Each, by its number in the NVMe base specification.
+    pub const ALL: [SecretHash; 4] = [
+        SecretHash::None,
+        SecretHash::Sha256,
+        SecretHash::Sha384,
+        SecretHash::Sha512,
+    ];
+
+    /// Bytes of the key that it wants; `None` when any length will do.
+    #[must_use]
+    pub fn key_bytes(self) -> Option<usize> {
+        match self {
+            SecretHash::None => None,
+            SecretHash::Sha256 => Some(32),
+            SecretHash::Sha384 => Some(48),
+            SecretHash::Sha512 => Some(64),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SecretHash::None => "none",
+            SecretHash::Sha256 => "SHA-256",
+            SecretHash::Sha384 => "SHA-384",
+            SecretHash::Sha512 => "SHA-512",
+        }
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            SecretHash::None => "00",
+            SecretHash::Sha256 => "01",
+            SecretHash::Sha384 => "02",
+            SecretHash::Sha512 => "03",
+        }
+    }
+
+    fn of(code: &str) -> Option<SecretHash> {
+        SecretHash::ALL.into_iter().find(|hash| hash.code() == code)
+    }
+}
+
+/// Why no secret could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateSecretError {
+    /// It cannot have that length.
+    #[error(transparent)]
+    Length(#[from] ParseSecretError),
+    /// The kernel gave no random bytes.
+    #[error("cannot get random bytes")]
+    Random(#[source] io::Error),
+}
 
 /// Why a text is not a DH-HMAC-CHAP secret. Never shows the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -118,11 +192,42 @@ impl Secret {
         line.strip_suffix('\r').unwrap_or(line).parse()
     }
 
+    /// A new one, with a key of so many random bytes.
+    ///
+    /// # Errors
+    /// The length is not allowed, or not with this hash; or the kernel gave no random bytes.
+    pub fn generate(hash: SecretHash, bytes: usize) -> Result<Secret, GenerateSecretError> {
+        check_length(bytes, hash.key_bytes())?;
+        let mut key = Zeroizing::new(vec![0; bytes + CRC_LEN]);
+        let mut filled = 0;
+        while filled < bytes {
+            filled += getrandom(&mut key[filled..bytes], GetRandomFlags::empty())
+                .map_err(|errno| GenerateSecretError::Random(errno.into()))?;
+        }
+        let crc = crc32fast::hash(&key[..bytes]).to_le_bytes();
+        key[bytes..].copy_from_slice(&crc);
+        let base64 = Zeroizing::new(Base64::encode_string(&key));
+        let text = Zeroizing::new(format!("DHHC-1:{}:{}:", hash.code(), *base64));
+        Ok(text.parse()?)
+    }
+
+    /// How it is transformed.
+    #[must_use]
+    pub fn hash(&self) -> SecretHash {
+        self.hash
+    }
+
+    /// Bytes of its key.
+    #[must_use]
+    pub fn key_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The text as the kernel wants it: for the option string, and for a file that only root can
     /// read.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -135,37 +240,34 @@ impl FromStr for Secret {
             .and_then(|rest| rest.strip_suffix(':'))
             .ok_or(ParseSecretError::Form)?;
         let (hash, base64) = body.split_once(':').ok_or(ParseSecretError::Form)?;
-        let wanted = key_length(hash)?;
+        let hash = SecretHash::of(hash).ok_or(ParseSecretError::Hash)?;
         let decoded =
             Zeroizing::new(Base64::decode_vec(base64).map_err(|_| ParseSecretError::Base64)?);
-        check_key(&decoded, wanted)?;
-        Ok(Secret(Zeroizing::new(text.to_owned())))
+        Ok(Secret {
+            text: Zeroizing::new(text.to_owned()),
+            hash,
+            bytes: check_key(&decoded, hash.key_bytes())?,
+        })
     }
 }
 
-/// Key length that the hash field wants, `None` when any will do.
-fn key_length(hash: &str) -> Result<Option<usize>, ParseSecretError> {
-    match hash {
-        "00" => Ok(None),
-        "01" => Ok(Some(32)),
-        "02" => Ok(Some(48)),
-        "03" => Ok(Some(64)),
-        _ => Err(ParseSecretError::Hash),
-    }
-}
-
-/// Checks length and checksum of `key || crc32_le(key)`.
-fn check_key(decoded: &[u8], wanted: Option<usize>) -> Result<(), ParseSecretError> {
+/// Checks length and checksum of `key || crc32_le(key)`, and returns the length of the key.
+fn check_key(decoded: &[u8], wanted: Option<usize>) -> Result<usize, ParseSecretError> {
     let found = decoded.len().saturating_sub(CRC_LEN);
+    check_length(found, wanted)?;
+    let (key, crc) = decoded.split_at(found);
+    if crc != crc32fast::hash(key).to_le_bytes() {
+        return Err(ParseSecretError::Checksum);
+    }
+    Ok(found)
+}
+
+fn check_length(found: usize, wanted: Option<usize>) -> Result<(), ParseSecretError> {
     if ![32, 48, 64].contains(&found) {
         return Err(ParseSecretError::Length { found });
     }
     if let Some(expected) = wanted.filter(|&expected| expected != found) {
         return Err(ParseSecretError::HashLength { found, expected });
-    }
-    let (key, crc) = decoded.split_at(found);
-    if crc != crc32fast::hash(key).to_le_bytes() {
-        return Err(ParseSecretError::Checksum);
     }
     Ok(())
 }
@@ -214,6 +316,53 @@ mod tests {
         // The example key of the NVMe specification, as kernel patches and Redfish mock-ups quote it.
         let text = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
         text.parse::<Secret>().expect("a valid secret");
+    }
+
+    /// As the tests of ceph-nvmeof quote them.
+    #[test]
+    fn secrets_of_others_say_their_hash_and_length() {
+        for (text, hash, bytes) in [
+            (
+                "DHHC-1:00:RbgmpCGRaCwY1m4SexVxhf7tsJCXuAg77iH0Z18Ys25TgI/K:",
+                SecretHash::None,
+                32,
+            ),
+            (
+                "DHHC-1:01:vYcm5QemILkz5zSIeZidb4nPGcxongu2l/OaWMRgM9iIk/2A:",
+                SecretHash::Sha256,
+                32,
+            ),
+            (
+                "DHHC-1:02:Hi9ha9idssh3FgURRbfMUvOY7NlHiApDCmHhmIRCdhdlNQwebHEt/7DHoag3SmCHFvei/Q==:",
+                SecretHash::Sha384,
+                48,
+            ),
+        ] {
+            let secret: Secret = text.parse().expect("a valid secret");
+            assert_eq!((secret.hash(), secret.key_bytes()), (hash, bytes));
+        }
+    }
+
+    #[test]
+    fn a_new_secret_is_valid_and_never_the_same() {
+        for (hash, bytes) in [
+            (SecretHash::None, 32),
+            (SecretHash::None, 48),
+            (SecretHash::None, 64),
+            (SecretHash::Sha256, 32),
+            (SecretHash::Sha384, 48),
+            (SecretHash::Sha512, 64),
+        ] {
+            let new = || Secret::generate(hash, bytes).expect("a secret");
+            let (one, other) = (new(), new());
+            assert_eq!((one.hash(), one.key_bytes()), (hash, bytes));
+            assert_eq!(one.expose().parse::<Secret>(), Ok(one.clone()));
+            assert_ne!(one, other);
+        }
+        for (hash, bytes) in [(SecretHash::None, 33), (SecretHash::Sha256, 48)] {
+            let error = Secret::generate(hash, bytes).expect_err("no such length");
+            assert!(matches!(error, GenerateSecretError::Length(_)), "{error}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nvme_sysfs::{ControllerLoss, FastIoFail, Instance, Nqn};
 
 use crate::fabrics::Fabrics;
-use crate::held::{HeldController, Subsystem};
+use crate::held::{Belongs, HeldController};
 use crate::tuning::{self, is_whole};
 
 /// What to change; `None` leaves a value as it is.
@@ -31,7 +31,7 @@ pub struct Tuning {
 #[non_exhaustive]
 pub enum TuneError {
     /// A time is out of range or has a fraction of a second.
-    #[error("{attribute} {value:?} must be whole seconds from {least} to {most}")]
+    #[error("{attribute} {}s must be whole seconds from {least} to {most}", value.as_secs_f64())]
     Value {
         /// Which.
         attribute: &'static str,
@@ -152,14 +152,14 @@ impl Tuned {
         let held = HeldController::open(fabrics.root(), controller)
             .map_err(failed)?
             .ok_or_else(gone)?;
-        match held.subsysnqn().map_err(failed)? {
-            Subsystem::Named(found) if found == expected.as_str() => Ok(Tuned { controller, held }),
-            Subsystem::Named(found) => Err(TuneError::OtherSubsystem {
+        match held.belongs_to(expected).map_err(failed)? {
+            Belongs::Here => Ok(Tuned { controller, held }),
+            Belongs::Elsewhere(found) => Err(TuneError::OtherSubsystem {
                 controller,
                 found,
                 expected: expected.clone(),
             }),
-            Subsystem::Gone | Subsystem::Unknown => Err(gone()),
+            Belongs::Gone | Belongs::Nowhere => Err(gone()),
         }
     }
 
@@ -294,6 +294,17 @@ mod tests {
         assert_eq!(read(&root, "ctrl_loss_tmo"), "30");
         assert_eq!(read(&root, "reconnect_delay"), "5");
         assert_eq!(read(&root, "fast_io_fail_tmo"), "15");
+    }
+
+    #[test]
+    fn a_time_of_nothing_is_told_in_seconds() {
+        let tuning = Tuning {
+            reconnect_delay: Some(Duration::ZERO),
+            ..Tuning::default()
+        };
+        let error = tune(&host("trixie-one-path"), &tuning).expect_err("too short");
+        let expected = "reconnect_delay 0s must be whole seconds from 1 to 65535";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

@@ -224,7 +224,11 @@ impl TuningOption {
             Slot::Byte(_) | Slot::Switch(_) => None,
         };
         let (time, bounds) = time.filter(|(time, bounds)| !is_whole(*time, bounds))?;
-        Some(self.breaks(&format_args!("{time:?}"), "whole seconds ", bounds))
+        Some(self.breaks(
+            &format_args!("{}s", time.as_secs_f64()),
+            "whole seconds ",
+            bounds,
+        ))
     }
 
     fn breaks(

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use super::{
-    connect, controller, disconnect, discover, doctor, gen_hostnqn, list, list_subsys, node, order,
-    release, resolve, tune,
+    check_dhchap_key, connect, controller, disconnect, discover, doctor, gen_dhchap_key,
+    gen_hostnqn, list, list_subsys, node, order, release, resolve, tune,
 };
 use crate::config::GlobalArguments;
 
@@ -49,6 +49,10 @@ pub enum Verb {
     Tune(tune::Arguments),
     /// Print a host NQN for this machine, and store nothing
     GenHostnqn(gen_hostnqn::Arguments),
+    /// Print a new DH-HMAC-CHAP secret, and store it nowhere
+    GenDhchapKey(gen_dhchap_key::Arguments),
+    /// Check a DH-HMAC-CHAP secret, and show nothing of it
+    CheckDhchapKey(check_dhchap_key::Arguments),
     /// Check this machine and say what to do about each finding
     Doctor(doctor::Arguments),
     /// Let go of I/O that waits for a lost target, for the shutdown of a node

@@ -4,7 +4,7 @@
 
 pub(super) mod arguments;
 mod remedy;
-mod secret;
+pub(super) mod secret;
 pub(super) mod tuning;
 mod wait;
 

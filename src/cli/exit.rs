@@ -1,17 +1,11 @@
-//! How the program ends: exit codes, and the one place where an error is told to a person.
+//! How the program ends: exit codes, and what an error of a verb is.
 //!
 //! Invariant: a number is never reused for another meaning; scripts decide by it.
 
 use std::error::Error;
-use std::fmt;
-use std::io;
 use std::process::ExitCode;
 
-use serde::Serialize;
-
-use super::line::write_line;
-use super::output::{Format, write_json};
-use crate::config::{ConfigError, LogFormat};
+use crate::config::ConfigError;
 
 pub(crate) use crate::causes::chain;
 
@@ -53,17 +47,6 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error for programs, in the form that was asked for with `-o json`.
-#[derive(Debug, Serialize)]
-struct ErrorObject {
-    /// The whole chain of causes.
-    error: String,
-    /// What to do about it.
-    what_to_do: Option<String>,
-    /// The exit code.
-    exit: u8,
-}
-
 /// The error of a verb, as far as its user is concerned.
 pub trait Failure: Error {
     /// The exit code it means.
@@ -79,36 +62,4 @@ impl Failure for ConfigError {
     fn exit(&self) -> Exit {
         Exit::WrongUse
     }
-}
-
-/// Tells the whole chain of causes once, on standard error, and what to do: to the program that wants its result as JSON
-/// as an object, else as a line of the log.
-pub(crate) fn report(failure: &dyn Failure, log: LogFormat, output: Format) {
-    let chain = chain(failure);
-    let remedy = failure.remedy();
-    match (output, log) {
-        (Format::Json, _) => {
-            let object = ErrorObject {
-                error: chain,
-                what_to_do: remedy,
-                exit: failure.exit().code(),
-            };
-            let _nobody_reads = write_json(&object, &mut io::stderr());
-        }
-        (Format::Human, LogFormat::Json) => {
-            tracing::error!(error = chain, remedy, "the command failed");
-        }
-        (Format::Human, LogFormat::Text) => {
-            tell(format_args!("error: {chain}"));
-            if let Some(remedy) = remedy {
-                tell(format_args!("  what to do: {remedy}"));
-            }
-        }
-    }
-}
-
-/// Writes a line to standard error for the person who waits there, if anybody still does: `eprintln!`
-/// would panic, and the exit code is what a script needs.
-pub(crate) fn tell(line: fmt::Arguments<'_>) {
-    let _nobody_reads = write_line(&mut io::stderr(), line);
 }

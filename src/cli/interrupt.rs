@@ -22,7 +22,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
-use super::exit::tell;
+use super::failure::tell;
 use super::signals::Signals;
 use crate::host::interrupt;
 

@@ -12,13 +12,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use nvme_fabrics::HostIdentity;
-use nvme_sysfs::{ListedSubsystem, ScanError, Sysfs, Tree, Unknown};
+use nvme_sysfs::{ListedSubsystem, ScanError, Sysfs, Tree};
 use thiserror::Error;
 
 use super::command::Command;
 use super::exit::{Exit, Failure};
 use super::output::{Format, Output, Report, write_json};
 use super::state_dir::StateDir;
+use super::unknown::tell_unknown;
 use crate::config::Config;
 use crate::volume::Surveyed;
 use form::WholeTree;
@@ -26,7 +27,6 @@ use hosts::{add_volumes, arrange};
 use tree::write_tree;
 
 pub use hosts::Host;
-pub(super) use tree::identifiers;
 
 /// Arguments of `list-subsys`.
 #[derive(Debug, clap::Args)]
@@ -171,13 +171,6 @@ fn keep_only(tree: &mut Tree, device: &str) -> bool {
     tree.unattached
         .retain(|controller| controller.instance.to_string() == device);
     !tree.subsystems.is_empty() || !tree.unattached.is_empty()
-}
-
-/// What could not be read is told of; the rest is listed.
-pub(super) fn tell_unknown<'a>(unknown: impl IntoIterator<Item = &'a Unknown>) {
-    for unknown in unknown {
-        tracing::warn!(%unknown, "the listing is not complete");
-    }
 }
 
 /// The volumes of the node plugins, as far as they can be told.

@@ -1,7 +1,7 @@
 //! `rescan` and `reset`: one order to each controller that is meant.
 //!
-//! Invariants: each gets its order whatever becomes of the others, and the first failure is the verb's; a PCIe controller
-//! is not reset.
+//! Invariants: each gets its order whatever becomes of the others, and the first failure is the verb's; only
+//! controllers over fabrics are reset.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::command::Command;
-use super::exit::{Exit, Failure, chain};
+use super::exit::{Exit, Failure};
+use super::failures::Failures;
 use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use super::target::{Target, TargetError};
@@ -59,9 +60,14 @@ pub enum OrderFailure {
     /// There is none.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// A drive of this machine.
-    #[error("{0} is a PCIe controller: it is not reset")]
-    Pcie(Instance),
+    /// A drive of this machine, or nobody knows what.
+    #[error("{controller} has the transport {transport}: only controllers over fabrics are reset")]
+    NoFabric {
+        /// Which.
+        controller: Instance,
+        /// The kernel's word.
+        transport: Transport,
+    },
     /// The kernel refused.
     #[error("{controller} did not do it")]
     Order {
@@ -76,7 +82,7 @@ impl Failure for OrderFailure {
     fn exit(&self) -> Exit {
         match self {
             OrderFailure::Target(error) => error.exit(),
-            OrderFailure::Pcie(_) => Exit::Refused,
+            OrderFailure::NoFabric { .. } => Exit::Refused,
             OrderFailure::Order { .. } => Exit::Failed,
         }
     }
@@ -84,7 +90,7 @@ impl Failure for OrderFailure {
     fn remedy(&self) -> Option<String> {
         match self {
             OrderFailure::Target(error) => error.remedy(),
-            OrderFailure::Pcie(_) | OrderFailure::Order { .. } => None,
+            OrderFailure::NoFabric { .. } | OrderFailure::Order { .. } => None,
         }
     }
 }
@@ -131,9 +137,12 @@ impl Command for ResetArguments {
     fn run(config: &Config, options: Options) -> Result<Ordered, OrderFailure> {
         let fabrics = Fabrics::at(&config.root);
         let controllers = options.target.find(&config.root)?;
-        let mut drives = controllers.iter().map(|(controller, _)| controller);
-        if let Some(drive) = drives.find(|it| it.transport == Transport::Pcie) {
-            return Err(OrderFailure::Pcie(drive.instance));
+        let mut all = controllers.iter().map(|(controller, _)| controller);
+        if let Some(other) = all.find(|it| !is_fabric(&it.transport)) {
+            return Err(OrderFailure::NoFabric {
+                controller: other.instance,
+                transport: other.transport.clone(),
+            });
         }
         let order = |controller, nqn: &Nqn| fabrics.reset(controller, nqn);
         Ok(Ordered {
@@ -143,24 +152,28 @@ impl Command for ResetArguments {
     }
 }
 
+/// Whether a reset of a controller is known to be a new connection.
+fn is_fabric(transport: &Transport) -> bool {
+    matches!(
+        transport,
+        Transport::Tcp | Transport::Rdma | Transport::Fc | Transport::Loop
+    )
+}
+
 /// Gives each its order, and returns their names.
 fn give(
     controllers: &[(Controller, Nqn)],
     order: impl Fn(Instance, &Nqn) -> Result<(), RescanError>,
 ) -> Result<Vec<String>, OrderFailure> {
-    let mut ordered = Vec::new();
-    let mut first_failure = None;
+    let (mut ordered, mut failures) = (Vec::new(), Failures::none());
     for (controller, nqn) in controllers {
         let controller = controller.instance;
         match order(controller, nqn) {
             Ok(()) => ordered.push(controller.to_string()),
-            Err(source) if first_failure.is_none() => {
-                first_failure = Some(OrderFailure::Order { controller, source });
-            }
-            Err(error) => tracing::error!(%controller, error = chain(&error), "did not do it"),
+            Err(source) => failures.add(OrderFailure::Order { controller, source }),
         }
     }
-    first_failure.map_or(Ok(ordered), Err)
+    failures.or(ordered)
 }
 
 impl Report for Ordered {

@@ -10,6 +10,7 @@ use nvme_fabrics::{
     ConnectOptions, ConnectOptionsBuilder, HostIdentity, IdentityError, OptionsError, Stored,
     Unstored,
 };
+use nvme_sysfs::Nqn;
 use thiserror::Error;
 
 /// How often who this host is may change while it is connected: it gets an identity once.
@@ -20,6 +21,25 @@ const ATTEMPTS: u32 = 3;
 pub(crate) struct Request {
     builder: ConnectOptionsBuilder,
     options: ConnectOptions,
+}
+
+/// What a connect would ask the kernel, as far as it is known before.
+#[derive(Debug)]
+pub(crate) struct Preview {
+    options: ConnectOptions,
+    /// The name of a host that has no identifier yet: options have both or none.
+    hostnqn: Option<Nqn>,
+}
+
+impl Preview {
+    /// The option string without its secrets.
+    pub(crate) fn masked(&self) -> String {
+        let options = self.options.masked();
+        match &self.hostnqn {
+            Some(hostnqn) => format!("{options},hostnqn={hostnqn}"),
+            None => options,
+        }
+    }
 }
 
 /// Why a request could not be completed.
@@ -85,15 +105,26 @@ impl Request {
     }
 
     /// The same, with nothing made or written: a host that is nobody yet stays so.
-    pub(crate) fn previewed(&self, root: &Path) -> Result<ConnectOptions, RequestError> {
+    pub(crate) fn previewed(&self, root: &Path) -> Result<Preview, RequestError> {
+        let whole = |options| Preview {
+            options,
+            hostnqn: None,
+        };
         if self.options.hostnqn().is_some() {
-            return Ok(self.options.clone());
+            return Ok(whole(self.options.clone()));
         }
         match HostIdentity::load(root) {
-            Ok(loaded) => self.with_identity(loaded.identity),
+            Ok(loaded) => self.with_identity(loaded.identity).map(whole),
             Err(IdentityError::NotFound { path }) => {
                 tracing::warn!(path = %path.display(), "this host has no identity; a connect would make one");
-                Ok(self.options.clone())
+                Ok(whole(self.options.clone()))
+            }
+            Err(IdentityError::NoHostId { hostnqn, path }) => {
+                tracing::warn!(path = %path.display(), "this host has no identifier; a connect would make one");
+                Ok(Preview {
+                    options: self.options.clone(),
+                    hostnqn: Some(hostnqn),
+                })
             }
             Err(error) => Err(error.into()),
         }

@@ -55,16 +55,15 @@ impl StateDir {
             all: Vec::new(),
             unknown: Vec::new(),
         };
-        let states = match &self.path {
-            Some(path) => Ok(vec![path.clone()]),
+        let (states, failures) = match &self.path {
+            Some(path) => (vec![path.clone()], Vec::new()),
             None => find_states(&self.kubelet.join("plugins")),
         };
-        let states = states.unwrap_or_else(|error| {
+        for error in failures {
             let plugins = self.kubelet.join("plugins");
             let unknown = format!("cannot list {}: {error}", plugins.display());
             kept.unknown.push(unknown);
-            Vec::new()
-        });
+        }
         for state in states {
             match read(&state) {
                 Ok((all, complete)) => {
@@ -84,23 +83,35 @@ impl StateDir {
     }
 }
 
-/// The directories below kubelet's plugins in which this program keeps what is staged, whatever the driver is called.
-fn find_states(plugins: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(plugins) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut states = Vec::new();
-    for entry in entries {
-        let state = entry?.path().join("state");
+/// The directories below kubelet's plugins in which this program keeps what is staged, whatever the driver is called; and
+/// what could not be listed.
+fn find_states(plugins: &Path) -> (Vec<PathBuf>, Vec<io::Error>) {
+    match fs::read_dir(plugins) {
+        Ok(entries) => states_among(entries.map(|entry| entry.map(|entry| entry.path()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), Vec::new()),
+        Err(error) => (Vec::new(), vec![error]),
+    }
+}
+
+fn states_among(
+    plugins: impl Iterator<Item = io::Result<PathBuf>>,
+) -> (Vec<PathBuf>, Vec<io::Error>) {
+    let (mut states, mut failures) = (Vec::new(), Vec::new());
+    for plugin in plugins {
+        let state = match plugin {
+            Ok(plugin) => plugin.join("state"),
+            Err(error) => {
+                failures.push(error);
+                continue;
+            }
+        };
         // Other drivers keep other things there.
         if fs::symlink_metadata(state.join("volumes")).is_ok_and(|it| it.is_dir()) {
             states.push(state);
         }
     }
     states.sort_unstable();
-    Ok(states)
+    (states, failures)
 }
 
 #[cfg(test)]
@@ -111,12 +122,31 @@ mod tests {
     fn every_driver_of_this_program_is_found_and_no_other() {
         let kubelet = tempfile::tempdir().expect("a directory");
         let plugins = kubelet.path().join("plugins");
-        assert!(find_states(&plugins).expect("none").is_empty());
+        assert!(find_states(&plugins).0.is_empty());
         for below in ["b.csi/state/volumes", "a.csi/state/volumes", "c.csi/state"] {
             fs::create_dir_all(plugins.join(below)).expect("a directory");
         }
         fs::write(plugins.join("file"), "").expect("a file");
         let expected = ["a.csi/state", "b.csi/state"].map(|below| plugins.join(below));
-        assert_eq!(find_states(&plugins).expect("two"), expected);
+        assert_eq!(find_states(&plugins).0, expected);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_hides_no_other() {
+        let plugins = tempfile::tempdir().expect("a directory");
+        for driver in ["a.csi", "b.csi"] {
+            let volumes = plugins.path().join(driver).join("state/volumes");
+            fs::create_dir_all(volumes).expect("a directory");
+        }
+        let entries = [
+            Err(io::Error::other("bad entry")),
+            Ok(plugins.path().join("b.csi")),
+            Err(io::Error::other("bad entry")),
+            Ok(plugins.path().join("a.csi")),
+        ];
+        let (states, failures) = states_among(entries.into_iter());
+        let expected = ["a.csi/state", "b.csi/state"].map(|below| plugins.path().join(below));
+        assert_eq!(states, expected);
+        assert_eq!(failures.len(), 2);
     }
 }

@@ -13,7 +13,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::command::Command;
-use super::exit::{Exit, Failure, chain};
+use super::exit::{Exit, Failure};
+use super::failures::Failures;
 use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use super::target::{Target, TargetError};
@@ -144,26 +145,25 @@ impl Command for Arguments {
     fn run(config: &Config, options: Options) -> Result<Tuned, TuneFailure> {
         let fabrics = Fabrics::at(&config.root);
         let controllers = options.target.find(&config.root)?;
-        let mut tuned = Tuned::default();
-        let mut first_failure = None;
+        let (mut tuned, mut failures) = (Tuned::default(), Failures::none());
         let changes = options.tuning != Tuning::default();
         for (controller, nqn) in controllers.iter().filter(|_| changes) {
             let controller = controller.instance;
             match fabrics.tune(controller, nqn, &options.tuning) {
                 Ok(()) => tuned.controllers.push(controller.to_string()),
-                Err(source) if first_failure.is_none() => {
-                    first_failure = Some(TuneFailure::Tune { controller, source });
-                }
-                Err(error) => tracing::error!(%controller, error = chain(&error), "not tuned"),
+                Err(source) => failures.add(TuneFailure::Tune { controller, source }),
             }
         }
         let names: BTreeSet<_> = controllers.iter().map(|(_, nqn)| nqn).collect();
         if let Some(policy) = &options.iopolicy {
             for nqn in names {
-                tuned.subsystems.extend(fabrics.set_iopolicy(nqn, policy)?);
+                match fabrics.set_iopolicy(nqn, policy) {
+                    Ok(subsystems) => tuned.subsystems.extend(subsystems),
+                    Err(error) => failures.add(error.into()),
+                }
             }
         }
-        first_failure.map_or(Ok(tuned), Err)
+        failures.or(tuned)
     }
 }
 

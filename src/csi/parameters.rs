@@ -126,10 +126,14 @@ pub(super) fn parse_secrets(secrets: &Map) -> Result<Secrets, InvalidRequest> {
     Ok(parsed)
 }
 
-/// Where csi-driver-nvmf makes a volume, its name is the NQN.
+/// Where csi-driver-nvmf makes a volume, which then has endpoints, its name is the NQN.
 fn nqn(given: &Given<'_>, volume_id: &VolumeId) -> Result<Nqn, InvalidRequest> {
+    let (id, has_endpoints) = (
+        volume_id.as_str(),
+        given.name(Key::Addresses) == Some("targetTrEndpoint"),
+    );
     let from_name = |driver| match driver {
-        Driver::Nvmf if volume_id.as_str().starts_with("nqn.") => volume_id.as_str().parse().ok(),
+        Driver::Nvmf if has_endpoints || id.starts_with("nqn.") => id.parse().ok(),
         _ => None,
     };
     let named = given.parsed::<Nqn>(Key::Nqn)?;

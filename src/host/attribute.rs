@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use nvme_sysfs::without_filling;
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -37,10 +38,13 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, AttributeError>
     there(fs::read(path)).map_err(|source| AttributeError::new("read", path, source))
 }
 
-/// The text of a file without the white space at its end. What is no UTF-8 in it is replaced: names are given by others.
+/// The text of a file without the white space and the filling at its end. What is no UTF-8 in it is replaced: names are given by others.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, AttributeError> {
     let bytes = read_bytes(path)?;
-    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned()))
+    Ok(bytes.map(|bytes| {
+        let text = without_filling(&bytes).trim_ascii_end();
+        String::from_utf8_lossy(text).into_owned()
+    }))
 }
 
 /// What the text of a file stands for.
@@ -120,6 +124,14 @@ mod tests {
         let expected = format!("cannot understand {}", path.display());
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.source.to_string(), "it says \"many\"");
+    }
+
+    #[test]
+    fn a_page_filled_up_with_nul_bytes_says_what_stands_before_them() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("size");
+        fs::write(&path, format!("17\n{}", "\0".repeat(4000))).expect("a file");
+        assert_eq!(parsed::<u64>(&path).expect("a number"), Some(17));
     }
 
     #[test]

@@ -5,11 +5,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use nvme_sysfs::Nqn;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// `volume_id` of the CSI: at most 128 bytes, which is what the specification allows a string field
-/// unless it says otherwise.
+/// `volume_id` of the CSI. The specification allows a string field 128 bytes unless it says otherwise; csi-driver-nvmf
+/// calls a volume by its NQN, which may have more.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct VolumeId(String);
@@ -46,8 +47,8 @@ pub enum ParseVolumeIdError {
 }
 
 impl VolumeId {
-    /// Most bytes of a name.
-    pub const MAX_LEN: usize = 128;
+    /// Most bytes of a name: those of an NQN, and less than a name in a directory may have (255).
+    pub const MAX_LEN: usize = Nqn::MAX_LEN;
 
     /// The name as text.
     #[must_use]
@@ -111,7 +112,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<VolumeId>().expect(text).as_str(), text);
         }
-        assert!("x".repeat(128).parse::<VolumeId>().is_ok());
+        assert!("x".repeat(VolumeId::MAX_LEN).parse::<VolumeId>().is_ok());
     }
 
     #[test]
@@ -120,8 +121,8 @@ mod tests {
             assert!(text.parse::<VolumeId>().is_err(), "{text:?}");
         }
         assert_eq!(
-            "x".repeat(129).parse::<VolumeId>(),
-            Err(ParseVolumeIdError::TooLong { length: 129 })
+            "x".repeat(224).parse::<VolumeId>(),
+            Err(ParseVolumeIdError::TooLong { length: 224 })
         );
     }
 }

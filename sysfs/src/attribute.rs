@@ -211,8 +211,15 @@ impl Directory {
     }
 }
 
-/// All bytes, or some more than allowed, without the NUL bytes at the end: a copy of sysfs made by `tar` has each attribute
+/// What an attribute says: its bytes without the NUL bytes at the end. A copy of sysfs made by `tar` has each attribute
 /// filled up to the page, which is the size that sysfs tells.
+#[must_use]
+pub fn without_filling(bytes: &[u8]) -> &[u8] {
+    let filled = bytes.iter().rev().take_while(|byte| **byte == 0).count();
+    &bytes[..bytes.len() - filled]
+}
+
+/// All bytes, or some more than allowed, [`without_filling`].
 fn read_to_end(fd: &OwnedFd) -> Result<Vec<u8>, Errno> {
     // One call brings all of an attribute that is shorter than the buffer.
     let mut buffer = [0; USUAL];
@@ -222,8 +229,7 @@ fn read_to_end(fd: &OwnedFd) -> Result<Vec<u8>, Errno> {
         length = rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut buffer))?;
         bytes.extend_from_slice(&buffer[..length]);
     }
-    let filled = bytes.iter().rev().take_while(|byte| **byte == 0).count();
-    bytes.truncate(bytes.len() - filled);
+    bytes.truncate(without_filling(&bytes).len());
     Ok(bytes)
 }
 

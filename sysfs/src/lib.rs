@@ -60,6 +60,7 @@ mod value;
 mod word;
 
 pub use address::{Transport, TransportAddress, same_address};
+pub use attribute::without_filling;
 pub use controller::{
     Controller, ControllerLoss, ControllerState, ControllerType, DiscoveryType, FastIoFail,
     KeepAlive, TlsMode,

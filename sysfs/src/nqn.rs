@@ -12,8 +12,8 @@ const DISCOVERY: &str = "nqn.2014-08.org.nvmexpress.discovery";
 /// Names in use keep to the form of the NVMe base specification ("NVMe Qualified Names") or do not: targets are found that
 /// leave out the month, the authority or the UUID. Nothing depends on the form, so it is not asked for. Refused are the
 /// characters that would end an option of `/dev/nvme-fabrics` (comma, line break and other control characters), `/`, which
-/// would end a part of a path (nvmet's directories are called by these names), and blanks at either end, which the
-/// kernel's own text cannot be told from.
+/// would end a part of a path (nvmet's directories are called by these names), `.` and `..`, which would be another
+/// directory, and blanks at either end, which the kernel's own text cannot be told from.
 ///
 /// The kernel accepts more than this, so text that comes *from* sysfs may not be an `Nqn`; the tree keeps such text
 /// beside (see [`crate::Subsystem::nqn_text`]).
@@ -55,6 +55,12 @@ pub enum ParseNqnError {
     TooLong {
         /// Bytes found.
         length: usize,
+    },
+    /// `.` or `..`, which name directories.
+    #[error("nqn {text:?} is the name of a directory")]
+    Dots {
+        /// The refused text.
+        text: String,
     },
     /// A comma, a slash, a control character, or a blank at either end.
     #[error(
@@ -106,6 +112,10 @@ fn check(text: &str) -> Result<(), ParseNqnError> {
     }
     if text.len() > Nqn::MAX_LEN {
         return Err(ParseNqnError::TooLong { length: text.len() });
+    }
+    if matches!(text, "." | "..") {
+        let text = text.to_owned();
+        return Err(ParseNqnError::Dots { text });
     }
     match text.char_indices().find(|at| is_refused(text, *at)) {
         Some((offset, found)) => Err(ParseNqnError::Character {
@@ -181,6 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_directories_are_refused() {
+        for text in [".", ".."] {
+            assert_eq!(
+                text.parse::<Nqn>(),
+                Err(ParseNqnError::Dots {
+                    text: text.to_owned()
+                })
+            );
+        }
+        assert!("...".parse::<Nqn>().is_ok());
+    }
+
+    #[test]
     fn a_blank_is_allowed_within_and_not_at_either_end() {
         assert!("nqn.2024-01.a:b c".parse::<Nqn>().is_ok());
         for (text, place) in [(" nqn.a", 0), ("nqn.a ", 5), ("nqn.a\u{a0}", 5), (" ", 0)] {
@@ -202,6 +225,7 @@ mod tests {
                 prop_assert!(text.len() <= Nqn::MAX_LEN);
                 prop_assert!(!text.contains([',', '\n', '/', '\0']));
                 prop_assert_eq!(text.trim(), &text);
+                prop_assert!(text != "." && text != "..");
             }
         }
 

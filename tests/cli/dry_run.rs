@@ -124,9 +124,68 @@ fn a_secret_in_place_of_its_file_is_taken_with_a_warning_and_shown_nowhere() {
 }
 
 #[test]
+fn a_name_without_an_identifier_is_kept() {
+    let root = machine();
+    let hostnqn = "nqn.2026-01.org.example:host";
+    write(root.path(), "etc/nvme/hostnqn", format!("{hostnqn}\n"));
+    let arguments = ["connect", "--dry-run", "-t", "loop", "-n", NQN];
+    let run = run(root.path(), &arguments).expect(0);
+    assert_eq!(
+        run.out,
+        format!("transport=loop,nqn={NQN},hostnqn={hostnqn}\n")
+    );
+    run.says(&["no identifier"]);
+    assert!(!root.path().join("etc/nvme/hostid").exists());
+}
+
+/// What begins as a secret does, in whichever spelling, was meant for one.
+const NEAR_MISSES: [&str; 7] = [
+    " DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:",
+    "\tDhhc-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:",
+    "dhhc-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:",
+    "DHHC-2:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:",
+    "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n",
+    "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2o:",
+    "NVMeTLSkey-1:01:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:",
+];
+
+#[test]
+fn nothing_of_a_secret_that_is_mistyped_or_misplaced_is_shown() {
+    let root = machine();
+    let target = ["-vvv", "-t", "tcp", "-a", "192.0.2.1"];
+    for verb in [&["connect", "--dry-run", "-n", NQN][..], &["discover"]] {
+        for near in NEAR_MISSES {
+            for given in [
+                vec![format!("-S{near}")],
+                vec![format!("--dhchap-secret={near}")],
+                vec![
+                    "-S".to_owned(),
+                    SECRET.to_owned(),
+                    "-C".to_owned(),
+                    near.to_owned(),
+                ],
+                vec!["--tls-key".to_owned(), near.to_owned()],
+                vec![format!("--tls-key={near}")],
+                vec!["--dhchap-secrets".to_owned(), near.to_owned()],
+                vec![near.to_owned()],
+            ] {
+                for form in ["human", "json"] {
+                    let given: Vec<&str> = given.iter().map(String::as_str).collect();
+                    let arguments = [verb, &target, &["-o", form], &given].concat();
+                    let run = run(root.path(), &arguments).expect(2);
+                    for said in [&run.out, &run.err] {
+                        assert!(!said.contains("ia6z"), "{arguments:?}: {said}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn discover_takes_the_same_letters() {
     let root = machine();
-    let options = "discover -t tcp -a host.example -s 8009 -w 10.0.0.1 -f eth0 -k 30 -Q 64 -i 2 -W 1 -P 1 -c 3 -l -1 -T 4 -g -G -d";
+    let options = "discover -t tcp -a host.example -s 8009 -w 10.0.0.1 -f eth0 -k 30 -Q 64 -i 2 -W 1 -P 1 -c 3 -l -1 -T 4 -g -G --disable-sqflow";
     let arguments: Vec<&str> = options
         .split(' ')
         .chain(["-q", HOSTNQN, "-I", HOSTID])
@@ -135,4 +194,59 @@ fn discover_takes_the_same_letters() {
     run(root.path(), &arguments)
         .expect(2)
         .says(&["traddr", "host.example"]);
+    // There it is nvme-cli's --device.
+    run(
+        root.path(),
+        &["discover", "-t", "tcp", "-a", "192.0.2.1", "-d"],
+    )
+    .expect(2)
+    .says(&["unexpected argument"]);
+}
+
+#[test]
+fn a_new_secret_is_one_that_connects_and_a_check_shows_nothing_of_it() {
+    let root = machine();
+    for (number, hash, bytes) in [
+        ("0", "none", 32),
+        ("1", "SHA-256", 32),
+        ("2", "SHA-384", 48),
+        ("3", "SHA-512", 64),
+    ] {
+        let made = run(root.path(), &["gen-dhchap-key", "-m", number]).expect(0);
+        assert_eq!(made.err, "");
+        write(root.path(), "new", &made.out);
+        let file = root.path().join("new").display().to_string();
+        let checked = run(root.path(), &["check-dhchap-key", "-k", &file]).expect(0);
+        assert_eq!(checked.out, format!("valid: {bytes} bytes, hash {hash}\n"));
+        let arguments = ["connect", "--dry-run", "-t", "loop", "-n", NQN, "-S", &file];
+        run(root.path(), &arguments).expect(0);
+    }
+    let long = [
+        "gen-dhchap-key",
+        "-m",
+        "0",
+        "-l",
+        "64",
+        "-n",
+        NQN,
+        "-o",
+        "json",
+    ];
+    let made = run(root.path(), &long).expect(0).says(&["no difference"]);
+    let value: Value = serde_json::from_str(&made.out).expect("JSON");
+    let secret = value["secret"].as_str().expect("a text");
+    assert!(
+        secret.starts_with("DHHC-1:00:") && secret.len() == 10 + 92 + 1,
+        "{secret}"
+    );
+    for wrong in [&["-m", "4"][..], &["-l", "31"], &["-m", "1", "-l", "48"]] {
+        run(root.path(), &[&["gen-dhchap-key"][..], wrong].concat()).expect(2);
+    }
+    for near in &NEAR_MISSES[..] {
+        let refused = run(root.path(), &["check-dhchap-key", "--key", near]).expect(1);
+        assert!(
+            !refused.err.contains("ia6z") && refused.out.is_empty(),
+            "{refused:?}"
+        );
+    }
 }

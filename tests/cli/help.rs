@@ -7,7 +7,7 @@ use nvme_fabrics::TokenSet;
 
 use crate::common::{Run, captured, run};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 14] = [
     "connect",
     "disconnect",
     "discover",
@@ -18,6 +18,8 @@ const VERBS: [&str; 12] = [
     "reset",
     "tune",
     "gen-hostnqn",
+    "gen-dhchap-key",
+    "check-dhchap-key",
     "doctor",
     "release",
 ];
@@ -63,7 +65,7 @@ fn connect_lists_every_option_of_the_kernel_and_files_for_secrets() {
 fn connect_and_discover_list_the_letters_of_nvme_cli() {
     for (verb, letters) in [
         ("connect", "tnaswfqIiWPQkclTDdgGSCo"),
-        ("discover", "tnaswfqIiWPQkclTdgGSCo"),
+        ("discover", "tnaswfqIiWPQkclTgGSCo"),
     ] {
         let help = run(Path::new("/"), &[verb, "--help"]).expect(0).out;
         for letter in letters.chars() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{captured, read, run, write};
+use crate::common::{Run, captured, read, run, write};
 
 const NQN: &str = "nqn.2026-01.org.example:volume-1";
 const NVME0: &str = "sys/class/nvme/nvme0";
@@ -37,8 +37,43 @@ fn a_drive_of_this_machine_is_not_reset() {
     let before = read(root.path(), &format!("{NVME0}/state"));
     run(root.path(), &["reset", "--controller", "nvme0"])
         .expect(5)
-        .says(&["nvme0 is a PCIe controller"]);
+        .says(&["nvme0 has the transport pcie"]);
     assert_eq!(read(root.path(), &format!("{NVME0}/state")), before);
+}
+
+#[test]
+fn what_is_reached_by_an_unknown_transport_is_not_reset() {
+    let root = captured("trixie-one-path");
+    write(root.path(), &format!("{NVME0}/reset_controller"), "");
+    write(root.path(), &format!("{NVME0}/transport"), "apple-nvme\n");
+    run(root.path(), &["reset", "--controller", "nvme0"])
+        .expect(5)
+        .says(&["nvme0 has the transport apple-nvme"]);
+    assert_eq!(read(root.path(), &format!("{NVME0}/reset_controller")), "");
+}
+
+#[test]
+fn the_first_failure_is_told_whatever_fails_after_it() {
+    let root = captured("trixie-one-path");
+    // Gone, so that the policy cannot be set either.
+    let policy = "sys/class/nvme-subsystem/nvme-subsys0/iopolicy";
+    std::fs::remove_file(root.path().join(policy)).expect("a file");
+    // A plain file keeps the -1 that the kernel would show as "off".
+    let arguments = [
+        "tune",
+        "--nqn",
+        NQN,
+        "--ctrl-loss-tmo",
+        "-1",
+        "--iopolicy",
+        "numa",
+    ];
+    let failed = run(root.path(), &arguments).expect(1);
+    let first = failed.err.find("error: cannot tune nvme0");
+    assert!(
+        first.is_some() && failed.err.contains("cannot set the I/O policy"),
+        "{failed:?}"
+    );
 }
 
 #[test]
@@ -132,4 +167,64 @@ fn programs_get_an_error_as_an_object() {
     let failed = run(root.path(), &other).expect(3);
     let told: Value = serde_json::from_str(&failed.err).expect("JSON");
     assert_eq!(told["exit"], 3);
+}
+
+/// The object at the end of standard error.
+#[track_caller]
+fn last_line(run: &Run) -> Value {
+    let line = run.err.lines().last().expect("a line");
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {run:#?}"))
+}
+
+#[test]
+fn the_object_is_the_last_line_whatever_the_log_says_before_it() {
+    let root = captured("trixie-two-namespaces");
+    write(
+        root.path(),
+        "sys/class/nvme-subsystem/nvme-subsys0/model",
+        [0xff; 9],
+    );
+    for more in [&[][..], &["-vvv"], &["--log-format", "json", "-vvv"]] {
+        let arguments = [&["resolve", "--nqn", NQN, "-o", "json"][..], more].concat();
+        let failed = run(root.path(), &arguments).expect(1);
+        assert_eq!(last_line(&failed)["exit"], 1);
+    }
+}
+
+#[test]
+fn wrong_use_is_an_object_too_where_programs_read_it() {
+    let root = captured("trixie-one-path");
+    for arguments in [
+        &["resolve", "--nqn", "a,b", "-o", "json"][..],
+        &["resolve", "--nqn", "a,b", "-ojson"],
+        &["conect", "--output=json"],
+        &["list", "--output", "json", "--nonsense"],
+        &["list", "--output-format=json", "--nonsense"],
+        &["list", "-vojson", "--nonsense"],
+        &["tune", "-o", "json"],
+    ] {
+        let failed = run(root.path(), arguments).expect(2);
+        assert_eq!(failed.out, "");
+        assert_eq!(failed.err.lines().count(), 1, "{failed:#?}");
+        let told = last_line(&failed);
+        assert_eq!(told["exit"], 2);
+        let error = told["error"].as_str().expect("a text");
+        assert!(
+            error.contains("Usage:") || error.contains("help"),
+            "{error}"
+        );
+        assert!(!error.starts_with("error:"), "{error}");
+    }
+    let failed = run(&root.path().join("nowhere"), &["list", "-o", "json"]).expect(2);
+    let told = last_line(&failed);
+    assert!(
+        told["error"]
+            .as_str()
+            .is_some_and(|it| it.contains("not a directory"))
+    );
+    let people = run(root.path(), &["list", "--nonsense"]).expect(2);
+    assert!(
+        people.err.starts_with("error: unexpected argument"),
+        "{people:?}"
+    );
 }

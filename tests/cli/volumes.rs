@@ -55,6 +55,8 @@ fn a_volume_stands_under_its_namespace() {
     assert_eq!(volume["VolumeID"], "pvc-1");
     assert_eq!(volume["NQN"], NQN);
     assert_eq!(volume["Hold"], "none");
+    // What is absent is there as null.
+    assert_eq!(volume.get("Map"), Some(&Value::Null));
     assert_eq!(volume["Device"], "nvme0n1");
     assert_eq!(volume["UsablePaths"], 1);
     assert_eq!(volume["Findings"], Value::Array(Vec::new()));

@@ -120,7 +120,7 @@ async fn stage_names_the_field() {
     let mut node = running.node().await;
     let rows: [Row<NodeStageVolumeRequest>; 9] = [
         (|m| m.volume_id.clear(), "volume_id is required"),
-        (|m| m.volume_id = "v".repeat(129), "volume_id is not valid"),
+        (|m| m.volume_id = "v".repeat(224), "volume_id is not valid"),
         (
             |m| m.volume_id = "../v".to_owned(),
             "volume_id is not valid",

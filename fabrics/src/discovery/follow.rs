@@ -23,17 +23,21 @@ pub(super) fn follow(
     let mut discovery = Discovery::default();
     let mut seen = HashSet::new();
     let mut visited = HashSet::from([key(options)]);
-    let mut logs = VecDeque::from([(options.clone(), first, 0)]);
-    while let Some((asked, log, depth)) = logs.pop_front() {
+    let mut logs = VecDeque::from([(options.clone(), first, 0, None)]);
+    while let Some((asked, log, depth, scope)) = logs.pop_front() {
+        // A controller that was asked by an address without one is on the same network as whoever referred to it.
+        let scope = scope_of(&asked).or(scope);
         discovery.malformed.extend(log.malformed);
         for mut entry in log.entries {
-            complete(&mut entry, &asked);
+            complete(&mut entry, &asked, scope.as_deref());
             if !seen.insert(entry.clone()) {
                 continue;
             }
             if entry.subtype == Subtype::Referral && is_usable(&entry) {
                 match refer(&entry, &asked, depth, &mut visited, &mut ask) {
-                    Ok(Some((options, log))) => logs.push_back((options, log, depth + 1)),
+                    Ok(Some((options, log))) => {
+                        logs.push_back((options, log, depth + 1, scope.clone()));
+                    }
                     Ok(None) => {}
                     Err(source) => discovery.failures.push(failure(&entry, source)),
                 }
@@ -70,9 +74,15 @@ fn key(options: &ConnectOptions) -> (Transport, Option<String>, Option<String>) 
     (transport, address.traddr.clone(), address.trsvcid.clone())
 }
 
+/// The interface in the address that was asked.
+fn scope_of(asked: &ConnectOptions) -> Option<String> {
+    let (_, scope) = asked.address().traddr.as_ref()?.split_once('%')?;
+    Some(scope.to_owned())
+}
+
 /// Completes what a target cannot know. The wildcard address on which SPDK's targets may listen means where they were
-/// asked. A link-local address is reached through the interface through which the target was.
-fn complete(entry: &mut DiscoveryEntry, asked: &ConnectOptions) {
+/// asked. A link-local address is reached through `scope`, the interface through which the target was.
+fn complete(entry: &mut DiscoveryEntry, asked: &ConnectOptions, scope: Option<&str>) {
     let Some(asked) = &asked.address().traddr else {
         return;
     };
@@ -82,7 +92,7 @@ fn complete(entry: &mut DiscoveryEntry, asked: &ConnectOptions) {
     if address.is_unspecified() {
         entry.traddr.clone_from(asked);
     } else if address.needs_scope()
-        && let Some((_, scope)) = asked.split_once('%')
+        && let Some(scope) = scope
     {
         entry.traddr = format!("{address}%{scope}");
     }
@@ -249,6 +259,24 @@ mod tests {
             let options = entry.builder(&dc("fe80::1%eth0")).build();
             options.expect("valid options");
         }
+    }
+
+    #[test]
+    fn the_interface_is_handed_on_through_a_controller_that_needs_none() {
+        let mut asked = Vec::new();
+        let discovery = follow(
+            &dc("fe80::1%eth0"),
+            log(&[refer_to("2001:db8::2")]),
+            |_| true,
+            |options| {
+                asked.push(options.address().traddr.clone().unwrap_or_default());
+                Ok(log(&[refer_to("fe80::3"), entry(2, VOLUME, "fe80::4")]))
+            },
+        );
+        assert_eq!(asked, ["2001:db8::2", "fe80::3%eth0"]);
+        let addresses = discovery.entries.iter().map(|entry| &entry.traddr[..]);
+        let expected = ["2001:db8::2", "fe80::3%eth0", "fe80::4%eth0"];
+        assert_eq!(addresses.collect::<Vec<_>>(), expected);
     }
 
     #[test]

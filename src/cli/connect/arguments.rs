@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use nvme_fabrics::number::{NumberError, parse_timeout, parse_u32};
-use nvme_fabrics::{ConnectOptions, ConnectOptionsBuilder, KeySerial, ParseKeySerialError};
+use nvme_fabrics::{
+    ConnectOptions, ConnectOptionsBuilder, HostIdentity, KeySerial, ParseKeySerialError, Secret,
+};
 use nvme_sysfs::{Nqn, Transport, Uuid};
 use thiserror::Error;
 
@@ -106,12 +108,12 @@ struct KindArguments {
     discovery: bool,
 }
 
-/// Authentication and encryption. Secrets come from files: an argument can be read by every user of
-/// the machine.
-#[derive(Debug, Clone, clap::Args)]
+/// Authentication and encryption. Secrets come from files; one in place of its file is taken with a warning, because every
+/// user of the machine can read an argument.
+#[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Security")]
 pub(in crate::cli) struct SecurityArguments {
-    /// File with the DH-HMAC-CHAP secret of this host (DHHC-1:…)
+    /// File with the DH-HMAC-CHAP secret of this host; the secret itself (DHHC-1:…) is taken with a warning
     #[arg(long, short = 'S', alias = "dhchap-secret", value_name = "FILE")]
     dhchap_secret_file: Option<SecretArgument>,
 
@@ -133,6 +135,17 @@ pub(in crate::cli) struct SecurityArguments {
 
     /// Encrypt with TLS keys that come out of the authentication (tcp)
     #[arg(long)]
+    concat: bool,
+}
+
+/// The same, with the secrets themselves: they are read once, for however many connections.
+#[derive(Debug)]
+pub(in crate::cli) struct Security {
+    dhchap_secret: Option<Secret>,
+    dhchap_ctrl_secret: Option<Secret>,
+    tls: bool,
+    tls_key: Option<KeySerial>,
+    keyring: Option<KeySerial>,
     concat: bool,
 }
 
@@ -168,7 +181,7 @@ impl Arguments {
         self.host.apply(&mut builder);
         builder.tuning(self.tuning.0);
         self.kind.apply(&mut builder);
-        self.security.apply(&mut builder)?;
+        self.security.read()?.apply(&mut builder);
         let request = Request::new(builder)?;
         let WaitArguments {
             dial_timeout,
@@ -212,14 +225,10 @@ impl AddressArguments {
     }
 }
 
-/// What stands before the UUID in the NQN of a host that has no name of its own.
-const UUID_NQN: &str = "nqn.2014-08.org.nvmexpress:uuid:";
-
 impl HostArguments {
     /// Hands what was given to the builder. The identifier that belongs to an NQN with a UUID is that UUID.
     pub(in crate::cli) fn apply(self, builder: &mut ConnectOptionsBuilder) {
-        let hostnqn = self.hostnqn.as_ref();
-        let uuid = hostnqn.and_then(|nqn| nqn.as_str().strip_prefix(UUID_NQN)?.parse().ok());
+        let uuid = self.hostnqn.as_ref().and_then(HostIdentity::uuid_of);
         set(builder, self.hostid.or(uuid), ConnectOptionsBuilder::hostid);
         set(builder, self.hostnqn, ConnectOptionsBuilder::hostnqn);
     }
@@ -237,18 +246,29 @@ impl KindArguments {
 }
 
 impl SecurityArguments {
-    /// Hands what was given to the builder; secrets are read from their files.
-    pub(in crate::cli) fn apply(
-        &self,
-        builder: &mut ConnectOptionsBuilder,
-    ) -> Result<(), SecretError> {
-        use ConnectOptionsBuilder as B;
+    /// Reads the secrets from their files.
+    pub(in crate::cli) fn read(self) -> Result<Security, SecretError> {
         let read = |secret: &Option<SecretArgument>| {
             let secret = secret.as_ref().map(SecretArgument::read);
             secret.transpose()
         };
-        set(builder, read(&self.dhchap_secret_file)?, B::dhchap_secret);
-        let ctrl_secret = read(&self.dhchap_ctrl_secret_file)?;
+        Ok(Security {
+            dhchap_secret: read(&self.dhchap_secret_file)?,
+            dhchap_ctrl_secret: read(&self.dhchap_ctrl_secret_file)?,
+            tls: self.tls,
+            tls_key: self.tls_key,
+            keyring: self.keyring,
+            concat: self.concat,
+        })
+    }
+}
+
+impl Security {
+    /// Hands what was given to the builder.
+    pub(in crate::cli) fn apply(&self, builder: &mut ConnectOptionsBuilder) {
+        use ConnectOptionsBuilder as B;
+        set(builder, self.dhchap_secret.clone(), B::dhchap_secret);
+        let ctrl_secret = self.dhchap_ctrl_secret.clone();
         set(builder, ctrl_secret, B::dhchap_ctrl_secret);
         set(builder, self.tls_key, B::tls_key);
         set(builder, self.keyring, B::keyring);
@@ -256,7 +276,6 @@ impl SecurityArguments {
             builder,
             [(self.tls, B::tls as Flag), (self.concat, B::concat)],
         );
-        Ok(())
     }
 }
 

@@ -12,6 +12,8 @@ use nvme_fabrics::{ParseSecretError, ReadSecretError, Secret};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::cli::secret_text::find_secret;
+
 /// Why there is no secret.
 #[derive(Debug, Error)]
 pub enum SecretError {
@@ -23,19 +25,16 @@ pub enum SecretError {
     Text(#[from] ParseSecretError),
 }
 
-/// How every secret begins, and no file that is not one.
-const FORM: &str = "DHHC-1:";
-
-/// A file, or the secret itself. Debug shows no secret.
+/// A file, or the secret itself: whatever begins as one, in whichever spelling. Debug shows no secret.
 #[derive(Clone)]
-pub(super) enum SecretArgument {
+pub(in crate::cli) enum SecretArgument {
     File(PathBuf),
     Text(Zeroizing<String>),
 }
 
 impl SecretArgument {
     /// The secret.
-    pub(super) fn read(&self) -> Result<Secret, SecretError> {
+    pub(in crate::cli) fn read(&self) -> Result<Secret, SecretError> {
         match self {
             SecretArgument::File(path) => Ok(Secret::from_file(path)?),
             SecretArgument::Text(text) => {
@@ -52,7 +51,7 @@ impl FromStr for SecretArgument {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<SecretArgument, Infallible> {
-        Ok(match text.starts_with(FORM) {
+        Ok(match find_secret(text.trim_start()) == Some(0) {
             true => SecretArgument::Text(Zeroizing::new(text.to_owned())),
             false => SecretArgument::File(PathBuf::from(text)),
         })

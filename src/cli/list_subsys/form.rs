@@ -8,7 +8,7 @@ use nvme_sysfs::{Controller, Namespace, NamespaceKind, Subsystem, Tree, Unknown}
 use serde::Serialize;
 
 use super::volumes::HostVolume;
-use crate::cli::list::Disk;
+use crate::cli::disk::Disk;
 use crate::volume::Surveyed;
 
 /// Everything that is listed.

@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
-use nvme_sysfs::{Controller, Namespace, NamespaceIdentity, NamespaceKind, Subsystem, Tree};
+use nvme_sysfs::{Controller, Namespace, NamespaceKind, Subsystem, Tree};
 
 use crate::cli::device::human_size;
+use crate::cli::disk::identifiers;
 use crate::cli::line::write_line;
 use crate::cli::volume_line::describe_hold;
 use crate::volume::{HealthEntry, Surveyed};
@@ -128,17 +129,6 @@ fn write_namespace(
         }
         NamespaceKind::Head => write_paths(subsystem, namespace, out),
     }
-}
-
-/// What tells the namespace from others, each behind its name.
-pub(in crate::cli) fn identifiers(identity: &NamespaceIdentity) -> String {
-    let parts = [
-        identity.nsid.map(|nsid| format!(" nsid {nsid}")),
-        identity.uuid.map(|uuid| format!(" uuid {uuid}")),
-        identity.nguid.map(|nguid| format!(" nguid {nguid}")),
-        identity.eui64.map(|eui64| format!(" eui64 {eui64}")),
-    ];
-    parts.into_iter().flatten().collect()
 }
 
 /// What stands behind a path through a controller that is not live, whatever the target said while it was.

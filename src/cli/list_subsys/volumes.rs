@@ -14,13 +14,13 @@ pub(super) struct HostVolume {
     #[serde(rename = "NQN")]
     nqn: String,
     /// `dm`, `native` or `none`.
-    #[serde(rename = "Hold", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "Hold")]
     hold: Option<&'static str>,
     /// The disk of its map.
-    #[serde(rename = "Map", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "Map")]
     map: Option<String>,
     /// The disk of its namespace.
-    #[serde(rename = "Device", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "Device")]
     device: Option<String>,
     #[serde(rename = "UsablePaths")]
     usable_paths: usize,

@@ -5,11 +5,11 @@
 //! | csi-driver-nvmf | `targetTrAddr` and `targetTrPort`, or `targetTrEndpoint` with the NQN as the volume's handle; `targetTrType`, `deviceUUID`, `deviceEUI`, `deviceID`, `hostNqn`, `hostId` |
 //! | rds-csi | `nvmeAddress` (or only `rdsAddress`), `nvmePort`, options of the kernel with `0` for its default, `volumePath`, `migrationTimeoutSeconds` |
 //! | spdk-csi | `targetAddr`, `targetPort`, `targetType` in capitals, `model` |
-//! | simplyblock-csi | `connections` in JSON, `targetType`, `nsId`, options of the kernel, some of them empty |
+//! | simplyblock-csi | `connections` in JSON, `targetType`, `nsId`, options of the kernel with `0` or nothing for their defaults |
 //! | tns-csi | `server`, `port`, `nsid`, `protocol`, names of datasets |
-//! | democratic-csi | `transport` or `transports` as URLs (its kin: `transport`, `address` and `port`), `nsid`, `node_attach_driver` |
+//! | democratic-csi | `transport` or `transports` as URLs, the other empty (its kin: `transport`, `address` and `port`), `nsid`, `node_attach_driver` |
 //!
-//! Whatever else such a volume has is its controller's own, and is passed over.
+//! What such a volume has besides says [`foreign`](super::foreign).
 
 use super::Map;
 

@@ -116,9 +116,16 @@ fn find_key(name: &str, value: &str) -> Option<Key> {
     }
 }
 
-/// Whether a name is one of these but for its capitals: whoever wrote it meant that.
+/// A name without what two spellings of it may differ in: capitals, `_` and `-`.
+pub(super) fn letters(name: &str) -> String {
+    let name = name.replace(['_', '-'], "");
+    name.to_ascii_lowercase()
+}
+
+/// Whether a name is one of these but for its spelling: whoever wrote it meant that.
 fn is_misspelt(name: &str) -> bool {
-    parameter_names().any(|known| known.eq_ignore_ascii_case(name))
+    let letters = letters(name);
+    parameter_names().any(|known| self::letters(&known) == letters)
 }
 
 /// How many addresses a volume may have: each is a controller of its own, which is dialled, kept, and connected again. A
@@ -163,7 +170,7 @@ pub(super) fn field(name: &str) -> String {
 
 impl<'a> Given<'a> {
     /// Sorts a context out, and refuses unknown keys, a key under two names, and separators of the
-    /// kernel's option string. Keys of another driver's own are passed over.
+    /// kernel's option string. Keys of another driver's own are passed over and logged.
     pub(super) fn collect(context: &'a Map) -> Result<Given<'a>, InvalidRequest> {
         let (driver, mut values, mut passed_over) = (Driver::of(context), BTreeMap::new(), vec![]);
         for (name, value) in context {
@@ -172,7 +179,7 @@ impl<'a> Given<'a> {
             }
             let key = match find_key(name, value) {
                 Some(key) => key,
-                None if driver.is_some() && !is_misspelt(name) => {
+                None if driver.is_some_and(|it| it.passes_over(name)) && !is_misspelt(name) => {
                     passed_over.push(&name[..name.floor_char_boundary(SHOWN)]);
                     continue;
                 }
@@ -199,6 +206,11 @@ impl<'a> Given<'a> {
 
     pub(super) fn value(&self, key: Key) -> Option<&'a str> {
         self.values.get(&key).map(|(_, value)| *value)
+    }
+
+    /// The name under which `key` came.
+    pub(super) fn name(&self, key: Key) -> Option<&'a str> {
+        self.values.get(&key).map(|(name, _)| *name)
     }
 
     /// The value of `key` as its type.

@@ -11,15 +11,26 @@ use super::keys::{Given, Key, MAX_SECONDS};
 use crate::csi::invalid::InvalidRequest;
 use crate::volume::request::{MultiMount, PathLossHold};
 
-/// Its own key, or the first of the URLs. Other drivers write it in capitals too.
+/// Its own key, or the first of the URLs; both may say the same. Other drivers write it in capitals too.
 pub(super) fn transport(given: &Given<'_>) -> Result<Transport, InvalidRequest> {
     let urls = given.value(Key::Transports);
     let scheme = urls.map(|urls| urls.split("://").next().unwrap_or_default());
-    let (key, word) = match (given.value(Key::Transport), scheme) {
-        (Some(word), _) => (Key::Transport, word),
-        (None, Some(scheme)) => (Key::Transports, scheme),
-        (None, None) => return Ok(Transport::Tcp),
+    let read = |key, word: Option<&str>| {
+        word.map(|word| read_transport(given, key, word))
+            .transpose()
     };
+    let own = read(Key::Transport, given.value(Key::Transport))?;
+    let of_urls = read(Key::Transports, scheme)?;
+    match (own, of_urls) {
+        (Some(own), Some(of_urls)) if own != of_urls => {
+            let rule = format!("is not the transport of the URLs, {of_urls}");
+            Err(given.refusal(Key::Transport, rule))
+        }
+        (own, of_urls) => Ok(own.or(of_urls).unwrap_or(Transport::Tcp)),
+    }
+}
+
+fn read_transport(given: &Given<'_>, key: Key, word: &str) -> Result<Transport, InvalidRequest> {
     match word.trim_matches(' ').to_ascii_lowercase().as_str() {
         "tcp" => Ok(Transport::Tcp),
         "rdma" => Ok(Transport::Rdma),
