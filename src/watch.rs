@@ -6,7 +6,7 @@
 
 mod events;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,13 +46,37 @@ struct Kept {
     concern: Mutex<Concern>,
 }
 
-/// Whose devices must be known to the last attribute.
+/// Whose devices must be known to the last attribute: those of these subsystems.
+#[derive(Debug, Default)]
+struct Concern {
+    /// Of what is staged; everybody's where that is not known.
+    staged: Option<BTreeSet<Nqn>>,
+    /// Of operations under way, and how many.
+    under_way: BTreeMap<Nqn, usize>,
+}
+
+/// A subsystem is of concern until this is dropped, and from then on until it is found what is staged.
 #[derive(Debug)]
-enum Concern {
-    /// Everybody's.
-    All,
-    /// Those of these subsystems.
-    Only(BTreeSet<Nqn>),
+#[must_use = "it is of concern for as long as this lives"]
+pub struct Concerned {
+    trees: Trees,
+    nqn: Nqn,
+}
+
+impl Drop for Concerned {
+    fn drop(&mut self) {
+        let mut concern = self.trees.lock_concern();
+        if let Some(count) = concern.under_way.get_mut(&self.nqn) {
+            *count -= 1;
+            if *count == 0 {
+                concern.under_way.remove(&self.nqn);
+            }
+        }
+        // What it has recorded was not found yet.
+        if let Some(nqns) = &mut concern.staged {
+            nqns.insert(self.nqn.clone());
+        }
+    }
 }
 
 impl Trees {
@@ -65,21 +89,40 @@ impl Trees {
                 tree: Shared::default(),
                 closed: AtomicBool::new(false),
                 numbers: watch::Sender::new(0),
-                concern: Mutex::new(Concern::All),
+                concern: Mutex::default(),
             }),
         }
     }
 
     /// From now on an attribute that cannot be read keeps a tree from being handed out only where it is of one of these
-    /// subsystems, or may be.
+    /// subsystems, or may be, or of one that is of concern already.
     pub fn concern_only(&self, nqns: impl IntoIterator<Item = Nqn>) {
-        *self.lock_concern() = Concern::Only(nqns.into_iter().collect());
+        self.lock_concern().staged = Some(nqns.into_iter().collect());
     }
 
-    /// The same for one subsystem more, for as long as this process lives.
-    pub fn concern(&self, nqn: &Nqn) {
-        if let Concern::Only(nqns) = &mut *self.lock_concern() {
-            nqns.insert(nqn.clone());
+    /// The same for what `read` finds to be staged; where it does not find all of it, what was of concern stays so. While it
+    /// reads no operation begins or ends, so that it misses none.
+    pub(crate) fn concern_found<T>(
+        &self,
+        read: impl FnOnce() -> T,
+        all: impl FnOnce(&T) -> Option<BTreeSet<Nqn>>,
+    ) -> T {
+        let mut concern = self.lock_concern();
+        let found = read();
+        if let Some(nqns) = all(&found) {
+            concern.staged = Some(nqns);
+        }
+        found
+    }
+
+    /// The same for one subsystem more, as long as the answer says: for an operation that is not recorded yet, or not any
+    /// more.
+    pub fn concern(&self, nqn: &Nqn) -> Concerned {
+        let mut concern = self.lock_concern();
+        *concern.under_way.entry(nqn.clone()).or_default() += 1;
+        Concerned {
+            trees: self.clone(),
+            nqn: nqn.clone(),
         }
     }
 
@@ -103,7 +146,7 @@ impl Trees {
     /// # Errors
     /// [`ScanError`].
     pub fn scan_subsystem(&self, nqn: &Nqn) -> Result<Tree, ScanError> {
-        known(self.kept.sysfs.scan_subsystem(nqn)?, &Concern::All)
+        known(self.kept.sysfs.scan_subsystem(nqn)?, &Concern::default())
     }
 
     /// The newest tree that there is, without a scan.
@@ -174,25 +217,47 @@ fn known(tree: Tree, concern: &Concern) -> Result<Tree, ScanError> {
 
 fn find_doubt<'a>(tree: &'a Tree, concern: &Concern) -> Option<&'a Unknown> {
     let subsystems = tree.subsystems.iter().filter(|it| !is_others(it, concern));
-    let unattached = tree.unattached.iter().filter(|it| !is_local(it));
+    let is_others = |it: &Controller| is_local(it) || concern.knows_others(it);
+    let unattached = tree.unattached.iter().filter(|it| !is_others(it));
     let doubts = subsystems.flat_map(Subsystem::doubts);
     let doubts = doubts.chain(unattached.flat_map(Controller::doubts));
     let mut doubts = tree.unknown.iter().chain(doubts);
     doubts.find(|unknown| unknown.matters())
 }
 
+impl Concern {
+    fn has(&self, nqn: &Nqn) -> bool {
+        let is_staged = |nqns: &BTreeSet<Nqn>| nqns.contains(nqn);
+        self.staged.as_ref().is_none_or(is_staged) || self.under_way.contains_key(nqn)
+    }
+
+    /// Whether a name is another one than those of concern. One that is no NQN is no volume's; one that is not known may
+    /// be any.
+    fn is_another(&self, nqn: Option<&Nqn>, text: &str) -> bool {
+        match nqn {
+            Some(nqn) => !self.has(nqn),
+            None => self.staged.is_some() && !text.is_empty(),
+        }
+    }
+
+    /// Whether a controller that is part of no subsystem yet will be of one with another name.
+    fn knows_others(&self, controller: &Controller) -> bool {
+        let text = controller.subsysnqn_text.as_deref();
+        self.is_another(controller.subsysnqn.as_ref(), text.unwrap_or_default())
+    }
+}
+
 /// Whether a subsystem is a drive of this machine, or has another name than those of concern. Its disks must be known by
-/// their numbers all the same, so that none of them can be the one that is looked for.
+/// their numbers all the same, and every one of them, so that none can be the one that is looked for.
 fn is_others(subsystem: &Subsystem, concern: &Concern) -> bool {
     let (controllers, disks) = (&subsystem.controllers, &subsystem.namespaces);
     let is_drive = !controllers.is_empty() && controllers.iter().all(is_local);
-    let has_another_name = match (concern, &subsystem.nqn) {
-        (Concern::All, _) => false,
-        (Concern::Only(nqns), Some(nqn)) => !nqns.contains(nqn),
-        // A name that is no NQN is no volume's; one that cannot be read may be any.
-        (Concern::Only(_), None) => !subsystem.nqn_text.is_empty(),
-    };
-    (is_drive || has_another_name) && disks.iter().all(|disk| disk.dev.is_some())
+    let has_another_name = concern.is_another(subsystem.nqn.as_ref(), &subsystem.nqn_text);
+    let of_controllers = controllers.iter().flat_map(|it| &it.unknown);
+    let mut listings = subsystem.unknown.iter().chain(of_controllers);
+    (is_drive || has_another_name)
+        && disks.iter().all(|disk| disk.dev.is_some())
+        && !listings.any(Unknown::hides_entries)
 }
 
 fn is_local(controller: &Controller) -> bool {
@@ -347,7 +412,80 @@ mod tests {
         assert!(trees.scan().is_err(), "it may be any subsystem");
         fs::write(&name, format!("{NQN}\n")).expect("a file");
         trees.scan().expect("another subsystem again");
-        trees.concern(&NQN.parse().expect("an NQN"));
+        let concerned = trees.concern(&NQN.parse().expect("an NQN"));
+        let again = trees.concern(&NQN.parse().expect("an NQN"));
+        drop(concerned);
+        trees.concern_only([]);
+        assert!(trees.scan().is_err(), "an operation is under way");
+        drop(again);
+        assert!(trees.scan().is_err(), "it may have recorded something");
+        trees.concern_only([]);
+        trees.scan().expect("of nobody's concern any more");
+    }
+
+    #[test]
+    fn what_is_staged_is_of_concern_only_as_long_as_all_of_it_is_known_anew() {
+        let root = captured("trixie-one-path");
+        let trees = Trees::of(Sysfs::at(root.path()));
+        fs::write(root.path().join("sys/block/nvme0n1/ro"), "maybe\n").expect("a file");
+        let nqn: Nqn = "nqn.2026-01.org.example:volume-1".parse().expect("an NQN");
+        let found = |nqns: Option<BTreeSet<Nqn>>| trees.concern_found(|| nqns, Clone::clone);
+        found(None);
+        assert!(trees.scan().is_err(), "everybody's");
+        found(Some(BTreeSet::new()));
+        trees.scan().expect("nobody's");
+        found(Some(BTreeSet::from([nqn])));
+        found(None);
+        assert!(trees.scan().is_err(), "what was of concern stays so");
+    }
+
+    #[test]
+    fn a_foreign_controller_that_connects_for_the_first_time_keeps_no_volume_from_being_judged() {
+        let root = captured("trixie-one-path");
+        let trees = Trees::of(Sysfs::at(root.path()));
+        trees.concern_only([]);
+        let other = root.path().join("sys/class/nvme/nvme7");
+        fs::create_dir_all(&other).expect("a directory");
+        for (name, value) in [("state", "connecting\n"), ("transport", "tcp\n")] {
+            fs::write(other.join(name), value).expect("a file");
+        }
+        fs::write(other.join("cntlid"), "many\n").expect("a file");
+        assert!(trees.scan().is_err(), "it may be of any subsystem");
+        let nqn = "nqn.2026-01.org.example:other";
+        fs::write(other.join("subsysnqn"), format!("{nqn}\n")).expect("a file");
+        trees.scan().expect("it is of another one");
+        let _concerned = trees.concern(&nqn.parse().expect("an NQN"));
+        assert!(trees.scan().is_err());
+    }
+
+    #[test]
+    fn a_foreign_subsystem_that_cannot_be_listed_may_hide_any_disk() {
+        let root = captured("trixie-one-path");
+        let trees = Trees::of(Sysfs::at(root.path()));
+        trees.concern_only([]);
+        let mut tree = Tree::clone(&trees.scan().expect("a tree"));
+        let subsystem = root
+            .path()
+            .join("sys/class/nvme-subsystem/nvme-subsys0")
+            .canonicalize()
+            .expect("a directory");
+        let doubt = |path: &str| Unknown {
+            path: subsystem.join(path),
+            message: "cannot be read".to_owned(),
+        };
+        tree.subsystems[0].unknown = vec![doubt("iopolicy")];
+        let concern = Concern {
+            staged: Some(BTreeSet::new()),
+            ..Concern::default()
+        };
+        assert_eq!(find_doubt(&tree, &concern), None);
+        tree.subsystems[0].unknown = vec![doubt("")];
+        tree.subsystems[0].namespaces.clear();
+        assert_eq!(find_doubt(&tree, &concern), Some(&doubt("")));
+        // A controller of which the directory cannot be opened.
+        let controller = subsystem.join("nvme0");
+        fs::rename(&controller, root.path().join("away")).expect("it goes");
+        fs::write(&controller, "").expect("a file");
         assert!(trees.scan().is_err());
     }
 
