@@ -32,7 +32,7 @@ impl Staging<'_> {
                 disk: namespace.name.clone(),
             });
         }
-        self.refuse_covered(namespace, &records)?;
+        self.refuse_covered(namespace, records)?;
         if self.record.staged().is_none() && !self.is_unfinished(namespace) {
             self.write_phase(Phase::Attached(VolumeIdentity::of(namespace)))?;
         }
