@@ -52,7 +52,9 @@ use nvme_sysfs::{DevT, Instance, Nqn};
 pub use attribute::AttributeError;
 pub use device_node::DeviceNode;
 pub use dm::{MapError, MapId, MapTable};
-pub use filesystem::{CheckError, FormatError, FormatOver, FormatRequest, GrowError, MultiMount};
+pub use filesystem::{
+    CheckError, FormatError, FormatOver, FormatRequest, GrowError, Grown, MultiMount,
+};
 pub use filesystem_type::FilesystemType;
 pub use head::HeadError;
 pub use linux::{LinuxHost, Timeouts};
@@ -242,5 +244,5 @@ pub trait Host: Send + Sync + Debug {
         mounted_at: &Path,
         device: &DeviceNode,
         fs: FilesystemType,
-    ) -> Result<(), GrowError>;
+    ) -> Result<Grown, GrowError>;
 }

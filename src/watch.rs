@@ -5,8 +5,10 @@
 //! scanning on his own, and whoever scans shares the tree with all who asked before he began.
 
 mod events;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,13 +48,37 @@ struct Kept {
     concern: Mutex<Concern>,
 }
 
-/// Whose devices must be known to the last attribute.
+/// Whose devices must be known to the last attribute: those of these subsystems.
+#[derive(Debug, Default)]
+struct Concern {
+    /// Of what is staged; everybody's where that is not known.
+    staged: Option<BTreeSet<Nqn>>,
+    /// Of operations under way, and how many.
+    under_way: BTreeMap<Nqn, usize>,
+}
+
+/// A subsystem is of concern until this is dropped, and from then on until it is found what is staged.
 #[derive(Debug)]
-enum Concern {
-    /// Everybody's.
-    All,
-    /// Those of these subsystems.
-    Only(BTreeSet<Nqn>),
+#[must_use = "it is of concern for as long as this lives"]
+pub struct Concerned {
+    trees: Trees,
+    nqn: Nqn,
+}
+
+impl Drop for Concerned {
+    fn drop(&mut self) {
+        let mut concern = self.trees.lock_concern();
+        if let Some(count) = concern.under_way.get_mut(&self.nqn) {
+            *count -= 1;
+            if *count == 0 {
+                concern.under_way.remove(&self.nqn);
+            }
+        }
+        // What it has recorded was not found yet.
+        if let Some(nqns) = &mut concern.staged {
+            nqns.insert(self.nqn.clone());
+        }
+    }
 }
 
 impl Trees {
@@ -65,21 +91,40 @@ impl Trees {
                 tree: Shared::default(),
                 closed: AtomicBool::new(false),
                 numbers: watch::Sender::new(0),
-                concern: Mutex::new(Concern::All),
+                concern: Mutex::default(),
             }),
         }
     }
 
     /// From now on an attribute that cannot be read keeps a tree from being handed out only where it is of one of these
-    /// subsystems, or may be.
+    /// subsystems, or may be, or of one that is of concern already.
     pub fn concern_only(&self, nqns: impl IntoIterator<Item = Nqn>) {
-        *self.lock_concern() = Concern::Only(nqns.into_iter().collect());
+        self.lock_concern().staged = Some(nqns.into_iter().collect());
     }
 
-    /// The same for one subsystem more, for as long as this process lives.
-    pub fn concern(&self, nqn: &Nqn) {
-        if let Concern::Only(nqns) = &mut *self.lock_concern() {
-            nqns.insert(nqn.clone());
+    /// The same for what `read` finds to be staged; where it does not find all of it, what was of concern stays so. While it
+    /// reads no operation begins or ends, so that it misses none.
+    pub(crate) fn concern_found<T>(
+        &self,
+        read: impl FnOnce() -> T,
+        all: impl FnOnce(&T) -> Option<BTreeSet<Nqn>>,
+    ) -> T {
+        let mut concern = self.lock_concern();
+        let found = read();
+        if let Some(nqns) = all(&found) {
+            concern.staged = Some(nqns);
+        }
+        found
+    }
+
+    /// The same for one subsystem more, as long as the answer says: for an operation that is not recorded yet, or not any
+    /// more.
+    pub fn concern(&self, nqn: &Nqn) -> Concerned {
+        let mut concern = self.lock_concern();
+        *concern.under_way.entry(nqn.clone()).or_default() += 1;
+        Concerned {
+            trees: self.clone(),
+            nqn: nqn.clone(),
         }
     }
 
@@ -103,7 +148,7 @@ impl Trees {
     /// # Errors
     /// [`ScanError`].
     pub fn scan_subsystem(&self, nqn: &Nqn) -> Result<Tree, ScanError> {
-        known(self.kept.sysfs.scan_subsystem(nqn)?, &Concern::All)
+        known(self.kept.sysfs.scan_subsystem(nqn)?, &Concern::default())
     }
 
     /// The newest tree that there is, without a scan.
@@ -174,25 +219,47 @@ fn known(tree: Tree, concern: &Concern) -> Result<Tree, ScanError> {
 
 fn find_doubt<'a>(tree: &'a Tree, concern: &Concern) -> Option<&'a Unknown> {
     let subsystems = tree.subsystems.iter().filter(|it| !is_others(it, concern));
-    let unattached = tree.unattached.iter().filter(|it| !is_local(it));
+    let is_others = |it: &Controller| is_local(it) || concern.knows_others(it);
+    let unattached = tree.unattached.iter().filter(|it| !is_others(it));
     let doubts = subsystems.flat_map(Subsystem::doubts);
     let doubts = doubts.chain(unattached.flat_map(Controller::doubts));
     let mut doubts = tree.unknown.iter().chain(doubts);
     doubts.find(|unknown| unknown.matters())
 }
 
+impl Concern {
+    fn has(&self, nqn: &Nqn) -> bool {
+        let is_staged = |nqns: &BTreeSet<Nqn>| nqns.contains(nqn);
+        self.staged.as_ref().is_none_or(is_staged) || self.under_way.contains_key(nqn)
+    }
+
+    /// Whether a name is another one than those of concern. One that is no NQN is no volume's; one that is not known may
+    /// be any.
+    fn is_another(&self, nqn: Option<&Nqn>, text: &str) -> bool {
+        match nqn {
+            Some(nqn) => !self.has(nqn),
+            None => self.staged.is_some() && !text.is_empty(),
+        }
+    }
+
+    /// Whether a controller that is part of no subsystem yet will be of one with another name.
+    fn knows_others(&self, controller: &Controller) -> bool {
+        let text = controller.subsysnqn_text.as_deref();
+        self.is_another(controller.subsysnqn.as_ref(), text.unwrap_or_default())
+    }
+}
+
 /// Whether a subsystem is a drive of this machine, or has another name than those of concern. Its disks must be known by
-/// their numbers all the same, so that none of them can be the one that is looked for.
+/// their numbers all the same, and every one of them, so that none can be the one that is looked for.
 fn is_others(subsystem: &Subsystem, concern: &Concern) -> bool {
     let (controllers, disks) = (&subsystem.controllers, &subsystem.namespaces);
     let is_drive = !controllers.is_empty() && controllers.iter().all(is_local);
-    let has_another_name = match (concern, &subsystem.nqn) {
-        (Concern::All, _) => false,
-        (Concern::Only(nqns), Some(nqn)) => !nqns.contains(nqn),
-        // A name that is no NQN is no volume's; one that cannot be read may be any.
-        (Concern::Only(_), None) => !subsystem.nqn_text.is_empty(),
-    };
-    (is_drive || has_another_name) && disks.iter().all(|disk| disk.dev.is_some())
+    let has_another_name = concern.is_another(subsystem.nqn.as_ref(), &subsystem.nqn_text);
+    let of_controllers = controllers.iter().flat_map(|it| &it.unknown);
+    let mut listings = subsystem.unknown.iter().chain(of_controllers);
+    (is_drive || has_another_name)
+        && disks.iter().all(|disk| disk.dev.is_some())
+        && !listings.any(Unknown::hides_entries)
 }
 
 fn is_local(controller: &Controller) -> bool {
@@ -213,150 +280,5 @@ fn rest_after(scan: Duration) -> Duration {
     match scan > SLOW {
         true => scan.min(LONGEST_REST),
         false => Duration::ZERO,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-    use std::thread;
-
-    use super::*;
-
-    fn empty_machine() -> tempfile::TempDir {
-        let root = tempfile::tempdir().expect("a directory");
-        fs::create_dir_all(root.path().join("sys/class/nvme-subsystem")).expect("directories");
-        root
-    }
-
-    fn add_subsystem(root: &Path) {
-        let directory = root.join("sys/class/nvme-subsystem/nvme-subsys0");
-        fs::create_dir_all(&directory).expect("a directory");
-        fs::write(directory.join("subsysnqn"), "nqn.2026-01.org.example:a\n").expect("a file");
-    }
-
-    #[test]
-    fn without_a_watch_a_wait_ends_at_its_deadline() {
-        let root = empty_machine();
-        let trees = Trees::of(Sysfs::at(root.path()));
-        let seen = trees.scan().expect("a tree");
-        let deadline = Instant::now() + Duration::from_millis(10);
-        assert!(trees.wait_newer(&seen, deadline).is_none());
-        assert!(Instant::now() >= deadline);
-    }
-
-    #[test]
-    fn a_change_is_published_to_whoever_waits() {
-        let root = empty_machine();
-        let trees = Trees::of(Sysfs::at(root.path()));
-        let seen = trees.scan().expect("a tree");
-        assert!(seen.subsystems.is_empty());
-        add_subsystem(root.path());
-        let deadline = Instant::now() + Duration::from_secs(60);
-        thread::scope(|scope| {
-            let waiting = scope.spawn(|| trees.wait_newer(&seen, deadline));
-            trees.scan().expect("a tree");
-            let newer = waiting.join().expect("no panic").expect("in time");
-            assert_eq!(newer.subsystems.len(), 1);
-        });
-    }
-
-    #[test]
-    fn a_tree_that_is_not_newer_is_not_waited_for_twice() {
-        let root = empty_machine();
-        let trees = Trees::of(Sysfs::at(root.path()));
-        let seen = trees.scan().expect("a tree");
-        let newer = trees.scan().expect("a tree");
-        assert_eq!((seen.number(), newer.number()), (1, 2));
-        assert_eq!(trees.last().map(|last| last.number()), Some(2));
-        assert!(trees.wait_newer(&seen, Instant::now()).is_some());
-        assert!(trees.wait_newer(&newer, Instant::now()).is_none());
-    }
-
-    #[test]
-    fn a_watch_publishes_at_once_and_a_closed_one_ends() {
-        let root = empty_machine();
-        let trees = Trees::of(Sysfs::at(root.path()));
-        let seen = trees.scan().expect("a tree");
-        let watching = trees.clone();
-        thread::spawn(move || watching.watch(|_| {}));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        assert!(trees.wait_newer(&seen, deadline).is_some());
-        trees.close();
-        trees.watch(|_| {});
-    }
-
-    fn captured(name: &str) -> tempfile::TempDir {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/sysfs");
-        let tree = fixtures.join(format!("{name}.tree"));
-        kernel_lab::tree::unpack(&tree).expect("a captured tree")
-    }
-
-    #[test]
-    fn a_drive_that_cannot_be_read_in_full_keeps_no_volume_from_being_judged() {
-        let root = captured("trixie-pcie");
-        let trees = Trees::of(Sysfs::at(root.path()));
-        let drive = root.path().join("sys/class/nvme/nvme0");
-        fs::write(drive.join("cntlid"), "many\n").expect("a file");
-        fs::write(root.path().join("sys/block/nvme0n1/ro"), "maybe\n").expect("a file");
-        let tree = trees.scan().expect("a tree");
-        assert_eq!(tree.unknown().count(), 2);
-        fs::write(root.path().join("sys/block/nvme0n1/dev"), "259\n").expect("a file");
-        assert!(trees.scan().is_err(), "it may be any disk");
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_news_once_until_it_can_be_read_again() {
-        let root = captured("trixie-pcie");
-        let trees = Trees::of(Sysfs::at(root.path()));
-        let cntlid = root.path().join("sys/class/nvme/nvme0/cntlid");
-        let before = fs::read(&cntlid).expect("a file");
-        let mut told = BTreeSet::new();
-        let mut news = || find_news(&trees.scan().expect("a tree"), &mut told).len();
-        fs::write(&cntlid, "many\n").expect("a file");
-        assert_eq!((news(), news()), (1, 0));
-        fs::write(&cntlid, &before).expect("a file");
-        assert_eq!(news(), 0);
-        fs::write(&cntlid, "many\n").expect("a file");
-        assert_eq!(news(), 1);
-    }
-
-    #[test]
-    fn what_may_be_a_volume_and_cannot_be_read_is_neither_well_nor_ill() {
-        let root = captured("trixie-one-path");
-        let trees = Trees::of(Sysfs::at(root.path()));
-        trees.scan().expect("a tree");
-        fs::write(root.path().join("sys/block/nvme0n1/ro"), "maybe\n").expect("a file");
-        assert!(trees.scan().is_err());
-    }
-
-    #[test]
-    fn what_cannot_be_read_of_a_subsystem_that_is_no_volumes_concerns_nobody() {
-        const NQN: &str = "nqn.2026-01.org.example:volume-1";
-        let root = captured("trixie-one-path");
-        let trees = Trees::of(Sysfs::at(root.path()));
-        trees.concern_only([]);
-        let disk = root.path().join("sys/block/nvme0n1");
-        fs::write(disk.join("ro"), "maybe\n").expect("a file");
-        assert_eq!(trees.scan().expect("a tree").unknown().count(), 1);
-        let name = root
-            .path()
-            .join("sys/class/nvme-subsystem/nvme-subsys0/subsysnqn");
-        fs::write(&name, "").expect("a file");
-        assert!(trees.scan().is_err(), "it may be any subsystem");
-        fs::write(&name, format!("{NQN}\n")).expect("a file");
-        trees.scan().expect("another subsystem again");
-        trees.concern(&NQN.parse().expect("an NQN"));
-        assert!(trees.scan().is_err());
-    }
-
-    #[test]
-    fn a_scan_that_fails_publishes_nothing_and_does_not_stop_the_next() {
-        let root = empty_machine();
-        let trees = Trees::of(Sysfs::at(root.path().join("nowhere")));
-        for _ in 0..2 {
-            assert!(trees.scan().is_err());
-        }
     }
 }

@@ -18,7 +18,8 @@ use nvme_fabrics::{
     Refusal,
 };
 use nvme_sysfs::{
-    NamespaceSelector, ScanError, Sysfs, Transport, Tree, UeventSocket, UeventSocketError,
+    Controller, NamespaceSelector, ScanError, Sysfs, Transport, Tree, UeventSocket,
+    UeventSocketError,
 };
 use serde::Serialize;
 use thiserror::Error;
@@ -198,7 +199,7 @@ impl Command for Arguments {
             let options = options.request.previewed(&root)?.masked();
             return Ok(Outcome::Printed { options });
         }
-        let waits_for = uninterruptible(options.request.options());
+        let waits_for = uninterruptible(&root, &options.request);
         match interrupt::run(&waits_for, move |stop| connect(root, &options, stop))? {
             Ended::Finished(result) => result.map(Outcome::Connected),
             Ended::Interrupted(signal, result) => Err(interrupted(signal, result)),
@@ -207,12 +208,16 @@ impl Command for Arguments {
 }
 
 /// What the kernel may be doing when it cannot be interrupted.
-fn uninterruptible(options: &ConnectOptions) -> String {
-    let (nqn, address) = (options.nqn(), options.address());
-    format!(
-        "the kernel is connecting {nqn} at {address}; a controller that it makes stays, and the \
-         next connect adopts it"
-    )
+fn uninterruptible(root: &Path, request: &Request) -> String {
+    let (nqn, address) = (request.options().nqn(), request.options().address());
+    let then = match request.is_named(root) {
+        true => "a controller that it makes stays, and the next connect adopts it",
+        false => {
+            "a controller that it makes stays; if this program is ended before, no later connect adopts it, for the \
+             name of this host is not stored yet: disconnect it then"
+        }
+    };
+    format!("the kernel is connecting {nqn} at {address}; {then}")
 }
 
 fn interrupted(signal: Signal, result: Result<Connection, ConnectFailure>) -> ConnectFailure {
@@ -241,17 +246,9 @@ fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, 
     let connect = |request: &ConnectOptions| -> Result<Connected, ConnectFailure> {
         Ok(fabrics.connect(request, options.dial_timeout)?)
     };
-    let undo = |request: &ConnectOptions, connected: Connected| {
-        let controller = connected.controller;
-        if connected.how == ConnectHow::Created
-            && let Err(error) = fabrics.disconnect(controller, request.nqn(), UNDO)
-        {
-            let error = chain(&error);
-            tracing::error!(%controller, error, "it stays, connected as a host that this is not");
-        }
-    };
-    let (request, connected) = options.request.carry_out(&root, connect, undo)?;
     let sysfs = Sysfs::at(&root);
+    let undo = |request: &ConnectOptions| disconnect_as(&sysfs, &fabrics, request);
+    let (request, connected) = options.request.carry_out(&root, connect, undo)?;
     let tree = match wait {
         None => sysfs.scan()?,
         Some((wait, events)) => {
@@ -267,6 +264,27 @@ fn connect(root: PathBuf, options: &Options, stop: &Stop) -> Result<Connection, 
         }
     };
     describe(&root, &request, &connected, &tree)
+}
+
+/// Disconnects what was connected by a request with an identity that is stored nowhere, and therefore by nobody else.
+fn disconnect_as(sysfs: &Sysfs, fabrics: &Fabrics, request: &ConnectOptions) {
+    let controllers = sysfs.scan_controllers().unwrap_or_else(|error| {
+        let error = chain(&error);
+        tracing::error!(
+            error,
+            "a controller may stay, connected as a host that this is not"
+        );
+        Vec::new()
+    });
+    let is_of_request =
+        |it: &&Controller| it.hostid.is_some() && it.hostid.as_ref() == request.hostid();
+    for controller in controllers.iter().filter(is_of_request) {
+        let controller = controller.instance;
+        if let Err(error) = fabrics.disconnect(controller, request.nqn(), UNDO) {
+            let error = chain(&error);
+            tracing::error!(%controller, error, "it stays, connected as a host that this is not");
+        }
+    }
 }
 
 /// The kernel opens the first connection from here and later ones from the host's network, so that

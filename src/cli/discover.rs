@@ -219,7 +219,7 @@ fn discover(root: &PathBuf, options: &Options, stop: &Stop) -> Result<Found, Dis
         Ok(fabrics.discover(asked, options.dial_timeout)?)
     };
     // The discovery controller has gone again: nothing is left of it.
-    let (asked, discovery) = options.request.carry_out(root, discover, |_, _| {})?;
+    let (asked, discovery) = options.request.carry_out(root, discover, |_| {})?;
     let unusable = |entry: &DiscoveryEntry| fabrics.unusable(entry, &asked);
     let mut found = Found::of(&discovery, unusable);
     if options.then == Then::Connect {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: everything the command line says was checked when the request was made; completing it reads only the
 //! identity of this host. A host without an identity gets one with its first controller, and not before: what the
-//! controller was connected with is what is stored, or the controller does not stay.
+//! controller was connected with is what is stored, or the controller does not stay, unless the program is ended before.
 
 use std::path::Path;
 
@@ -69,8 +69,9 @@ impl Request {
     }
 
     /// Does what needs an identity, `act`, and stores the identity if this host had none. If somebody else has stored
-    /// another one meanwhile, or it cannot be stored, what was done is taken back by `undo`; in the first case it is done
-    /// again as who this host is by now.
+    /// another one meanwhile, or it cannot be stored, or `act` fails, which it may after the kernel has made a controller,
+    /// what was done with these options is taken back by `undo`; in the first case it is done again as who this host is by
+    /// now.
     ///
     /// # Errors
     /// Those of `act`, and [`RequestError`].
@@ -78,21 +79,34 @@ impl Request {
         &self,
         root: &Path,
         mut act: impl FnMut(&ConnectOptions) -> Result<T, E>,
-        undo: impl Fn(&ConnectOptions, T),
+        undo: impl Fn(&ConnectOptions),
     ) -> Result<(ConnectOptions, T), E> {
         for _ in 0..ATTEMPTS {
             let (options, unstored) = self.identified(root)?;
-            let done = act(&options)?;
+            let done = match act(&options) {
+                Err(error) => {
+                    if unstored.is_some() {
+                        undo(&options);
+                    }
+                    return Err(error);
+                }
+                Ok(done) => done,
+            };
             match unstored.map_or(Ok(Stored::Ours), Unstored::store) {
                 Ok(Stored::Ours) => return Ok((options, done)),
-                Ok(Stored::Others) => undo(&options, done),
+                Ok(Stored::Others) => undo(&options),
                 Err(error) => {
-                    undo(&options, done);
+                    undo(&options);
                     return Err(RequestError::from(error).into());
                 }
             }
         }
         Err(RequestError::Unsettled.into())
+    }
+
+    /// Whether it is known already who this host is, so that another connect is the same host's.
+    pub(crate) fn is_named(&self, root: &Path) -> bool {
+        self.options.hostnqn().is_some() || HostIdentity::load(root).is_ok()
     }
 
     /// Adds who this host is, unless that was given, with what is to be stored of it.
@@ -155,12 +169,32 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_leaves_no_identity_behind() {
+    fn what_fails_leaves_no_identity_behind_and_is_undone_as_who_tried() {
         let root = tempfile::tempdir().expect("a directory");
-        let refused = |_: &ConnectOptions| Err::<(), _>(RequestError::Unsettled);
-        let done = request().carry_out(root.path(), refused, |_, ()| panic!("nothing to undo"));
+        let (tried, undone) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+        let refused = |options: &ConnectOptions| {
+            tried.borrow_mut().push(options.hostid().copied());
+            Err::<(), _>(RequestError::Unsettled)
+        };
+        let undo = |options: &ConnectOptions| undone.borrow_mut().push(options.hostid().copied());
+        let done = request().carry_out(root.path(), refused, undo);
         assert!(done.is_err());
         assert!(!root.path().join("etc").exists());
+        let tried = tried.into_inner();
+        assert_eq!((tried.len(), tried), (1, undone.into_inner()));
+    }
+
+    #[test]
+    fn what_fails_as_a_host_with_a_stored_identity_is_not_undone() {
+        let root = tempfile::tempdir().expect("a directory");
+        let act = |_: &ConnectOptions| Ok::<_, RequestError>(());
+        assert!(!request().is_named(root.path()));
+        let done = request().carry_out(root.path(), act, |_| panic!("nothing to undo"));
+        done.expect("done");
+        assert!(request().is_named(root.path()));
+        let refused = |_: &ConnectOptions| Err::<(), _>(RequestError::Unsettled);
+        let done = request().carry_out(root.path(), refused, |_| panic!("the next one adopts it"));
+        assert!(done.is_err());
     }
 
     #[test]
@@ -168,7 +202,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let act = |_: &ConnectOptions| Ok::<_, RequestError>(());
         let (options, ()) = request()
-            .carry_out(root.path(), act, |_, ()| panic!("nothing to undo"))
+            .carry_out(root.path(), act, |_| panic!("nothing to undo"))
             .expect("done");
         let stored = HostIdentity::load(root.path()).expect("an identity");
         assert_eq!(options.hostnqn(), Some(&stored.identity.hostnqn));
@@ -188,9 +222,7 @@ mod tests {
             fs::write(etc.join("hostid"), format!("{HOSTID}\n")).expect("a file");
             Ok::<_, RequestError>(calls.get())
         };
-        let undo = |options: &ConnectOptions, done| {
-            undone.borrow_mut().push((options.hostid().copied(), done));
-        };
+        let undo = |options: &ConnectOptions| undone.borrow_mut().push(options.hostid().copied());
         let (options, done) = request().carry_out(root.path(), act, undo).expect("done");
         assert_eq!(done, 2);
         assert_eq!(
@@ -198,6 +230,6 @@ mod tests {
             Some(HOSTID)
         );
         let undone = undone.into_inner();
-        assert!(matches!(undone[..], [(other, 1)] if other != options.hostid().copied()));
+        assert!(matches!(undone[..], [other] if other != options.hostid().copied()));
     }
 }

@@ -1,14 +1,18 @@
 //! `tune`: what happens when a controller is lost, and how the paths of a subsystem share the I/O.
 //!
-//! Invariant: each controller is tuned whatever becomes of the others, and what the kernel shows afterwards is what was
-//! asked for.
+//! Invariants: each controller is tuned whatever becomes of the others, and what the kernel shows afterwards is what was
+//! asked for. A controller below a map of this program gives up at once, for one that outlives a loss sends what waits in
+//! it to whatever stands behind the name then: that is not undone without `--force`.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use nvme_fabrics::{Fabrics, IoPolicyError, TuneError, Tuning};
-use nvme_sysfs::{ControllerLoss, FastIoFail, Instance, IoPolicy};
+use nvme_sysfs::{
+    Controller, ControllerLoss, FastIoFail, Instance, IoPolicy, Nqn, ScanError, Sysfs,
+};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -19,6 +23,7 @@ use super::line::write_line;
 use super::output::{Format, Output, Report, write_json};
 use super::target::{Target, TargetError};
 use crate::config::Config;
+use crate::host::dm::{Map, ReadMapsError, read_maps};
 use nvme_fabrics::number::{NumberError, parse_seconds, parse_seconds_or_minus_one};
 
 /// Arguments of `tune`.
@@ -29,6 +34,10 @@ pub struct Arguments {
 
     #[command(flatten)]
     what: What,
+
+    /// Have a controller outlive a loss although a map of this program lies over a disk of it
+    #[arg(long)]
+    force: bool,
 
     #[command(flatten)]
     output: Output,
@@ -71,6 +80,14 @@ pub struct Options {
     target: Target,
     tuning: Tuning,
     iopolicy: Option<IoPolicy>,
+    below_maps: BelowMaps,
+}
+
+/// What becomes of a controller below a map that would outlive a loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BelowMaps {
+    Refuse,
+    Force,
 }
 
 /// Who was tuned.
@@ -88,6 +105,25 @@ pub enum TuneFailure {
     /// There is no controller.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// A map needs it as it is; nothing was tuned.
+    #[error(
+        "{controller} carries {disk}, over which the map {map} holds a volume, and has to give up at once when it is \
+         lost: what waits in one that outlives a loss is written to whatever stands behind the name then"
+    )]
+    BelowMap {
+        /// Which controller.
+        controller: Instance,
+        /// Kernel name of the disk.
+        disk: String,
+        /// The disk of the map.
+        map: String,
+    },
+    /// It cannot be told whether there is such a map; nothing was tuned.
+    #[error("cannot tell which maps there are")]
+    Maps(#[from] ReadMapsError),
+    /// It cannot be told what the controller carries; nothing was tuned.
+    #[error("cannot read the NVMe devices")]
+    Scan(#[from] ScanError),
     /// A controller was not tuned.
     #[error("cannot tune {controller}")]
     Tune {
@@ -109,14 +145,18 @@ impl Failure for TuneFailure {
                 source: TuneError::Value { .. },
                 ..
             } => Exit::WrongUse,
-            TuneFailure::Tune { .. } | TuneFailure::Policy(_) => Exit::Failed,
+            TuneFailure::BelowMap { .. } => Exit::Refused,
+            _ => Exit::Failed,
         }
     }
 
     fn remedy(&self) -> Option<String> {
         match self {
             TuneFailure::Target(error) => error.remedy(),
-            TuneFailure::Tune { .. } | TuneFailure::Policy(_) => None,
+            TuneFailure::BelowMap { .. } => {
+                Some("--force sets it all the same; the node plugin sets it back".to_owned())
+            }
+            _ => None,
         }
     }
 }
@@ -139,12 +179,24 @@ impl Command for Arguments {
                 fast_io_fail_tmo: self.what.fast_io_fail_tmo,
             },
             iopolicy: self.what.iopolicy,
+            below_maps: match self.force {
+                true => BelowMaps::Force,
+                false => BelowMaps::Refuse,
+            },
         })
     }
 
     fn run(config: &Config, options: Options) -> Result<Tuned, TuneFailure> {
         let fabrics = Fabrics::at(&config.root);
         let controllers = options.target.find(&config.root)?;
+        let at_once = ControllerLoss::After(Duration::ZERO);
+        let outlives = options
+            .tuning
+            .ctrl_loss_tmo
+            .is_some_and(|loss| loss != at_once);
+        if outlives && options.below_maps == BelowMaps::Refuse {
+            refuse_below_maps(&config.root, &controllers)?;
+        }
         let (mut tuned, mut failures) = (Tuned::default(), Failures::none());
         let changes = options.tuning != Tuning::default();
         for (controller, nqn) in controllers.iter().filter(|_| changes) {
@@ -165,6 +217,33 @@ impl Command for Arguments {
         }
         failures.or(tuned)
     }
+}
+
+/// Refuses controllers that carry a disk of a map of this program, or may.
+fn refuse_below_maps(root: &Path, controllers: &[(Controller, Nqn)]) -> Result<(), TuneFailure> {
+    let maps = read_maps(root)?;
+    if maps.is_empty() {
+        return Ok(());
+    }
+    let tree = Sysfs::at(root).scan()?;
+    for (controller, nqn) in controllers {
+        tree.require(nqn)?;
+        let controller = controller.instance;
+        for disk in tree.namespaces() {
+            let is_over = |map: &&Map| disk.dev.is_some_and(|dev| map.find_path(dev).is_some());
+            let Some(map) = maps.iter().find(is_over) else {
+                continue;
+            };
+            if tree.carriers_of(disk).any(|it| it.instance == controller) {
+                return Err(TuneFailure::BelowMap {
+                    controller,
+                    disk: disk.name.clone(),
+                    map: map.disk.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn parse_policy(text: &str) -> Result<IoPolicy, String> {

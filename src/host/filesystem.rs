@@ -47,6 +47,15 @@ pub enum MultiMount {
     Protected,
 }
 
+/// What came of growing a filesystem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grown {
+    /// It filled its device already, but for a rest that is too small for it.
+    Already,
+    /// It is larger than before.
+    Grown,
+}
+
 /// What may be on a device that is formatted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormatOver {

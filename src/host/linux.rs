@@ -12,9 +12,9 @@ use nvme_sysfs::{DevT, Instance, Nqn};
 use crate::host::command::Programs;
 use crate::host::{
     Access, AttributeError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
-    GrowError, HeadError, Host, Made, MapError, MapId, MapTable, MountError, MountFlag, MountPoint,
-    MountPointError, MountRequest, UnmountError, backing_device, disk_probe, dm, filesystem, head,
-    mount, mount_point,
+    GrowError, Grown, HeadError, Host, Made, MapError, MapId, MapTable, MountError, MountFlag,
+    MountPoint, MountPointError, MountRequest, UnmountError, backing_device, disk_probe, dm,
+    filesystem, head, mount, mount_point,
 };
 
 /// This machine.
@@ -185,7 +185,7 @@ impl Host for LinuxHost {
         mounted_at: &Path,
         device: &DeviceNode,
         fs: FilesystemType,
-    ) -> Result<(), GrowError> {
+    ) -> Result<Grown, GrowError> {
         filesystem::grow(&self.root, mounted_at, device, fs)
     }
 }

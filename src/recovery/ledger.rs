@@ -296,7 +296,8 @@ impl Memory {
         self.mismatch = mismatch;
     }
 
-    /// What others have mounted, or unmounted, is their business: it is only told.
+    /// What others have mounted, or unmounted, is their business: it is only told. A target that is not mounted may also be
+    /// what a process of ours left that was killed.
     fn plan_taken(&mut self, seen: &Seen, plan: &mut Plan) {
         let taken = seen.findings.iter().filter_map(|finding| match finding {
             Finding::Taken { path, what } => Some((path, what)),
@@ -314,7 +315,7 @@ impl Memory {
             match self.taken.get_mut(path) {
                 Some((known, told)) if known == what => {
                     if !std::mem::replace(told, true) {
-                        let message = format!("{what}: somebody else did that, and it stays so");
+                        let message = format!("{what}, and it stays so");
                         plan.tell(&record.volume_id, Reason::MountFailure, message);
                     }
                 }

@@ -98,11 +98,11 @@ impl HealthReason {
 /// Every adverse condition of a staged volume; `not_held` tells why a map does not hold its I/O, or not all of it.
 pub(super) fn judge(
     record: &StageRecord,
-    sight: &Sight,
+    standing: Option<&Standing<'_>>,
+    tree: &Tree,
     not_held: Option<&str>,
 ) -> Vec<HealthEntry> {
-    let standing = Standing::of(record, sight).filter(|_| record.staged().is_some());
-    let Some(standing) = standing else {
+    let Some(standing) = standing.filter(|_| record.staged().is_some()) else {
         return Vec::new();
     };
     let nqn = &record.source.nqn;
@@ -112,7 +112,7 @@ pub(super) fn judge(
             reason: HealthReason::IdentityMismatch,
             message: format!("behind {nqn}, {mismatch}"),
         }),
-        None => judge_paths(nqn, sight.tree(), &standing),
+        None => judge_paths(nqn, tree, standing),
     };
     let mount = standing
         .find_wrong_mount()
@@ -125,7 +125,7 @@ pub(super) fn judge(
             message,
         });
     let let_go = standing.map.filter(|map| map.was_let_go()).map(let_go);
-    let kept = judge_hold(record, &standing, not_held);
+    let kept = judge_hold(record, standing, not_held);
     path.into_iter()
         .chain(mount)
         .chain(let_go)

@@ -175,7 +175,8 @@ impl Volumes {
                 disk: disk.clone(),
             });
         }
-        Ok(self.ground.host().grow(path, &self.ground.node(disk), fs)?)
+        self.ground.host().grow(path, &self.ground.node(disk), fs)?;
+        Ok(())
     }
 
     fn remember_size(

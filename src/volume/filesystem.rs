@@ -101,7 +101,8 @@ fn blank(memory: Memory, access: MountAccess) -> Result<Step, PrepareError> {
     }
 }
 
-/// Whether the filesystem may use more of a device of this size: it was restored, cloned, or grown elsewhere. Pure.
+/// Whether the filesystem may use more of a device of this size: it was restored, cloned, or grown elsewhere. What is left
+/// of it may also be too small for an xfs. Pure.
 pub(super) fn is_smaller(found: &Found, device_bytes: u64) -> bool {
     match found {
         Found::Ext(ext) => ext.size_bytes < ext.largest_size(device_bytes),

@@ -109,18 +109,15 @@ impl Ground {
         let records = Records::at(&config.root, &config.state_dir, boot_id)?;
         records.drop_earlier_boots()?;
         records.mend();
-        // A record that cannot be read may be of any subsystem.
-        if let Ok((all, Complete::Yes)) = records.read_readable() {
-            let nqns = all.into_iter().map(|record| record.source.nqn);
-            config.trees.concern_only(nqns);
-        }
-        Ok(Ground {
+        let ground = Ground {
             config,
             records,
             locks: Locks::default(),
             leaving: Locks::default(),
             subsystems: Locks::default(),
-        })
+        };
+        ground.staged()?;
+        Ok(ground)
     }
 
     /// The NVMe devices now.
@@ -148,11 +145,18 @@ impl Ground {
         self.config.host.as_ref()
     }
 
-    /// What is staged here, as far as it can be read.
+    /// What is staged here, as far as it can be read. From now on the trees concern those; a record that cannot be read
+    /// may be of any subsystem.
     pub(super) fn staged(&self) -> Result<(Vec<StageRecord>, Complete), RecordError> {
-        let (mut records, complete) = self.records.read_readable()?;
-        records.retain(StageRecord::is_active);
-        Ok((records, complete))
+        let read = || self.records.read_readable();
+        let found = self.config.trees.concern_found(read, |found| {
+            let (records, _) = &**found.as_ref().ok().filter(|it| it.1 == Complete::Yes)?;
+            let nqns = records.iter().map(|record| record.source.nqn.clone());
+            Some(nqns.collect())
+        });
+        let (records, complete) = &*found?;
+        let active = records.iter().filter(|record| record.is_active());
+        Ok((active.cloned().collect(), *complete))
     }
 
     /// Whether an operation on the volume runs, which may have taken away what is not there.

@@ -39,15 +39,15 @@ impl Volumes {
         sight: &Sight,
     ) -> Result<Vec<HealthEntry>, RecordError> {
         let id = &record.volume_id;
-        let (records, _) = self.ground.records.read_readable()?;
-        let not_held = self
-            .holds
-            .company(&records, sight.tree())
-            .find_reason(record);
-        let not_held = not_held.or_else(|| self.holds.not_held().get(id).cloned());
-        let mut entries = judge(record, sight, not_held.as_deref());
-        entries.extend(self.judge_media(record));
         let standing = Standing::of(record, sight);
+        let standing = standing.as_ref();
+        let may_wait = standing.is_some_and(|it| record.map().is_none() || !it.keeping.is_empty());
+        let not_held = match may_wait {
+            true => self.holds.why_not_held(record, sight.tree())?,
+            false => None,
+        };
+        let mut entries = judge(record, standing, sight.tree(), not_held.as_deref());
+        entries.extend(self.judge_media(record));
         let has_disk = standing.is_some_and(|standing| standing.namespace().is_some());
         if let Some(refused) = self.holds.refused_disks().get(id).filter(|_| has_disk) {
             let lost = entries.iter_mut();

@@ -1,7 +1,10 @@
 //! The controllers through which volumes are reached: connecting them, looking through them, taking them away.
 //!
-//! Invariants: under the lock of the subsystem, never of the volume; the record is read again under that lock, for the
-//! volume may have left meanwhile.
+//! The order of locks is volume, then map or subsystem; nobody who has one of these takes that of a volume. What connects or
+//! disconnects holds the lock of the subsystem: `connect`, `detach` and `claim_left_behind_for` under that of the volume,
+//! `reach`, `claim_left_behind` and `drop_controller` without it, so that `reach` reads the record again, for the volume may
+//! have left meanwhile. `look_again`, `rescan` and `keep_controllers` take no lock: what they tell a controller takes
+//! nothing away.
 
 pub(super) mod attach;
 pub(super) mod detach;

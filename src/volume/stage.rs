@@ -76,7 +76,7 @@ impl Volumes {
     pub fn stage_for(&self, request: &StageRequest, caller: &Caller) -> Result<(), StageError> {
         let id = &request.volume_id;
         self.tell_coming(id, &request.staging_target_path);
-        self.ground.config.trees.concern(&request.source.nqn);
+        let _concerned = self.ground.config.trees.concern(&request.source.nqn);
         let _volume = self.ground.locks.try_lock(id).ok_or(StageError::Busy)?;
         let known = self.ground.records.read(id)?;
         if let Some(known) = known.as_ref().filter(|known| known.is_active()) {

@@ -84,7 +84,7 @@ impl Surveyed {
             map_disk: map.map(|map| map.disk.clone()),
             disk: disk.map(|disk| disk.name.clone()),
             usable_paths: standing.map_or(0, |standing| standing.usable_paths),
-            findings: judge(record, sight, not_held),
+            findings: judge(record, standing, sight.tree(), not_held),
         }
     }
 }
@@ -158,7 +158,7 @@ pub fn read_staged(
     state_dir: &Path,
 ) -> Result<(Vec<StageRecord>, Complete), OpenVolumesError> {
     let records = Records::at(root, state_dir, read_boot_id(root)?)?;
-    let (mut all, complete) = records.read_readable()?;
-    all.retain(StageRecord::is_active);
-    Ok((all, complete))
+    let (all, complete) = &*records.read_readable()?;
+    let active = all.iter().filter(|record| record.is_active());
+    Ok((active.cloned().collect(), *complete))
 }

@@ -111,6 +111,9 @@ impl Volumes {
             self.refuse_published(record)?;
         }
         let volume = self.find_volume(request, record)?;
+        // Without a record nothing else says so, and what cannot be detached must keep the map by which it was found.
+        let nqn = volume.nqn.as_ref();
+        let _concerned = nqn.map(|nqn| self.ground.config.trees.concern(nqn));
         if let Some(record) = &volume.record {
             let tree = self.ground.scan()?;
             self.paths.claim_left_behind_for(record, &tree);

@@ -3,8 +3,11 @@
 //! Invariant: every variant names the path below the root; "gone" is never an error.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::entry::Entry;
 
 /// Why sysfs could not be read. An entry that vanished during the scan (`ENOENT`, `ENODEV`) is not among the reasons.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +95,14 @@ impl Unknown {
     pub fn matters(&self) -> bool {
         let parent = self.path.parent().and_then(Path::file_name);
         parent.is_none_or(|parent| parent != "diag")
+    }
+
+    /// Whether it is the directory of a subsystem, a controller or a disk, and no attribute: what lies in it may not have
+    /// been found.
+    #[must_use]
+    pub fn hides_entries(&self) -> bool {
+        let name = self.path.file_name().and_then(OsStr::to_str);
+        name.and_then(Entry::parse).is_some()
     }
 }
 

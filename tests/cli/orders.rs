@@ -1,5 +1,7 @@
 //! `rescan`, `reset` and `tune`: orders to controllers that are there; and errors for programs.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::common::{Run, captured, read, run, write};
@@ -113,6 +115,39 @@ fn what_is_tuned_is_what_the_kernel_shows() {
         assert_eq!(read(root.path(), &path), value, "{name}");
     }
     assert_eq!(read(root.path(), policy), "round-robin");
+}
+
+#[test]
+fn a_controller_below_a_map_is_not_told_to_outlive_a_loss_unless_by_force() {
+    let root = captured("trixie-map");
+    let controller = fs::read_dir(root.path().join("sys/class/nvme")).expect("a directory");
+    let controllers: Vec<String> = controller
+        .map(|it| {
+            it.expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|name| !name.contains("subsys"))
+        .collect();
+    let [controller] = &controllers[..] else {
+        panic!("{controllers:?}");
+    };
+    let path = format!("sys/class/nvme/{controller}/ctrl_loss_tmo");
+    write(root.path(), &path, "0");
+    let tune = |more: &[&str]| {
+        let arguments = [&["tune", "--controller", controller], more].concat();
+        run(root.path(), &arguments)
+    };
+    tune(&["--ctrl-loss-tmo", "60", "--iopolicy", "numa"])
+        .expect(5)
+        .says(&[controller.as_str(), "dm-0", "--force"]);
+    assert_eq!(read(root.path(), &path), "0");
+    tune(&["--ctrl-loss-tmo", "0"]).expect(0);
+    tune(&["--reconnect-delay", "5"]).expect(0);
+    write(root.path(), &path, "");
+    tune(&["--ctrl-loss-tmo", "60", "--force"]).expect(0);
+    assert_eq!(read(root.path(), &path), "60");
 }
 
 #[test]

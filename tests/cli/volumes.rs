@@ -243,3 +243,23 @@ fn a_release_does_not_claim_to_be_whole_while_a_record_cannot_be_read() {
         "all maps are known by device-mapper"
     );
 }
+
+#[test]
+fn a_volume_beside_one_without_a_map_is_told_what_to_do_about_both_or_nothing() {
+    const OTHER: &str = "22222222-2222-4222-8222-222222222222";
+    let root = stepped_down(UUID);
+    let record = fs::read_to_string(root.path().join("state/volumes/pvc-1/record.json"));
+    let record = record.expect("a record").replace("pvc-1", "pvc-2");
+    let beside = |identifier: &str| {
+        let record = record.replace(&format!("\"{UUID}\""), identifier);
+        write(root.path(), "state/volumes/pvc-2/record.json", record);
+        let findings = volumes(root.path())[0]["Findings"].clone();
+        let messages = findings.as_array().expect("a list").iter();
+        let messages = messages.map(|it| it["Message"].as_str().expect("words").to_owned());
+        messages.collect::<Vec<String>>().join("; ")
+    };
+    let both = "pvc-2 of the same subsystem has no map; both get one when both are staged anew";
+    let message = beside(&format!("\"{OTHER}\""));
+    assert!(message.ends_with(both), "{message}");
+    assert_eq!(beside("null"), "", "pvc-2 can never have one");
+}

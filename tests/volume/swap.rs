@@ -347,6 +347,27 @@ fn another_map_under_the_old_number_is_not_the_volume() {
 }
 
 #[test]
+fn a_namespace_that_grew_is_recorded_before_its_map_gets_that_length_when_it_is_staged_anew() {
+    let machine = Machine::new("trixie-one-path");
+    let volumes = held(&machine);
+    machine
+        .host
+        .devices(|devices| devices.set("size", "262144\n"));
+    machine.host.fail("load");
+    let request = stage(&machine, block());
+    volumes.stage(&request).expect_err("no table can be loaded");
+    let record = machine.state_dir().join("volumes/volume-1/record.json");
+    let record = fs::read_to_string(record).expect("a record");
+    let grown = format!("\"size_bytes\": {}", 262_144 * 512);
+    assert!(record.contains(&grown), "{record}");
+    machine.host.succeed("load");
+    machine.host.take_log();
+    volumes.stage(&request).expect("staged");
+    let log = machine.host.take_log();
+    assert!(log.contains(&LOAD.to_owned()), "{log:?}");
+}
+
+#[test]
 fn a_release_without_the_plugin_lets_the_map_go_and_deletes_the_controller_in_which_io_may_wait() {
     let machine = Machine::new("trixie-one-path");
     held(&machine);

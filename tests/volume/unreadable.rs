@@ -1,17 +1,26 @@
 //! A machine that cannot be looked at: the volumes are neither well nor ill, and nothing is taken away.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use nvmeof_csi::volume::hold::{Recorded, ReleaseError, release};
 use nvmeof_csi::volume::paths::PathError;
-use nvmeof_csi::volume::{UnstageError, Volumes};
+use nvmeof_csi::volume::survey::read_staged;
+use nvmeof_csi::volume::{Timing, UnstageError, Volumes, VolumesConfig};
 
 use crate::machine::Machine;
 use crate::requests::{block, ext4, id, publish, source, stage, target_of, unpublish, unstage};
+use crate::swap::held;
+use crate::unstage::forget_everything;
 
 /// The mount table, and an attribute of sysfs without which a disk cannot be judged.
 const MOUNTS: &str = "proc/self/mountinfo";
 const ATTRIBUTE: &str = "sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1/size";
+/// Attributes of the disk and of a path on which no look depends where nobody's volume is behind them.
+const READ_ONLY: &str = "sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1/ro";
+const PATH: &str = "sys/class/nvme/nvme0/nvme0c0n1/ana_state";
 
 /// How a file cannot be read.
 #[derive(Debug, Clone, Copy)]
@@ -162,4 +171,92 @@ fn what_cannot_be_read_of_somebody_elses_subsystem_concerns_no_volume() {
         .expect("unpublished");
     volumes.unstage(&unstage(&staged)).expect("unstaged");
     assert!(machine.host.connected().is_empty());
+}
+
+#[test]
+fn what_has_no_record_keeps_its_map_and_mount_while_its_subsystem_cannot_be_read() {
+    for capability in [ext4(), block()] {
+        let machine = Machine::new("trixie-one-path");
+        let staged = stage(&machine, capability);
+        if staged.capability == block() {
+            held(&machine);
+            let slave = machine.root().join("sys/block/dm-0/slaves/nvme0n1");
+            symlink(machine.root().join("sys/block/nvme0n1"), slave).expect("a disk below");
+        } else {
+            machine.volumes().stage(&staged).expect("staged");
+        }
+        let volumes = forget_everything(&machine);
+        machine.host.take_log();
+        let broken = Broken::new(&machine, READ_ONLY, Trouble::Garbage);
+        let error = volumes.unstage(&unstage(&staged)).expect_err("unknown");
+        assert!(matches!(error, UnstageError::Look(_)), "{error}");
+        assert_nothing_was_taken(&machine);
+        broken.mend();
+        volumes.unstage(&unstage(&staged)).expect("known again");
+        assert!(machine.host.connected().is_empty());
+    }
+}
+
+#[test]
+fn a_live_controller_of_which_a_path_cannot_be_read_is_not_released() {
+    let machine = Machine::new("trixie-one-path");
+    held(&machine);
+    let (root, state_dir) = (machine.root(), machine.state_dir());
+    let release = || {
+        let (known, _) = read_staged(&root, &state_dir).expect("the records");
+        let recorded = Recorded {
+            known: &known,
+            unknown: &[],
+        };
+        release(&root, &*machine.host, recorded, None)
+    };
+    let broken = Broken::new(&machine, PATH, Trouble::NoFile);
+    let error = release().expect_err("unknown");
+    assert!(matches!(error, ReleaseError::Scan(_)), "{error}");
+    assert_eq!(machine.host.take_log(), ["let go"]);
+    broken.mend();
+    assert!(
+        release().expect("known").controllers.is_empty(),
+        "it serves"
+    );
+}
+
+#[test]
+fn a_doubt_beside_a_new_namespace_is_waited_for() {
+    let machine = Machine::new("trixie-one-path");
+    let timing = Timing {
+        namespace: Duration::from_millis(400),
+        ..machine.config().timing
+    };
+    let volumes = Volumes::new(VolumesConfig {
+        timing,
+        ..machine.config()
+    });
+    let volumes = volumes.expect("readable records");
+    let began = Instant::now();
+    machine.host.devices(|devices| devices.heads = false);
+    machine.host.meanwhile("rescan", |devices| {
+        devices.show_heads();
+        devices.set("nvme0n1/ro", "maybe\n");
+    });
+    let error = volumes
+        .stage(&stage(&machine, ext4()))
+        .expect_err("unknown");
+    let error = format!("{error:?}");
+    assert!(error.contains("nvme0n1/ro"), "{error}");
+    assert!(began.elapsed() >= timing.namespace);
+}
+
+#[test]
+fn what_has_left_this_node_keeps_no_volume_from_being_judged() {
+    let machine = Machine::new("trixie-one-path");
+    let record = machine.state_dir().join("volumes/volume-1/record.json");
+    fs::create_dir_all(record.parent().expect("a directory")).expect("a directory");
+    fs::write(&record, "garbage").expect("a file");
+    put_other(&machine);
+    let volumes = machine.volumes();
+    assert!(volumes.look().is_err(), "it may be of any subsystem");
+    fs::remove_file(&record).expect("it goes");
+    volumes.staged().expect("records");
+    volumes.look().expect("none is staged");
 }

@@ -11,9 +11,9 @@ use nvme_sysfs::DevT;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::GrowError;
 use super::ext4_resize;
 use super::xfs_geometry::{self, Geometry};
+use super::{GrowError, Grown};
 use crate::host::device_node::{DeviceNode, Opening};
 use crate::host::filesystem_type::FilesystemType;
 use crate::host::signature::{self, Layout, ProbeError, ReadAt};
@@ -27,7 +27,7 @@ pub(crate) fn grow(
     mounted_at: &Path,
     device: &DeviceNode,
     fs: FilesystemType,
-) -> Result<(), GrowError> {
+) -> Result<Grown, GrowError> {
     let mounted = Mounted {
         mounted_at,
         node: device.open(root, Opening::Shared)?,
@@ -45,12 +45,12 @@ pub(crate) fn grow(
         });
     }
     if before.bytes >= before.largest_bytes {
-        return Ok(());
+        return Ok(Grown::Already);
     }
     mounted.resize(&before)?;
     let after = mounted.read_size(device_bytes)?;
     if after.bytes >= before.largest_bytes {
-        return Ok(());
+        return Ok(Grown::Grown);
     }
     Err(GrowError::Incomplete {
         mounted_at: mounted_at.to_owned(),

@@ -260,9 +260,25 @@ fn what_others_have_mounted_is_told_once_it_is_seen_twice_and_not_touched() {
     let second = ledger.plan(now, &there, &[]);
     assert_eq!(reasons(&second), [Reason::MountFailure]);
     assert_eq!(second.actions, []);
+    let message = "/stage/a is a mount of 254:7, not of dm-0, and it stays so";
+    assert_eq!(second.notices[0].message, message);
     for look in [&there, &busy, &there, &there] {
         assert_eq!(reasons(&ledger.plan(now, look, &[])), []);
     }
+}
+
+#[test]
+fn a_target_that_is_not_mounted_is_told_without_whose_work_that_was() {
+    let mut ledger = Ledger::default();
+    let now = Instant::now();
+    let unmounted = Finding::Taken {
+        path: "/pod".into(),
+        what: "/pod is not mounted".to_owned(),
+    };
+    let seen = [seen("a", &[unmounted])];
+    ledger.plan(now, &seen, &[]);
+    let told = ledger.plan(now, &seen, &[]).notices;
+    assert_eq!(told[0].message, "/pod is not mounted, and it stays so");
 }
 
 #[test]

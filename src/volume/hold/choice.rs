@@ -200,8 +200,8 @@ impl Holds {
         source: &Source,
         staging: &Path,
     ) -> Result<Hold, ChooseHoldError> {
-        let (records, _) = self.ground.records.read_readable()?;
-        let sibling = find_sibling(&records, id, source);
+        let (records, _) = &*self.ground.records.read_readable()?;
+        let sibling = find_sibling(records, id, source);
         let map = self.ground.map_of(id, None);
         let mounts = self.ground.read_mounts()?;
         let mounted = mounts
@@ -241,7 +241,7 @@ impl Holds {
         let chosen = record.hold.clone().unwrap_or(Hold::None);
         let was_map = chosen.map().is_some();
         let hold = refine(chosen, source.hold, namespace)?;
-        let (records, _) = self.ground.records.read_readable()?;
+        let (records, _) = &*self.ground.records.read_readable()?;
         let keeping = match hold.map() {
             // What has a map stays with it, and so do its siblings; the keeper tells.
             Some(_) if self.has_map(record)? => None,
@@ -251,7 +251,7 @@ impl Holds {
         let Some(keeping) = keeping else {
             let is_nameless = was_map && hold.map().is_none();
             let why = is_nameless.then(|| format!("{NOT_UNIQUE}; give it one at the target"));
-            let hold = beside(hold, find_sibling(&records, id, source))?;
+            let hold = beside(hold, find_sibling(records, id, source))?;
             return Ok((protect_readers(hold, record, namespace)?, why));
         };
         if source.hold == PathLossHold::Dm {
@@ -281,8 +281,8 @@ impl Holds {
         let until = Instant::now() + self.ground.config.timing.rescan;
         loop {
             let tree = self.ground.scan()?;
-            let (records, _) = self.ground.records.read_readable()?;
-            let company = self.company(&records, &tree);
+            let (records, _) = &*self.ground.records.read_readable()?;
+            let company = self.company(records, &tree);
             let keeping = company.find_spared(&source.nqn, &identity)?;
             if keeping.is_none() || Instant::now() >= until {
                 return Ok(keeping);

@@ -9,7 +9,7 @@
 //! one would fail at the next loss, which it survived before.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nvme_fabrics::{Owner, TuneError, Tuning};
 use nvme_sysfs::{Controller, ControllerLoss, Instance, Namespace, Nqn, Tree};
@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::super::identity::VolumeIdentity;
 use super::super::owner::{OwnerError, is_driver, read_owner};
-use super::super::record::{RecordError, StageRecord};
+use super::super::record::{RecordError, StageRecord, Staged};
 use super::super::source::PathLossHold;
 use super::super::standing::carrier::{find_keeping, find_outliving};
 use super::Hold;
@@ -31,6 +31,16 @@ pub(super) const NOT_UNIQUE: &str =
     "the namespace has no uuid, nguid or eui64 by which it could be told from another";
 /// Of a volume that is staged without a map, which is decided once.
 const PASSED: &str = "what kept it from a map has passed; it gets one when it is staged anew";
+
+/// How long it serves why a volume is not held. kubelet and the provisioner's monitor ask each minute, of each volume.
+const REASON_LASTS: Duration = Duration::from_secs(5);
+
+/// Why a volume was not held when that was looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Reason {
+    found: Instant,
+    why: Option<String>,
+}
 
 /// Why the I/O of a volume may wait where a map does not hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -101,22 +111,46 @@ impl Company<'_> {
                 if !identity.is_unique() {
                     return Some(format!("{NOT_UNIQUE}; give it one at the target"));
                 }
-                spared().or_else(|| Some(PASSED.to_owned()))
+                spared().or_else(|| self.find_beside(record))
             }
             (Hold::Native | Hold::None, _) => None,
         }
     }
 
+    /// The other staged volumes of the subsystem.
+    fn siblings(&self, record: &StageRecord) -> impl Iterator<Item = (&StageRecord, &Staged)> {
+        let others = self
+            .records
+            .iter()
+            .filter(|it| it.volume_id != record.volume_id && it.wants(&record.source.nqn));
+        others.filter_map(|it| Some((it, it.staged()?)))
+    }
+
     /// Whether there are maps here, and no other volume of the subsystem was to have none.
     fn may_have_map(&self, record: &StageRecord) -> bool {
-        let is_sibling = |it: &&StageRecord| {
-            it.volume_id != record.volume_id
-                && it.wants(&record.source.nqn)
-                && it.staged().is_some()
-        };
-        let mut siblings = self.records.iter().filter(is_sibling);
-        siblings.all(|it| matches!(it.source.hold, PathLossHold::Auto | PathLossHold::Dm))
+        let was_to_have =
+            |it: &StageRecord| matches!(it.source.hold, PathLossHold::Auto | PathLossHold::Dm);
+        self.siblings(record).all(|(it, _)| was_to_have(it))
             && missing_for_maps(self.root).is_none()
+    }
+
+    /// Why a volume that nothing else keeps from a map has none: for volumes of one subsystem all have one or none has.
+    /// Beside one that can never have any nothing can be done.
+    fn find_beside(&self, record: &StageRecord) -> Option<String> {
+        let mut without = self
+            .siblings(record)
+            .filter(|(it, _)| it.map().is_none())
+            .peekable();
+        let Some((first, _)) = without.peek().copied() else {
+            return Some(PASSED.to_owned());
+        };
+        let can_have = without.all(|(_, staged)| staged.identity.is_unique());
+        can_have.then(|| {
+            let other = &first.volume_id;
+            format!(
+                "{other} of the same subsystem has no map; both get one when both are staged anew"
+            )
+        })
     }
 
     /// The first controller of the disk of a volume that outlives a loss and must not be tuned.
@@ -171,6 +205,36 @@ impl Company<'_> {
 }
 
 impl Holds {
+    /// Why the I/O of a volume is not held by a map, or not all of it. Who uses the other disks is asked of every process of
+    /// this node, so that an answer serves for a while.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub(in crate::volume) fn why_not_held(
+        &self,
+        record: &StageRecord,
+        tree: &Tree,
+    ) -> Result<Option<String>, RecordError> {
+        let id = &record.volume_id;
+        let kept = self.reasons().get(id).cloned();
+        let kept = kept.filter(|kept| kept.found.elapsed() < REASON_LASTS);
+        let reason = match kept {
+            Some(kept) => kept.why,
+            None => {
+                let (records, _) = &*self.ground.records.read_readable()?;
+                let why = self.company(records, tree).find_reason(record);
+                let found = Instant::now();
+                let reason = Reason {
+                    found,
+                    why: why.clone(),
+                };
+                self.reasons().insert(id.clone(), reason);
+                why
+            }
+        };
+        Ok(reason.or_else(|| self.not_held().get(id).cloned()))
+    }
+
     /// What tells whom a map would hurt.
     pub(in crate::volume) fn company<'a>(
         &'a self,
@@ -197,8 +261,8 @@ impl Holds {
         identity: &VolumeIdentity,
         tuned: &mut Vec<(Instance, ControllerLoss)>,
     ) -> Result<(), CompanyError> {
-        let (records, _) = self.ground.records.read_readable()?;
-        let company = self.company(&records, tree);
+        let (records, _) = &*self.ground.records.read_readable()?;
+        let company = self.company(records, tree);
         let mut spared = None;
         for controller in find_outliving(tree, nqn, identity) {
             let why = match company.find_foreign_use(controller, identity)? {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::company::Reason;
 use crate::host::dm::{LOCK_PATIENCE, MapLock, lock};
 use crate::host::question::Questions;
 use crate::host::{MapError, MapId};
@@ -28,6 +29,8 @@ pub struct Holds {
     refused_disks: Mutex<HashMap<VolumeId, String>>,
     /// Which controllers of a volume that a map holds could not be told to give up.
     not_held: Mutex<HashMap<VolumeId, String>>,
+    /// Why volumes were not held when that was looked at last.
+    reasons: Mutex<HashMap<VolumeId, Reason>>,
 }
 
 impl Holds {
@@ -39,6 +42,7 @@ impl Holds {
             media_errors: Mutex::default(),
             refused_disks: Mutex::default(),
             not_held: Mutex::default(),
+            reasons: Mutex::default(),
         }
     }
 
@@ -57,11 +61,17 @@ impl Holds {
         locked(&self.not_held)
     }
 
+    /// Why each volume was not held when that was looked at last.
+    pub(super) fn reasons(&self) -> MutexGuard<'_, HashMap<VolumeId, Reason>> {
+        locked(&self.reasons)
+    }
+
     /// Forgets what is known of a volume that has left.
     pub(in crate::volume) fn forget(&self, id: &VolumeId) {
         self.media_errors().remove(id);
         self.refused_disks().remove(id);
         self.not_held().remove(id);
+        self.reasons().remove(id);
     }
 }
 

@@ -1,7 +1,11 @@
 //! What is done for the maps of volumes that are staged here without anybody having called: bringing back, letting go.
 //!
-//! Invariants: under the lock of the map, never of the volume; the record is read again under that lock, for the volume
-//! may have left meanwhile; a limit of dirty pages that cannot be set is a warning, and no volume is refused for it.
+//! The lock of the volume is not held. What gives a map another table holds the lock of the map, and reads the record
+//! again under it, for the volume may have left meanwhile. `give_up` reads the record before: a map that has gone holds
+//! nothing, and one that was made anew meanwhile is told nothing while its I/O flows. `retune` and `limit_dirty_of_maps`
+//! hold no lock: they change no map, and a controller or head that has become another's is not tuned.
+//!
+//! Invariant: a limit of dirty pages that cannot be set is a warning, and no volume is refused for it.
 
 use thiserror::Error;
 

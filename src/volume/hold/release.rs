@@ -142,7 +142,7 @@ fn find_maps(
     Ok(maps.into_iter().map(|map| map.id).collect())
 }
 
-/// Controllers of ours in which I/O may wait below a map. One of which the state or the owner is unknown stays, and is told.
+/// Controllers of ours in which I/O may wait below a map. One of which the state, a path or the owner is unknown stays, and is told.
 fn find_stuck<'a>(
     root: &Path,
     tree: &'a Tree,
@@ -156,7 +156,7 @@ fn find_stuck<'a>(
         let Some(nqn) = controller.subsysnqn.as_ref().filter(is_wanted) else {
             continue;
         };
-        let doubt = controller.unknown.iter().find(|it| it.matters());
+        let doubt = controller.doubts().find(|it| it.matters());
         match (read_owner(root, controller.instance), doubt) {
             (Ok(Some(owner)), None) if owner.is_this_program() => {
                 stuck.push((controller.instance, nqn));

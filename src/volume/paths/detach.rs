@@ -124,7 +124,7 @@ impl Paths {
 
     /// Another volume that wants the subsystem, or may want it: a record that cannot be read.
     fn find_other_user(&self, leaving: Leaving<'_>) -> Result<Option<String>, RecordError> {
-        let (records, complete) = self.ground.records.read_readable()?;
+        let (records, complete) = &*self.ground.records.read_readable()?;
         let other = records
             .iter()
             .find(|record| record.volume_id != *leaving.volume_id && record.wants(leaving.nqn));

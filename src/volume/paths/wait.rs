@@ -6,22 +6,27 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::time::Instant;
+use std::thread::park_timeout;
+use std::time::{Duration, Instant};
 
-use nvme_sysfs::{FindNamespaceError, Namespace, NamespaceSelector, Nqn, Tree};
+use nvme_sysfs::{FindNamespaceError, Namespace, NamespaceSelector, Nqn, ScanError, Tree};
 
 use super::Paths;
 use super::attach::{AttachError, Attached};
 use crate::volume::identity::Disk;
 use crate::volume::source::Source;
 use crate::volume::standing::carrier::{is_reached, live_controllers};
+use crate::watch::Snapshot;
+
+/// How soon it is looked again where something was unknown.
+const AGAIN: Duration = Duration::from_millis(250);
 
 impl Paths {
     pub(super) fn wait_for_namespace(&self, source: &Source) -> Result<Attached, AttachError> {
         let started = Instant::now();
         let deadline = started + self.ground.config.timing.namespace;
         let mut rescan_at = started + self.ground.config.timing.rescan;
-        let mut snapshot = self.ground.config.trees.scan()?;
+        let mut snapshot = self.scan_until(deadline)?;
         loop {
             let found = find_ready(&self.ground.config.root, &snapshot, source);
             let now = Instant::now();
@@ -41,9 +46,21 @@ impl Paths {
                 self.rescan(&snapshot, &source.nqn);
                 rescan_at = now + self.ground.config.timing.rescan;
             }
-            snapshot = self
-                .ground
-                .next_snapshot(&snapshot, deadline.min(rescan_at))?;
+            let until = deadline.min(rescan_at);
+            snapshot = match self.ground.next_snapshot(&snapshot, until) {
+                Err(ScanError::Unknown(_)) => self.scan_until(deadline)?,
+                newer => newer?,
+            };
+        }
+    }
+
+    /// A tree in which everything is known. What is unknown beside a new namespace may be so for a moment only.
+    fn scan_until(&self, deadline: Instant) -> Result<Snapshot, ScanError> {
+        loop {
+            match self.ground.config.trees.scan() {
+                Err(ScanError::Unknown(_)) if Instant::now() < deadline => park_timeout(AGAIN),
+                scanned => return scanned,
+            }
         }
     }
 

@@ -4,18 +4,21 @@
 //! directory); a record that cannot be read is an error and never "no record". What was undone on this node stays
 //! undone where the filesystem takes nothing: then the record is mended by the next write that works.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use nvme_sysfs::Uuid;
 use serde::Deserialize;
 
 use super::gone::{Gone, Marks};
 use super::{Phase, RecordError, StageRecord, secrets};
+use crate::causes::chain;
 use crate::shared::{Reading, Shared};
 use crate::volume::request::Secrets;
 use crate::volume::volume_id::VolumeId;
@@ -29,6 +32,9 @@ pub struct Records {
     directory: PathBuf,
     boot_id: Uuid,
     all: Shared<Vec<StageRecord>>,
+    readable: Shared<(Vec<StageRecord>, Complete)>,
+    /// Why records could not be read when all were read last: it is told once.
+    told: Mutex<BTreeMap<VolumeId, String>>,
     gone: Gone,
 }
 
@@ -61,6 +67,8 @@ impl Records {
             directory: state_dir.join("volumes"),
             boot_id,
             all: Shared::default(),
+            readable: Shared::default(),
+            told: Mutex::default(),
             gone: Gone::read(root, state_dir, boot_id)?,
         })
     }
@@ -101,26 +109,39 @@ impl Records {
     }
 
     /// What is known about every volume whose record can be read, and whether that is all of them. A
-    /// record that cannot be read is logged, and its volume left alone.
+    /// record that cannot be read is logged once, and its volume left alone.
     ///
     /// # Errors
     /// [`RecordError`], when the records cannot be listed.
     pub(in crate::volume) fn read_readable(
         &self,
-    ) -> Result<(Vec<StageRecord>, Complete), RecordError> {
-        let mut records = Vec::new();
-        let mut complete = Complete::Yes;
-        for id in self.ids()? {
-            match self.read(&id) {
-                Ok(record) => records.extend(record),
-                Err(error) => {
-                    complete = Complete::No;
-                    let error: &(dyn Error + 'static) = &error;
-                    tracing::warn!(volume_id = %id, error, "cannot read the record of a volume");
+    ) -> Result<Reading<(Vec<StageRecord>, Complete)>, RecordError> {
+        self.readable.read(|| {
+            let mut records = Vec::new();
+            let mut failed = BTreeMap::new();
+            for id in self.ids()? {
+                match self.read(&id) {
+                    Ok(record) => records.extend(record),
+                    Err(error) => drop(failed.insert(id, chain(&error))),
                 }
             }
+            let complete = match failed.is_empty() {
+                true => Complete::Yes,
+                false => Complete::No,
+            };
+            self.tell_news(failed);
+            Ok((records, complete))
+        })
+    }
+
+    fn tell_news(&self, failed: BTreeMap<VolumeId, String>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for (volume_id, error) in &failed {
+            if told.get(volume_id) != Some(error) {
+                tracing::warn!(%volume_id, error, "cannot read the record of a volume");
+            }
         }
-        Ok((records, complete))
+        *told = failed;
     }
 
     /// The secrets that were kept for a volume.

@@ -19,7 +19,7 @@ impl Staging<'_> {
         let volumes = self.volumes;
         // Another stage may be at the same point.
         let _subsystem = volumes.ground.subsystems.lock(&self.request.source.nqn);
-        let (records, _) = volumes.ground.records.read_readable()?;
+        let (records, _) = &*volumes.ground.records.read_readable()?;
         let other = records.iter().find(|other| {
             other.volume_id != self.record.volume_id
                 && other.wants(&self.record.source.nqn)
@@ -32,7 +32,7 @@ impl Staging<'_> {
                 disk: namespace.name.clone(),
             });
         }
-        self.refuse_covered(namespace, &records)?;
+        self.refuse_covered(namespace, records)?;
         if self.record.staged().is_none() && !self.is_unfinished(namespace) {
             self.write_phase(Phase::Attached(VolumeIdentity::of(namespace)))?;
         }

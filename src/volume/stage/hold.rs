@@ -5,6 +5,7 @@ use crate::report::outcome::{Outcome, Reason};
 use crate::volume::hold::{Below, ChooseHoldError, CompanyError, Hold, HoldError, native_time};
 use crate::volume::identity::VolumeIdentity;
 use crate::volume::paths::attach::Attached;
+use crate::volume::record::{Phase, Staged};
 use crate::volume::source::PathLossHold;
 
 impl Staging<'_> {
@@ -54,6 +55,7 @@ impl Staging<'_> {
                     None => self.done.map = Some(map),
                 }
                 self.have_controllers_give_up(&identity)?;
+                self.remember_growth(&identity)?;
                 let made = self.volumes.holds.make_map(Below {
                     map,
                     nqn: &self.request.source.nqn,
@@ -64,6 +66,19 @@ impl Staging<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The namespace of a volume that was staged may have grown. It is recorded first, so that nobody ever makes the map
+    /// shorter than it was: from now on a smaller namespace is another volume, and the map is as long as this one.
+    fn remember_growth(&mut self, identity: &VolumeIdentity) -> Result<(), StageError> {
+        let staged = self.record.staged();
+        match staged.filter(|it| it.identity.size_bytes < identity.size_bytes) {
+            None => Ok(()),
+            Some(staged) => self.write_phase(Phase::Staged(Staged {
+                identity: identity.clone(),
+                disk: staged.disk.clone(),
+            })),
+        }
     }
 
     /// Before there is a map, nothing may be left that would keep what the map is to hold. Where there is one, the keeper

@@ -8,7 +8,7 @@ use nvme_sysfs::Uuid;
 
 use super::{StageError, Staging};
 use crate::host::signature::Found;
-use crate::host::{FilesystemType, MountAccess, MountError};
+use crate::host::{FilesystemType, Grown, MountAccess, MountError};
 use crate::volume::filesystem::is_smaller;
 use crate::volume::paths::attach::Attached;
 use crate::volume::xfs_shutdown::find_flowing;
@@ -26,7 +26,8 @@ impl Staging<'_> {
         let (volume_id, path) = (&self.request.volume_id, &self.request.staging_target_path);
         let node = self.volumes.ground.node(&attached.disk);
         match self.volumes.ground.host().grow(path, &node, fs) {
-            Ok(()) => tracing::info!(
+            Ok(Grown::Already) => {}
+            Ok(Grown::Grown) => tracing::info!(
                 %volume_id,
                 bytes = attached.namespace.size_bytes,
                 "the filesystem was smaller than its device and is grown"

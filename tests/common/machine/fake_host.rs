@@ -21,7 +21,7 @@ use nvmeof_csi::host::dm::DmCall;
 use nvmeof_csi::host::mountinfo::{Mount, MountTable};
 use nvmeof_csi::host::{
     Access, AttributeError, CheckError, DeviceNode, FilesystemType, FormatError, FormatRequest,
-    GrowError, HeadError, Host, Made, MapError, MapId, MapTable, MountAccess, MountError,
+    GrowError, Grown, HeadError, Host, Made, MapError, MapId, MapTable, MountAccess, MountError,
     MountFlag, MountPoint, MountPointError, MountRequest, MultiMount, UnmountError,
 };
 use rustix::io::Errno;
@@ -526,13 +526,13 @@ impl Host for FakeHost {
         mounted_at: &Path,
         device: &DeviceNode,
         _: FilesystemType,
-    ) -> Result<(), GrowError> {
+    ) -> Result<Grown, GrowError> {
         self.effect(format!("grow {}", short(mounted_at)), |state| {
             if state.failing.contains("grow") {
                 let device = device.path.clone();
                 return Err(GrowError::NotExt4 { device });
             }
-            Ok(())
+            Ok(Grown::Grown)
         })
     }
 }

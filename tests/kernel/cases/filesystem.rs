@@ -8,7 +8,7 @@ use nvme_sysfs::Diskseq;
 use nvmeof_csi::host::device_node::OpenNodeError;
 use nvmeof_csi::host::signature::{Check, Found, Journal};
 use nvmeof_csi::host::{
-    FilesystemType, FormatError, FormatRequest, Host, MountAccess, MountError, MountRequest,
+    FilesystemType, FormatError, FormatRequest, Grown, Host, MountAccess, MountError, MountRequest,
 };
 
 use crate::case::Case;
@@ -51,8 +51,9 @@ fn life(fs: FilesystemType) {
     let before = total_bytes(MOUNT);
     disk.grow(GROWN);
     let mounted_at = Path::new(MOUNT);
-    for _ in 0..2 {
-        host.grow(mounted_at, &disk.node, fs).expect("grown");
+    for wanted in [Grown::Grown, Grown::Already] {
+        let grown = host.grow(mounted_at, &disk.node, fs).expect("grown");
+        assert_eq!(grown, wanted);
     }
     let grown = total_bytes(MOUNT) - before;
     // A little of what was added is metadata.
