@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::entry::Entry;
 use crate::error::ScanError;
+use crate::filling::without_filling;
 
 /// Longest attribute: sysfs hands each one out through one page (Documentation/filesystems/sysfs.rst), and the largest
 /// pages that Linux has by default are of 64 KiB (arm64, powerpc).
@@ -209,14 +210,6 @@ impl Directory {
             }),
         }
     }
-}
-
-/// What an attribute says: its bytes without the NUL bytes at the end. A copy of sysfs made by `tar` has each attribute
-/// filled up to the page, which is the size that sysfs tells.
-#[must_use]
-pub fn without_filling(bytes: &[u8]) -> &[u8] {
-    let filled = bytes.iter().rev().take_while(|byte| **byte == 0).count();
-    &bytes[..bytes.len() - filled]
 }
 
 /// All bytes, or some more than allowed, [`without_filling`].

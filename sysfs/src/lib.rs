@@ -44,6 +44,7 @@ mod device;
 mod diagnostics;
 mod entry;
 mod error;
+mod filling;
 mod identity;
 mod list;
 mod namespace;
@@ -60,7 +61,6 @@ mod value;
 mod word;
 
 pub use address::{Transport, TransportAddress, same_address};
-pub use attribute::without_filling;
 pub use controller::{
     Controller, ControllerLoss, ControllerState, ControllerType, DiscoveryType, FastIoFail,
     KeepAlive, TlsMode,
@@ -68,6 +68,7 @@ pub use controller::{
 pub use device::{DevT, Diskseq, Instance, ParseDeviceError};
 pub use diagnostics::{ControllerCounters, HeadCounters, PathCounters};
 pub use error::{ScanError, Unknown};
+pub use filling::without_filling;
 pub use identity::{Eui64, NamespaceIdentity, Nguid, Nsid, ParseIdentityError, Uuid, Wwid};
 pub use list::{ListedHost, ListedPath, ListedSubsystem, Listing};
 pub use namespace::{Namespace, NamespaceKind};
