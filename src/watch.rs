@@ -55,6 +55,12 @@ struct Concern {
     staged: Option<BTreeSet<Nqn>>,
     /// Of operations under way, and how many.
     under_way: BTreeMap<Nqn, usize>,
+    /// Of operations that have ended since it was last found what is staged, each with how many had by then.
+    ended: BTreeMap<Nqn, u64>,
+    /// How many operations have ended.
+    ends: u64,
+    /// How many had when the last finding began.
+    found_at: u64,
 }
 
 /// A subsystem is of concern until this is dropped, and from then on until it is found what is staged.
@@ -75,6 +81,9 @@ impl Drop for Concerned {
             }
         }
         // What it has recorded was not found yet.
+        concern.ends += 1;
+        let ends = concern.ends;
+        concern.ended.insert(self.nqn.clone(), ends);
         if let Some(nqns) = &mut concern.staged {
             nqns.insert(self.nqn.clone());
         }
@@ -102,16 +111,21 @@ impl Trees {
         self.lock_concern().staged = Some(nqns.into_iter().collect());
     }
 
-    /// The same for what `read` finds to be staged; where it does not find all of it, what was of concern stays so. While it
-    /// reads no operation begins or ends, so that it misses none.
+    /// The same for what `read` finds to be staged; where it does not find all of it, what was of concern stays so. What
+    /// operations that end meanwhile have recorded it may miss: that stays of concern, too.
     pub(crate) fn concern_found<T>(
         &self,
         read: impl FnOnce() -> T,
         all: impl FnOnce(&T) -> Option<BTreeSet<Nqn>>,
     ) -> T {
-        let mut concern = self.lock_concern();
+        let began_at = self.lock_concern().ends;
+        // Not under the lock: the records may be on a disk that does not answer.
         let found = read();
-        if let Some(nqns) = all(&found) {
+        let mut concern = self.lock_concern();
+        if let Some(mut nqns) = all(&found).filter(|_| began_at >= concern.found_at) {
+            concern.found_at = began_at;
+            concern.ended.retain(|_, at| *at > began_at);
+            nqns.extend(concern.ended.keys().cloned());
             concern.staged = Some(nqns);
         }
         found

@@ -151,9 +151,15 @@ fn what_is_staged_is_of_concern_only_as_long_as_all_of_it_is_known_anew() {
     assert!(trees.scan().is_err(), "everybody's");
     found(Some(BTreeSet::new()));
     trees.scan().expect("nobody's");
-    found(Some(BTreeSet::from([nqn])));
+    found(Some(BTreeSet::from([nqn.clone()])));
     found(None);
     assert!(trees.scan().is_err(), "what was of concern stays so");
+    // A stage that ends while the records are read, and may have been missed.
+    let ends = || drop(trees.concern(&nqn));
+    trees.concern_found(ends, |()| Some(BTreeSet::new()));
+    assert!(trees.scan().is_err(), "it may have recorded something");
+    found(Some(BTreeSet::new()));
+    trees.scan().expect("nothing was missed");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) const NOT_UNIQUE: &str =
 /// Of a volume that is staged without a map, which is decided once.
 const PASSED: &str = "what kept it from a map has passed; it gets one when it is staged anew";
 
-/// How long it serves why a volume is not held. kubelet and the provisioner's monitor ask each minute, of each volume.
+/// How long it serves why a volume is not held: its statistics and its health are asked for one after the other.
 const REASON_LASTS: Duration = Duration::from_secs(5);
 
 /// Why a volume was not held when that was looked at.
