@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nvmeof_csi::volume::StageError;
 use nvmeof_csi::volume::request::{AccessMode, FilesystemType, MultiMount, StageRequest};
@@ -140,7 +140,8 @@ fn readers_need_no_protection_from_each_other() {
 
 #[test]
 fn the_mount_option_ro_does_not_lift_the_protection() {
-    let rows: [(&str, fn(&std::path::Path)); 2] = [
+    type Prepare = fn(&Path);
+    let rows: [(&str, Prepare); 2] = [
         ("needs recovery", |image| {
             ext4_superblock(image, State::NeedsRecovery)
         }),

@@ -21,7 +21,7 @@ use super::super::record::{RecordError, StageRecord, Staged};
 use super::super::source::PathLossHold;
 use super::super::standing::carrier::{find_keeping, find_outliving};
 use super::Hold;
-use super::holds::Holds;
+use super::holds::{Holds, Reason};
 use crate::causes::chain;
 use crate::host::requirements::missing_for_maps;
 use crate::host::usage::{Look, UsageError, find_any_use};
@@ -34,13 +34,6 @@ const PASSED: &str = "what kept it from a map has passed; it gets one when it is
 
 /// How long it serves why a volume is not held: its statistics and its health are asked for one after the other.
 const REASON_LASTS: Duration = Duration::from_secs(5);
-
-/// Why a volume was not held when that was looked at.
-#[derive(Debug, Clone)]
-pub(super) struct Reason {
-    found: Instant,
-    why: Option<String>,
-}
 
 /// Why the I/O of a volume may wait where a map does not hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -7,13 +7,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::company::Reason;
 use crate::host::dm::{LOCK_PATIENCE, MapLock, lock};
 use crate::host::question::Questions;
 use crate::host::{MapError, MapId};
 use crate::volume::ground::Ground;
 use crate::volume::locks::{Guard, Locks};
 use crate::volume::volume_id::VolumeId;
+
+/// Why a volume was not held when that was looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Reason {
+    /// When.
+    pub(super) found: Instant,
+    /// Nothing where it was held.
+    pub(super) why: Option<String>,
+}
 
 /// What holds the I/O of the volumes of this node.
 #[derive(Debug)]
