@@ -102,7 +102,7 @@ async fn every_call_that_finds_no_thread_says_that_it_was_not_begun() {
     .await;
     let stuck = Stuck::at(record(&running.machine));
     let how = How {
-        timeout: Some(Duration::from_secs(3)),
+        timeout: Some(Duration::from_secs(6)),
         ..How::default()
     };
     let mut node = running.node().await;
