@@ -285,14 +285,20 @@ pub(crate) fn connect(more: &[&str]) -> Run {
 
 /// Polls until `check` gives a value; fails the case, naming the wish, when it does not in time.
 #[track_caller]
-pub(crate) fn eventually<T>(wish: &str, mut check: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(wish: &str, check: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, wish, check)
+}
+
+/// The same with another patience.
+#[track_caller]
+pub(crate) fn within<T>(patience: Duration, wish: &str, mut check: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(value) = check() {
             return value;
         }
         let waited = begun.elapsed();
-        assert!(waited < PATIENCE, "waited {PATIENCE:?} for {wish}");
+        assert!(waited < patience, "waited {patience:?} for {wish}");
         // What takes long is asked about more seldom: each look costs an emulated machine time.
         thread::sleep((waited / 50).clamp(Duration::from_millis(20), Duration::from_millis(200)));
     }

@@ -35,7 +35,7 @@ use tonic::{Code, Status};
 
 use crate::case::{Case, Need};
 use crate::plugin::{Plugin, Use, Volume, is_mounted};
-use crate::scene::{Scene, controllers, eventually, net};
+use crate::scene::{PATIENCE, Scene, controllers, eventually, net, within};
 use crate::writer::{Writer, Writers, Written, verify};
 
 /// The rows, in the order of what they are about.
@@ -238,9 +238,10 @@ fn volume(usage: Use, parameters: &[(&str, &str)]) -> Volume {
     volume
 }
 
-/// Waits until no controller is left.
+/// Waits until no controller is left. A kernel that sent an admin command in the moment of the loss waits for it first, for
+/// the whole minute of `admin_timeout` (seen on 6.1: the log of ANA states, and the keep-alive behind it).
 fn gone() {
-    eventually("the controller to be dropped", || {
+    within(2 * PATIENCE, "the controller to be dropped", || {
         controllers().is_empty().then_some(())
     });
 }
