@@ -14,7 +14,7 @@ use nvmeof_csi::volume::{PublishError, Volumes};
 
 use crate::machine::Machine;
 use crate::requests::{
-    block, ext4, filesystem, id, publish, stage, stage_second, target_of, unpublish, unstage,
+    block, ext4, filesystem, give, id, publish, stage, stage_second, target_of, unpublish, unstage,
 };
 
 /// The record of the volume cannot be written while this is there: what is written goes to a file that is always full.
@@ -154,11 +154,7 @@ fn a_repair_gives_the_pods_their_mounts_also_where_it_cannot_be_recorded() {
     let machine = Machine::new("trixie-one-path");
     let volumes = machine.volumes();
     let staged = stage(&machine, ext4());
-    volumes.stage(&staged).expect("staged");
-    let target = machine.target("pod");
-    volumes
-        .publish(&publish(&staged, &target))
-        .expect("published");
+    let target = give(&machine, &volumes, &staged);
     machine
         .host
         .devices(|devices| devices.set("dev", "259:7\n"));

@@ -4,7 +4,7 @@ use nvmeof_csi::volume::repair::Repaired;
 use nvmeof_csi::volume::{HealthReason, HealthStatus, StorageStatus, Volumes};
 
 use crate::machine::Machine;
-use crate::requests::{block, ext4, id, publish, source, stage, stage_second};
+use crate::requests::{block, ext4, give, id, publish, source, stage, stage_second};
 
 fn reasons(volumes: &Volumes) -> Vec<(HealthStatus, HealthReason)> {
     let entries = volumes.health(&id("volume-1")).expect("an answer");
@@ -90,11 +90,7 @@ fn what_others_mounted_in_the_place_of_a_volume_is_foreign() {
     let machine = Machine::new("trixie-one-path");
     let volumes = machine.volumes();
     let staged = stage(&machine, ext4());
-    volumes.stage(&staged).expect("staged");
-    let target = machine.target("pod");
-    volumes
-        .publish(&publish(&staged, &target))
-        .expect("published");
+    let target = give(&machine, &volumes, &staged);
     for place in [target, machine.staging()] {
         machine.mount_foreign(&place, "8:1 / PATH rw - ext4 /dev/sda1 rw");
         let foreign = (HealthStatus::Inaccessible, HealthReason::ForeignMount);
@@ -107,11 +103,7 @@ fn a_target_that_others_unmounted_is_stale_and_one_that_is_gone_was_unpublished(
     let machine = Machine::new("trixie-one-path");
     let volumes = machine.volumes();
     let staged = stage(&machine, ext4());
-    volumes.stage(&staged).expect("staged");
-    let target = machine.target("pod");
-    volumes
-        .publish(&publish(&staged, &target))
-        .expect("published");
+    let target = give(&machine, &volumes, &staged);
     let place = format!(" {} ", target.display());
     machine.host.edit_mounts(&place, " /elsewhere ");
     assert_eq!(
