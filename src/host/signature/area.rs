@@ -129,11 +129,22 @@ impl Areas {
     /// Where the first byte is that is not zero.
     pub(super) fn first_nonzero(&self) -> Option<u64> {
         let first = |area: &Area| {
-            let place = area.bytes.iter().position(|&byte| byte != 0)?;
+            let place = find_nonzero(&area.bytes)?;
             Some(area.offset + u64::try_from(place).ok()?)
         };
         self.areas.iter().filter_map(first).min()
     }
+}
+
+/// Whole pages are compared at once: an area has up to 8 MiB, and is mostly empty.
+fn find_nonzero(bytes: &[u8]) -> Option<usize> {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let page = bytes
+        .chunks(ZEROS.len())
+        .position(|page| *page != ZEROS[..page.len()])?;
+    let start = page * ZEROS.len();
+    let place = bytes[start..].iter().position(|&byte| byte != 0)?;
+    Some(start + place)
 }
 
 fn read_area(device: &impl ReadAt, offset: u64, length: u64) -> Result<Area, ProbeError> {
