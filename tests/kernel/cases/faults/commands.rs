@@ -87,7 +87,7 @@ fn as_it_lets_go() {
 fn as_it_suspends() {
     let running = Running::start(Use::Filesystem("ext4"), &[]);
     let writer = running.writer();
-    let mut strace = hold_back(&running.plugin, "ioctl:delay_enter=3s", &[]);
+    let mut strace = hold_back(&running.plugin, "ioctl:delay_enter=1s", &[]);
     running.withdraw();
     reached("DM_SUSPEND_FLAG");
     kill(process(&running.plugin), Signal::SIGKILL).expect("it runs");
@@ -168,7 +168,7 @@ pub(super) fn killed_at(
     running: Running,
 ) -> Running {
     let keepers = threads(&running.plugin, name);
-    let held_back = format!("inject={call}:delay_enter=3s");
+    let held_back = format!("inject={call}:delay_enter=1s");
     let mut strace = attach(&keepers, &[&format!("trace={call}"), &held_back]);
     provoke(&running);
     reached(words);
