@@ -17,5 +17,6 @@ mod apply;
 pub mod detect;
 mod keeper;
 mod ledger;
+mod removals;
 
 pub use keeper::Keeper;

@@ -11,7 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nvme_sysfs::{Controller, Instance, Nqn};
+use nvme_sysfs::{Controller, DevT, Instance, Nqn};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -20,6 +20,7 @@ use super::action::{Action, Came};
 use super::apply::apply;
 use super::detect::{Finding, detect, find_unwanted};
 use super::ledger::{Ledger, Notice, Plan, Seen};
+use super::removals::Removals;
 use crate::causes::chain;
 use crate::host::blocking::Blocking;
 use crate::report::metrics::Metrics;
@@ -43,7 +44,7 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How long each of the two last deeds may take: a connect is over by then, if it is not a long one.
 const ENDING: Duration = Duration::from_secs(4);
 /// How long an action is waited for: to its end.
-const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(super) const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How many targets may keep a connect waiting at the same time.
 const CONNECTING: usize = 4;
 /// How many volumes are repaired at the same time: an e2fsck may take an hour.
@@ -64,6 +65,7 @@ pub struct Keeper {
     repairing: Blocking,
     leaving: Blocking,
     others: Blocking,
+    removals: Removals,
     ledger: Ledger,
     reporter: Reporter,
     /// Claim and pods of what was seen last.
@@ -78,6 +80,8 @@ pub struct Keeper {
 struct Observation {
     seen: Vec<Seen>,
     unwanted: Vec<(Instance, Nqn)>,
+    /// Whose map each disk is below.
+    below: BTreeMap<DevT, VolumeId>,
 }
 
 impl Observation {
@@ -108,6 +112,7 @@ impl Keeper {
             repairing: Blocking::new("repair", threads(REPAIRING))?,
             leaving: Blocking::new("leave", threads(LEAVING))?,
             others: Blocking::new("keep", threads(OTHERS))?,
+            removals: Removals::new()?,
             ledger: Ledger::default(),
             reporter,
             users: BTreeMap::new(),
@@ -120,6 +125,7 @@ impl Keeper {
     /// to its end, and no map is left that waits at the cost of a processor.
     pub async fn run(mut self, mut stopped: watch::Receiver<()>) {
         let mut changes = self.trees.subscribe();
+        self.removals.follow(&self.volumes);
         self.adopt().await;
         let mut just_read = None;
         loop {
@@ -161,6 +167,7 @@ impl Keeper {
     /// Lets what is under way end, for a process that ends within a change of a map gives it up halfway, and suspends
     /// what has just lost its last path: nobody will be there to do that.
     async fn end(&mut self) {
+        self.removals.end();
         let until = Instant::now() + ENDING;
         while let Ok(Some(_)) = timeout_at(until, self.running.join_next()).await {}
         self.running.detach_all();
@@ -216,7 +223,12 @@ impl Keeper {
         };
         self.blind = None;
         let now = Instant::now().into_std();
-        let Observation { seen, unwanted } = observation;
+        let Observation {
+            seen,
+            unwanted,
+            below,
+        } = observation;
+        self.removals.know(below);
         let records = seen.iter().map(|seen| &seen.record);
         let users = records.map(|r| (r.volume_id.clone(), (r.claim.clone(), r.pods())));
         self.users = users.collect();
@@ -370,6 +382,7 @@ fn judge(
         Complete::Yes => find_unwanted(&records, sight.tree(), is_ours),
         Complete::No => Vec::new(),
     };
+    let mut below = BTreeMap::new();
     let seen = records.into_iter().map(|mut record| {
         record.forget_gone(&sight.mounts);
         let mut findings = detect(&record, sight, hostnqn);
@@ -379,6 +392,8 @@ fn judge(
         }
         let map = record.map().and_then(|map| sight.find_map(map));
         let io = map.and_then(|map| map.io);
+        let disks = map.into_iter().flat_map(|map| &map.paths);
+        below.extend(disks.map(|path| (path.dev, record.volume_id.clone())));
         let mounts = match findings.iter().any(Finding::is_about_mounts) {
             true => mounted_at(&record, sight),
             false => Vec::new(),
@@ -390,8 +405,10 @@ fn judge(
             io,
         }
     });
+    let seen = seen.collect();
     Observation {
-        seen: seen.collect(),
+        seen,
         unwanted,
+        below,
     }
 }
