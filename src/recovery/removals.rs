@@ -2,7 +2,7 @@
 //! than each of them should keep a processor busy.
 //!
 //! A thread of its own hears the kernel's uevents of removed disks, and knows by the last look which disk is below the map
-//! of which volume. It decides nothing: the suspend reads what it needs under the lock of the map. What is missed here,
+//! of which volume. It decides nothing: under the lock of the map the suspend asks the kernel whether each of its disks is gone. What is missed here,
 //! the next look finds.
 
 use std::collections::BTreeMap;
@@ -146,7 +146,7 @@ fn suspend(shared: &Shared, volumes: &Volumes, volume: &VolumeId) {
     if shared.has_ended() {
         return;
     }
-    match volumes.holds().suspend(volume) {
+    match volumes.holds().suspend_gone(volume) {
         Ok(came) => tracing::debug!(%volume, ?came, "its disk has gone"),
         // The next look tells, and tries again.
         Err(error) => tracing::debug!(%volume, error = chain(&error), "its disk has gone"),

@@ -80,6 +80,23 @@ impl Holds {
         }
     }
 
+    /// Suspends the map of a volume, if all of its disks are gone. Another that carries the volume now is not looked for,
+    /// which takes long where there are many subsystems: the next look takes it.
+    ///
+    /// # Errors
+    /// [`KeepError`].
+    pub fn suspend_gone(&self, id: &VolumeId) -> Result<Suspended, KeepError> {
+        let Some((_locked, record)) = self.lock_wanted(id)? else {
+            return Ok(Suspended::NotNeeded);
+        };
+        let map = record.map().map(|map| self.ground.read_map(map));
+        let Some(known) = map.transpose()?.flatten() else {
+            return Ok(Suspended::NotNeeded);
+        };
+        self.queue_again(&known)?;
+        Ok(self.suspend_lost(&known)?)
+    }
+
     /// Suspends a map if all of its disks are gone, for whoever holds its lock.
     pub(super) fn suspend_lost(&self, known: &Map) -> Result<Suspended, SwapError> {
         // Asked of the kernel's list of all disks: one that a scan has just missed may be there, and so may one
