@@ -83,10 +83,15 @@ fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_re
     let below = map.join("slaves/nvme0n1/dev");
     fs::write(&below, "259:1\n").expect("an attribute");
     assert_eq!(suspend(), Suspended::NotNeeded, "its disk is there");
+    let suspend_gone = || volumes.holds().suspend_gone(&id("volume-1"));
+    let came = suspend_gone().expect("an answer");
+    assert_eq!(came, Suspended::NotNeeded, "its disk is there");
     let controller = machine.host.connected()[0];
     machine.host.power_off();
     machine.host.take_log();
     assert_eq!(suspend(), Suspended::Done);
+    assert_eq!(machine.host.take_log(), ["suspend map"]);
+    assert_eq!(suspend_gone().expect("an answer"), Suspended::Done);
     assert_eq!(machine.host.take_log(), ["suspend map"]);
     let soon = Instant::now() + Duration::from_secs(60);
     volumes
@@ -103,6 +108,8 @@ fn a_map_that_lost_its_last_disk_is_suspended_and_flows_again_by_a_load_and_a_re
     fs::write(map.join("dm/suspended"), "1\n").expect("an attribute");
     volumes.holds().suspend_all(soon).expect("all of them");
     assert_eq!(suspend(), Suspended::NotNeeded, "it is suspended");
+    let came = suspend_gone().expect("an answer");
+    assert_eq!(came, Suspended::NotNeeded, "it is suspended");
     assert_eq!(bring_back(&volumes), Swapped::NoDisk, "it stays as it is");
     assert!(machine.host.take_log().is_empty());
     machine.host.devices(|devices| devices.connect(controller));
