@@ -118,6 +118,12 @@ impl Removals {
     }
 }
 
+impl Drop for Removals {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// Whose disk it is, if one has gone.
 fn find_bereft(event: &Uevent, below: &Below) -> Option<VolumeId> {
     let is_removed = event.action == Action::Remove && event.subsystem.as_deref() == Some("block");
