@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! tree changed, or a second passed → keeper: look → detect (pure) → ledger (pure) → apply → Volumes
+//! a disk is removed → removals: its map is suspended at once
 //! ```
 //!
 //! [`detect`] says what is wrong, the ledger when to do what about it, and [`Volumes`] does it, with
