@@ -114,8 +114,12 @@ fn held() {
 fn ends() {
     let mut running = Running::start(Use::Block, &[]);
     let writer = running.writer();
-    let keepers = threads(&running.plugin, "keep-");
-    assert!(!keepers.is_empty());
+    let mut keepers = Vec::new();
+    for name in ["keep-", "suspend-"] {
+        let threads = threads(&running.plugin, name);
+        assert!(!threads.is_empty(), "{name}");
+        keepers.extend(threads);
+    }
     // What wakes them is held back for longer than anything here is waited for.
     let expressions = ["trace=futex", "inject=futex:delay_exit=100s"];
     let mut strace = attach(&keepers, &expressions);
