@@ -44,7 +44,7 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 /// How long each of the two last deeds may take: a connect is over by then, if it is not a long one.
 const ENDING: Duration = Duration::from_secs(4);
 /// How long an action is waited for: to its end.
-pub(super) const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How many targets may keep a connect waiting at the same time.
 const CONNECTING: usize = 4;
 /// How many volumes are repaired at the same time: an e2fsck may take an hour.
@@ -112,7 +112,7 @@ impl Keeper {
             repairing: Blocking::new("repair", threads(REPAIRING))?,
             leaving: Blocking::new("leave", threads(LEAVING))?,
             others: Blocking::new("keep", threads(OTHERS))?,
-            removals: Removals::new()?,
+            removals: Removals::default(),
             ledger: Ledger::default(),
             reporter,
             users: BTreeMap::new(),

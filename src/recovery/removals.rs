@@ -6,23 +6,23 @@
 //! the next look finds.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nvme_sysfs::{Action, DevT, Received, Uevent, UeventSocket};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::causes::chain;
-use crate::host::blocking::Blocking;
 use crate::volume::{VolumeId, Volumes};
 
 /// How many maps are suspended at the same time. The kernel waits within each for a grace period of RCU, some 16 ms without
 /// work for a processor; those of several maps are one.
-const SUSPENDING: usize = 8;
+const SUSPENDING: usize = 32;
+/// Of a thread that suspends, in bytes. It is there for as long as that takes: one that rests costs 100 KiB of memory.
+const STACK: usize = 256 * 1024;
 /// How often the thread looks whether it is to end.
 const PERIOD: Duration = Duration::from_secs(5);
 
@@ -30,10 +30,9 @@ const PERIOD: Duration = Duration::from_secs(5);
 type Below = BTreeMap<DevT, VolumeId>;
 
 /// Hears of disks that go.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Removals {
     shared: Arc<Shared>,
-    suspending: Blocking,
 }
 
 #[derive(Debug, Default)]
@@ -75,18 +74,6 @@ impl Shared {
 }
 
 impl Removals {
-    /// Starts the threads that suspend.
-    ///
-    /// # Errors
-    /// When a thread cannot be started.
-    pub(super) fn new() -> io::Result<Removals> {
-        let threads = NonZeroUsize::new(SUSPENDING).expect("not zero");
-        Ok(Removals {
-            shared: Arc::default(),
-            suspending: Blocking::new("suspend", threads)?,
-        })
-    }
-
     /// Suspends from now on, on the runtime of the caller. Without uevents nothing happens here; the watch tells of that.
     pub(super) fn follow(&self, volumes: &Arc<Volumes>) {
         let (sender, gone) = unbounded_channel();
@@ -102,7 +89,7 @@ impl Removals {
             tracing::warn!(error, "a map is suspended by the next look only");
         }
         let (shared, volumes) = (Arc::clone(&self.shared), Arc::clone(volumes));
-        tokio::spawn(suspend_each(gone, self.suspending.clone(), move |volume| {
+        tokio::spawn(suspend_each(gone, move |volume| {
             suspend(&shared, &volumes, volume)
         }));
     }
@@ -133,18 +120,23 @@ fn find_bereft(event: &Uevent, below: &Below) -> Option<VolumeId> {
 
 async fn suspend_each(
     mut gone: UnboundedReceiver<VolumeId>,
-    threads: Blocking,
-    suspend: impl Fn(&VolumeId) + Clone + Send + Sync + 'static,
+    suspend: impl Fn(&VolumeId) + Clone + Send + 'static,
 ) {
+    let places = Arc::new(Semaphore::new(SUSPENDING));
     while let Some(volume) = gone.recv().await {
-        let (threads, suspend) = (threads.clone(), suspend.clone());
-        tokio::spawn(async move {
-            let job = move || suspend(&volume);
-            let done = threads.run(super::keeper::FOR_EVER, "suspend", job).await;
-            if let Err(error) = done {
-                tracing::error!(error = chain(&error), "a map was not suspended at once");
-            }
-        });
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let suspend = suspend.clone();
+        let thread = thread::Builder::new().name("gone".to_owned());
+        let job = move || {
+            suspend(&volume);
+            drop(place);
+        };
+        if let Err(error) = thread.stack_size(STACK).spawn(job) {
+            let error = chain(&error);
+            tracing::warn!(error, "a map is suspended by the next look only");
+        }
     }
 }
 

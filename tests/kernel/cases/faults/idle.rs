@@ -115,13 +115,17 @@ fn ends() {
     let mut running = Running::start(Use::Block, &[]);
     let writer = running.writer();
     let mut keepers = Vec::new();
-    for name in ["keep-", "suspend-"] {
+    for name in ["keep-", "removals"] {
         let threads = threads(&running.plugin, name);
         assert!(!threads.is_empty(), "{name}");
         keepers.extend(threads);
     }
     // What wakes them is held back for longer than anything here is waited for.
-    let expressions = ["trace=futex", "inject=futex:delay_exit=100s"];
+    let expressions = [
+        "trace=futex,recvfrom",
+        "inject=futex:delay_exit=100s",
+        "inject=recvfrom:delay_enter=100s",
+    ];
     let mut strace = attach(&keepers, &expressions);
     running.withdraw();
     let waiting = writer.written();
